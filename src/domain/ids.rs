@@ -1,0 +1,194 @@
+//! Names of things: calls, users, devices, apps, and the push tokens that providers gave.
+//!
+//! Each is checked where it is made, so a value of these types is always well formed and may be used as a
+//! key. A bad one says what is wrong with it, never what it was.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+/// Why a text cannot be an id or a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum IdError {
+    /// It is empty.
+    #[error("must not be empty")]
+    Empty,
+    /// It is longer than the number of bytes named.
+    #[error("must be at most {0} bytes long")]
+    TooLong(usize),
+    /// It has a character that may not stand there.
+    #[error("{0}")]
+    Character(&'static str),
+    /// It is not a UUID.
+    #[error("must be a UUID, as in 0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a")]
+    NotUuid,
+}
+
+/// A call: a lower-case UUID, the same in the API, in every push and in CallKit.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CallId(Uuid);
+
+impl CallId {
+    /// The call id of a UUID; version 7, so that ids sort by time.
+    pub const fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// The UUID.
+    pub const fn as_uuid(self) -> Uuid {
+        self.0
+    }
+
+    /// Reads the hyphenated form, in either case.
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        // `Uuid` also reads braces, URNs and bare hex; one spelling keeps ids comparable as text.
+        if text.len() != 36 {
+            return Err(IdError::NotUuid);
+        }
+        Uuid::try_parse(text).map(Self).map_err(|_| IdError::NotUuid)
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.hyphenated(), f)
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $max:literal, $allowed:expr, $rule:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The greatest length, in bytes.
+            pub const MAX_BYTES: usize = $max;
+
+            /// Checks a text and takes it.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
+                check(text.as_ref(), $max, $allowed, $rule).map(|()| Self(text.as_ref().into()))
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0.as_ref().to_owned()
+            }
+        }
+    };
+}
+
+macro_rules! shown {
+    ($name:ident) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A user, as the app's identity provider names them (often the `sub` of a JWT, with a prefix if configured).
+    UserId, 128, |c| !c.is_control() && !c.is_whitespace(),
+    "must have no white space and no control characters"
+);
+text_id!(
+    /// A device of a user, as the app names it.
+    DeviceId, 64, |c| c.is_ascii_alphanumeric() || "._:-".contains(c),
+    "must be of letters, digits and . _ : -"
+);
+text_id!(
+    /// An app: the bundle id at Apple, the application id at Google.
+    AppId, 155, |c| c.is_ascii_alphanumeric() || "._-".contains(c),
+    "must be of letters, digits and . _ -"
+);
+text_id!(
+    /// What a provider calls a device: an APNs token in hex, an FCM token or installation id. A secret: it
+    /// is printed by nothing but [`as_str`](Self::as_str).
+    PushToken, 1024, |c| c.is_ascii_graphic() && !"/?#%\"\\".contains(c),
+    "must be of printable ASCII characters without / ? # % \" and \\"
+);
+shown!(UserId);
+shown!(DeviceId);
+shown!(AppId);
+
+impl fmt::Debug for PushToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(push token)")
+    }
+}
+
+fn check(text: &str, max: usize, allowed: impl Fn(char) -> bool, rule: &'static str) -> Result<(), IdError> {
+    if text.is_empty() {
+        Err(IdError::Empty)
+    } else if text.len() > max {
+        Err(IdError::TooLong(max))
+    } else if !text.chars().all(allowed) {
+        Err(IdError::Character(rule))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_id_is_a_hyphenated_uuid_and_prints_in_lower_case() {
+        let id = CallId::parse("0192F3D1-7C3A-7C3A-8C3A-0192F3D17C3A").expect("a UUID");
+        assert_eq!(id.to_string(), "0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a");
+        for bad in ["", "42", "0192f3d17c3a7c3a8c3a0192f3d17c3a", "{0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a}"] {
+            assert_eq!(CallId::parse(bad), Err(IdError::NotUuid), "{bad}");
+        }
+    }
+
+    #[test]
+    fn text_ids_refuse_what_they_should() {
+        assert!(UserId::new("auth0|5f7c").is_ok());
+        assert_eq!(UserId::new(""), Err(IdError::Empty));
+        assert_eq!(UserId::new("x".repeat(129)), Err(IdError::TooLong(128)));
+        assert!(matches!(UserId::new("a b"), Err(IdError::Character(_))));
+        assert!(matches!(DeviceId::new("a/b"), Err(IdError::Character(_))));
+        assert!(serde_json::from_str::<DeviceId>("\"iphone-1\"").is_ok());
+        assert!(serde_json::from_str::<DeviceId>("\"\\u0000\"").is_err());
+    }
+
+    #[test]
+    fn a_push_token_does_not_print_itself() {
+        let token = PushToken::new("abcdef").expect("a token");
+        assert_eq!(format!("{token:?}"), "(push token)");
+    }
+}
