@@ -2,11 +2,26 @@
 //!
 //! Nothing here is async, does I/O, reads a clock or draws a random number. Times and ids come in as
 //! arguments; what the outside world must do goes out as tasks in the call's record.
+//!
+//! Read `call` for the record, `machine` for how it changes, `ring` and `presence` for the rules of the two halves of a call's life.
 
+pub mod call;
 pub mod device;
+pub mod event;
 pub mod ids;
+pub mod input;
+pub mod machine;
+pub mod presence;
+pub mod ring;
+pub mod task;
 pub mod time;
 
+pub use call::{Call, DeclineScope, EndReason, Media, Party, Rules, State, TicketScope, WakeUp};
 pub use device::{Device, Environment, IosPushMode, Platform};
+pub use event::{Event, EventKind};
 pub use ids::{AppId, CallId, DeviceId, PushToken, UserId};
+pub use input::{DeclineReason, Input, Outcome, Refusal, RefusalReason};
+pub use machine::{Invite, begin, step};
+pub use ring::{Leg, LegState};
+pub use task::{Receipt, StopReason, Task, TaskKind, TaskResult};
 pub use time::Timestamp;

@@ -1,1 +1,277 @@
-//! (being written)
+//! Where calls live: one trait, and the same numbered laws for every store.
+//!
+//! The laws are documented at the methods and tested by name on each store (`tests/it/store_laws`). What spans two users (an
+//! invite) is the engine's: a short saga of these steps, each of which is atomic and may be repeated.
+//!
+//! A claim or a reservation need not be on disk when it is acknowledged, but never later than the next commit of a call: a
+//! crash between the two leaves nothing that lasts.
+
+pub mod codec;
+pub mod embedded;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::sync::broadcast;
+
+use crate::domain::{Call, CallId, Device, DeviceId, Environment, PushToken, Timestamp, UserId};
+
+/// The most calls that a user's history names.
+pub const HISTORY_LENGTH: usize = 100;
+
+/// A store of calls, lines, devices and moderation.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// What stands under a call's id.
+    ///
+    /// Law 1: what was committed last is what is loaded, with every field, also those that this code does not know.
+    async fn load(&self, id: CallId) -> Result<Slot, StoreError>;
+
+    /// Writes a call's next record.
+    ///
+    /// Law 2: it is written only where `expected` stands: nothing at all for `None` (not even a tombstone), else the record with
+    /// that version; otherwise [`StoreError::Conflict`] and nothing changes. Of any number that expect the same, one is written.
+    /// Law 3: the record, its one wake-up and the announcement of its new events are one step; an acknowledged commit survives
+    /// the process being killed.
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
+
+    /// Takes an id out of use, so that a late commit of a call that was never committed fails.
+    ///
+    /// Law 4: a tombstone is written only where nothing stands; the answer is what stands there then.
+    async fn bury(&self, id: CallId) -> Result<Slot, StoreError>;
+
+    /// Removes a record whose retention has passed, with its wake-up.
+    ///
+    /// Law 5: only the version named is removed; otherwise [`StoreError::Conflict`].
+    async fn remove(&self, id: CallId, version: u64) -> Result<(), StoreError>;
+
+    /// Calls whose wake-up is due at `now`, the urgent ones first, then by time; at most `limit`.
+    ///
+    /// Law 6: a call is found from the moment that its wake-up is due until a commit moves it, and never before.
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<CallId>, StoreError>;
+
+    /// Puts an outgoing call on its caller's line, and reserves the idempotency key.
+    ///
+    /// Law 7: the claim is added after those that are there, which are returned in order; of two that claim, one sees the other.
+    /// A claim of the same call again changes nothing. Claims past their `until` are gone.
+    /// Law 8: a key that is taken by another call claims nothing and names that call, unless it is the one to be replaced.
+    /// Law 9: the call is the newest of the user's history; what they missed from this peer counts from zero again.
+    async fn open_line(&self, claim: Claim, reservation: Option<Reservation>) -> Result<Opening, StoreError>;
+
+    /// Puts an incoming call on its callee's line, and reads what an invite must know of them.
+    ///
+    /// Law 10: as law 7 and the history of law 9, but where the callee has blocked the caller nothing is claimed and nothing recorded.
+    async fn ring_line(&self, claim: Claim) -> Result<Callee, StoreError>;
+
+    /// Takes a call off a user's line.
+    ///
+    /// Law 11: the other claims stay; doing it again changes nothing.
+    async fn free_line(&self, user: &UserId, call: CallId) -> Result<(), StoreError>;
+
+    /// Ids of a user's calls, newest first, older than `before` if given; at most `limit`.
+    ///
+    /// Law 12: at most [`HISTORY_LENGTH`] are kept, the newest ones.
+    async fn history(&self, user: &UserId, before: Option<CallId>, limit: usize) -> Result<Vec<CallId>, StoreError>;
+
+    /// Registers or refreshes a device.
+    ///
+    /// Law 13: at most `most` are kept; the one that was registered longest ago gives way.
+    /// Law 14: a push token has one owner. Registering one that another device holds, of this user or another, removes that
+    /// device whole: a phone that changed hands never rings for its last owner.
+    async fn put_device(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError>;
+
+    /// The user's devices, in the order of their ids.
+    async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError>;
+
+    /// Removes a device; says whether it was there.
+    async fn remove_device(&self, user: &UserId, device: &DeviceId) -> Result<bool, StoreError>;
+
+    /// Removes a token that its provider has proved dead; says whether it was there.
+    ///
+    /// Law 15: only if the device still has this token and was not registered again after `since` (if given). A device that
+    /// is left without any token is removed.
+    async fn drop_token(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        token: &PushToken,
+        since: Option<Timestamp>,
+    ) -> Result<bool, StoreError>;
+
+    /// Notes at which of Apple's hosts a device's tokens are good.
+    async fn set_environment(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        environment: Environment,
+    ) -> Result<(), StoreError>;
+
+    /// Counts a missed call; the answer is how many were missed from this caller, this one included.
+    ///
+    /// Law 16: the same call counted again, for a second device, gives the same number.
+    async fn count_missed(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<u32, StoreError>;
+
+    /// Blocks or unblocks a peer for a user; says whether that changed anything.
+    async fn set_block(&self, user: &UserId, peer: &UserId, blocked: bool) -> Result<bool, StoreError>;
+
+    /// Whom a user has blocked, in order.
+    async fn blocks(&self, user: &UserId) -> Result<Vec<UserId>, StoreError>;
+
+    /// Bans a user; a ban that stands is replaced.
+    async fn put_ban(&self, ban: Ban) -> Result<(), StoreError>;
+
+    /// The ban of a user.
+    ///
+    /// Law 17: a ban past its `until` at `now` is none.
+    async fn ban(&self, user: &UserId, now: Timestamp) -> Result<Option<Ban>, StoreError>;
+
+    /// Lifts a ban; says whether there was one.
+    async fn lift_ban(&self, user: &UserId) -> Result<bool, StoreError>;
+
+    /// Every ban in force at `now`, by user.
+    async fn bans(&self, now: Timestamp) -> Result<Vec<Ban>, StoreError>;
+
+    /// What commits announce, from now on: at most once, in the order of commits. A reader that falls behind is told so by the
+    /// channel and reads the records again.
+    fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>>;
+
+    /// What it is and whether it can be used now, in words, for `/readyz` and `bellwire check`.
+    async fn health(&self) -> Result<String, StoreError>;
+}
+
+/// What stands under a call's id.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Slot {
+    /// Nothing.
+    Vacant,
+    /// The id is out of use.
+    Tombstone,
+    /// A call.
+    Call(Box<Call>),
+}
+
+/// A call's next record on its way into the store.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The record, whose version is one more than `expected` (1 for a new call).
+    pub call: Arc<Call>,
+    /// The version that must stand there; `None`: nothing.
+    pub expected: Option<u64>,
+    /// Events with greater numbers are announced.
+    pub announced: u32,
+}
+
+/// News of a call.
+#[derive(Debug, Clone)]
+pub struct Announcement {
+    /// The record.
+    pub call: Arc<Call>,
+    /// Its events with greater numbers are new.
+    pub after_seq: u32,
+}
+
+/// A call on a user's line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Whose line.
+    pub user: UserId,
+    /// Which call.
+    pub call: CallId,
+    /// The other party.
+    pub peer: UserId,
+    /// Whether the user calls or is called.
+    pub role: Role,
+    /// When it was made.
+    pub at: Timestamp,
+    /// When it lapses by itself: later than the call can last.
+    pub until: Timestamp,
+}
+
+/// Which party of a call a user is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// They call.
+    Caller,
+    /// They are called.
+    Callee,
+}
+
+/// An idempotency key of a user, for one call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// The key, as the app gave it.
+    pub key: String,
+    /// A digest of the request's body, in hex.
+    pub body: String,
+    /// A call whose reservation gives way: it was found buried.
+    pub replaces: Option<CallId>,
+    /// When the key may be forgotten.
+    pub until: Timestamp,
+}
+
+/// What opening a line found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    /// The claim stands, after these.
+    Claimed(Vec<Claim>),
+    /// The key belongs to this call already.
+    Reserved {
+        /// The call.
+        call: CallId,
+        /// Whether the request had the same body.
+        same_body: bool,
+    },
+}
+
+/// What an invite must know of its callee.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callee {
+    /// The claims before this one.
+    pub others: Vec<Claim>,
+    /// The devices.
+    pub devices: Vec<Device>,
+    /// Whether the callee has blocked the caller.
+    pub blocked: bool,
+}
+
+/// A ban of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    /// Who.
+    pub user: UserId,
+    /// Why, for the backend's eyes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it ends; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+impl Ban {
+    /// Whether it is in force at `now`.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// Why the store could not do what was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Something else stands there: load again.
+    #[error("the record has changed meanwhile")]
+    Conflict,
+    /// The store cannot be reached or did not answer in time: try later. Nothing is known of a write.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// What is stored cannot be read.
+    #[error("a stored record cannot be read: {0}")]
+    Corrupt(String),
+    /// A newer release wrote the record, and this one leaves it alone.
+    #[error("a newer release wrote the record (format {0})")]
+    Newer(u32),
+}

@@ -1,0 +1,127 @@
+//! Everything that can happen to a call, and what comes of it.
+
+use thiserror::Error;
+
+use super::call::{Call, EndReason, State};
+use super::device::Device;
+use super::ids::{DeviceId, UserId};
+use super::task::TaskResult;
+
+/// Something that happened to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A registered device that was not asked to ring (it came later) takes part.
+    LegAdded(Box<Device>),
+    /// A device rings (SIP 180).
+    DeviceAlerting(DeviceId),
+    /// A device could not ring: Do Not Disturb, no permission.
+    DeviceNotRung(DeviceId, String),
+    /// A device answers (SIP 200).
+    Answer(DeviceId),
+    /// The callee has called the caller meanwhile, from this device if named: glare, which answers.
+    InvitedBack(Option<DeviceId>),
+    /// A device declines.
+    Decline(DeviceId, DeclineReason),
+    /// The caller gives up.
+    Cancel,
+    /// A party hangs up.
+    HangUp(UserId),
+    /// An attempt of a task has a result.
+    TaskFinished {
+        /// Which task.
+        task: u32,
+        /// Which attempt.
+        attempt: u32,
+        /// How it went.
+        result: TaskResult,
+    },
+    /// LiveKit saw a party enter the room, in a session that it names.
+    ParticipantJoined(UserId, String),
+    /// LiveKit saw a party leave the room.
+    ParticipantLeft {
+        /// Who.
+        user: UserId,
+        /// In which session.
+        session: String,
+        /// Whether they left of their own will.
+        on_purpose: bool,
+    },
+    /// LiveKit closed the room.
+    RoomFinished,
+    /// A user was banned.
+    Banned(UserId),
+    /// It is time to see what is due.
+    Wake,
+}
+
+impl Input {
+    /// Its name in `docs/STATE-MACHINE.md` and in errors.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::LegAdded(_) => "leg added",
+            Self::DeviceAlerting(_) => "device alerting",
+            Self::DeviceNotRung(..) => "device not rung",
+            Self::Answer(_) => "answer",
+            Self::InvitedBack(_) => "invited back",
+            Self::Decline(..) => "decline",
+            Self::Cancel => "cancel",
+            Self::HangUp(_) => "hang up",
+            Self::TaskFinished { .. } => "task finished",
+            Self::ParticipantJoined(..) => "participant joined",
+            Self::ParticipantLeft { .. } => "participant left",
+            Self::RoomFinished => "room finished",
+            Self::Banned(_) => "banned",
+            Self::Wake => "wake",
+        }
+    }
+}
+
+/// What a device says when it declines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeclineReason {
+    /// Its user does not want the call.
+    Declined,
+    /// The device has another call; others may still answer.
+    Busy,
+}
+
+/// What an input did.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The call went on to this record.
+    Applied(Box<Call>),
+    /// A duplicate or a late one: success, and nothing changed.
+    Ignored(&'static str),
+}
+
+/// An input that may not be, in the state that the call is in.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{input} is refused while the call is {state}: {why}")]
+pub struct Refusal {
+    /// The state.
+    pub state: State,
+    /// The input's name.
+    pub input: &'static str,
+    /// Why.
+    pub why: RefusalReason,
+}
+
+/// Why an input was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RefusalReason {
+    /// Another device has answered.
+    #[error("another device has answered")]
+    AnsweredElsewhere,
+    /// The call has ended.
+    #[error("the call has ended: {0}")]
+    Ended(EndReason),
+    /// The device is not one of those that ring.
+    #[error("the device does not take part in the call")]
+    NotALeg,
+    /// The device has declined before.
+    #[error("the device has declined before")]
+    Declined,
+    /// The user is no party of the call.
+    #[error("the user is no party of the call")]
+    NotAParty,
+}

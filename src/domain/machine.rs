@@ -1,0 +1,390 @@
+//! The state machine of a call: `begin` makes its record, `step` takes it from one input to the next.
+//!
+//! Pure: the time comes in, the next record comes out, and nothing else happens. `docs/STATE-MACHINE.md` has the table of
+//! every state against every input; a test walks it.
+
+use serde_json::Map;
+
+use super::call::{Call, DeclineScope, EndReason, Media, Party, Rules, State};
+use super::device::Device;
+use super::event::{Event, EventKind};
+use super::ids::{CallId, DeviceId, UserId};
+use super::input::{DeclineReason, Input, Outcome, Refusal, RefusalReason};
+use super::presence::Presence;
+use super::ring::{Leg, LegState, Settled};
+use super::task::{StopReason, TaskKind, TaskResult};
+use super::time::Timestamp;
+
+/// What an invite brings.
+#[derive(Debug, Clone)]
+pub struct Invite {
+    /// The id of the call.
+    pub id: CallId,
+    /// Who calls.
+    pub caller: Party,
+    /// From which device, if it was named.
+    pub caller_device: Option<DeviceId>,
+    /// Who is called.
+    pub callee: UserId,
+    /// Sound or pictures.
+    pub media: Media,
+    /// The room's name.
+    pub room: String,
+    /// The app's own data.
+    pub metadata: Option<serde_json::Value>,
+    /// The rules of this call.
+    pub rules: Rules,
+    /// When an unanswered call ends.
+    pub ring_until: Timestamp,
+    /// The callee's devices.
+    pub devices: Vec<Device>,
+    /// Whether the callee's line is taken.
+    pub busy: bool,
+    /// Whether the callee has blocked the caller.
+    pub hidden: bool,
+}
+
+/// The first record of a call: calling, or ended at once as `busy` or `unreachable`.
+pub fn begin(invite: Invite, now: Timestamp) -> Call {
+    let reachable = !invite.devices.is_empty();
+    // Of a blocked caller's call the callee's devices learn nothing, so it has no legs.
+    let devices = if invite.hidden { Vec::new() } else { invite.devices };
+    let mut call = Call {
+        id: invite.id,
+        version: 1,
+        state: State::Calling,
+        end_reason: None,
+        caller: invite.caller,
+        caller_device: invite.caller_device,
+        callee: Party { id: invite.callee, name: None, avatar: None },
+        media: invite.media,
+        room: invite.room,
+        metadata: invite.metadata,
+        hidden: invite.hidden,
+        rules: invite.rules,
+        created_at: now,
+        ring_until: invite.ring_until,
+        ringing_at: None,
+        answered_at: None,
+        answered_by: None,
+        ended_at: None,
+        presence: Presence::default(),
+        legs: devices.into_iter().map(Leg::new).collect(),
+        tasks: Vec::new(),
+        next_task: 1,
+        events: vec![Event { seq: 1, at: now, kind: EventKind::Invited {} }],
+        compacted: false,
+        unknown: Map::new(),
+    };
+    if invite.busy && !invite.hidden {
+        // Nothing was pushed, so there is nothing to stop; the missed call is still news.
+        call.legs.iter_mut().for_each(|leg| leg.state = LegState::Stopped);
+        end(&mut call, EndReason::Busy, now);
+    } else if reachable {
+        call.ring_legs(now);
+    } else {
+        end(&mut call, EndReason::Unreachable, now);
+    }
+    call
+}
+
+/// Takes a call through one input.
+pub fn step(call: &Call, input: &Input, now: Timestamp) -> Result<Outcome, Refusal> {
+    let mut next = call.clone();
+    match apply(&mut next, input, now) {
+        Ok(Effect::Changed) => Ok(Outcome::Applied(Box::new(next))),
+        Ok(Effect::Nothing(why)) => Ok(Outcome::Ignored(why)),
+        Err(why) => Err(Refusal { state: call.state, input: input.name(), why }),
+    }
+}
+
+enum Effect {
+    Changed,
+    Nothing(&'static str),
+}
+
+const DUPLICATE: Effect = Effect::Nothing("this is known already");
+const LATE: Effect = Effect::Nothing("the call has gone on since");
+
+fn apply(call: &mut Call, input: &Input, now: Timestamp) -> Result<Effect, RefusalReason> {
+    match input {
+        Input::LegAdded(device) => Ok(add_leg(call, device)),
+        Input::DeviceAlerting(device) => {
+            rings(call, device)?;
+            Ok(changed_if(call.alert(device, now)))
+        }
+        Input::DeviceNotRung(device, reason) => {
+            rings(call, device)?;
+            Ok(changed_if(call.not_rung(device, reason)))
+        }
+        Input::Answer(device) => answer(call, device, now),
+        Input::InvitedBack(device) => invited_back(call, device.as_ref(), now),
+        Input::Decline(device, reason) => decline(call, device, *reason, now),
+        Input::Cancel => Ok(finish(call, EndReason::Cancelled, now)),
+        Input::HangUp(user) => hang_up(call, user, now),
+        Input::TaskFinished { task, attempt, result } => Ok(task_finished(call, *task, *attempt, result, now)),
+        Input::ParticipantJoined(user, session) => Ok(if_live(call, |call| call.joined(user, session, now))),
+        Input::ParticipantLeft { user, session, on_purpose } => {
+            Ok(if_live(call, |call| call.left(user, session, *on_purpose, now)))
+        }
+        Input::RoomFinished => Ok(room_finished(call, now)),
+        Input::Banned(user) => Ok(banned(call, user, now)),
+        Input::Wake => Ok(wake(call, now)),
+    }
+}
+
+const fn changed_if(news: bool) -> Effect {
+    if news { Effect::Changed } else { DUPLICATE }
+}
+
+fn if_live(call: &mut Call, change: impl FnOnce(&mut Call) -> bool) -> Effect {
+    if call.is_ended() { LATE } else { changed_if(change(call)) }
+}
+
+/// Refuses what a device says about its ring when the ring is over for it.
+fn rings(call: &Call, device: &DeviceId) -> Result<(), RefusalReason> {
+    match (call.state, call.end_reason) {
+        (State::Ended, reason) => Err(RefusalReason::Ended(reason.unwrap_or(EndReason::Failed))),
+        (State::Active, _) if call.answered_by.as_ref() != Some(device) => Err(RefusalReason::AnsweredElsewhere),
+        _ if call.leg(device).is_none() => Err(RefusalReason::NotALeg),
+        _ => Ok(()),
+    }
+}
+
+fn add_leg(call: &mut Call, device: &Device) -> Effect {
+    if !call.is_unanswered() || call.hidden {
+        return LATE;
+    }
+    if call.leg(&device.id).is_some() {
+        return DUPLICATE;
+    }
+    // It has spoken, so it is awake and needs no push.
+    call.legs.push(Leg { state: LegState::Sent, ..Leg::new(device.clone()) });
+    Effect::Changed
+}
+
+fn answer(call: &mut Call, device: &DeviceId, now: Timestamp) -> Result<Effect, RefusalReason> {
+    rings(call, device)?;
+    if call.state == State::Active {
+        return Ok(DUPLICATE);
+    }
+    match call.leg(device).map(|leg| leg.state) {
+        Some(LegState::Declined | LegState::Busy) => Err(RefusalReason::Declined),
+        _ => {
+            call.answer(Some(device), now);
+            call.meet(now);
+            Ok(Effect::Changed)
+        }
+    }
+}
+
+fn invited_back(call: &mut Call, device: Option<&DeviceId>, now: Timestamp) -> Result<Effect, RefusalReason> {
+    match (call.state, call.end_reason) {
+        (State::Ended, reason) => Err(RefusalReason::Ended(reason.unwrap_or(EndReason::Failed))),
+        (State::Active, _) if call.answered_by.as_ref() == device => Ok(DUPLICATE),
+        (State::Active, _) => Err(RefusalReason::AnsweredElsewhere),
+        (State::Calling | State::Ringing, _) => {
+            call.answer(device, now);
+            call.meet(now);
+            Ok(Effect::Changed)
+        }
+    }
+}
+
+fn decline(call: &mut Call, device: &DeviceId, reason: DeclineReason, now: Timestamp) -> Result<Effect, RefusalReason> {
+    if call.is_ended() {
+        return Ok(LATE);
+    }
+    rings(call, device)?;
+    if call.state == State::Active {
+        return Ok(finish(call, EndReason::Completed, now));
+    }
+    if call.leg(device).is_some_and(|leg| matches!(leg.state, LegState::Declined | LegState::Busy)) {
+        return Ok(DUPLICATE);
+    }
+    call.drop_leg(device, reason);
+    let whole_call = reason == DeclineReason::Declined && call.rules.decline == DeclineScope::Call;
+    let ends = if whole_call { Some(EndReason::Declined) } else { call.exhausted() };
+    if let Some(reason) = ends {
+        end(call, reason, now);
+    }
+    Ok(Effect::Changed)
+}
+
+fn hang_up(call: &mut Call, user: &UserId, now: Timestamp) -> Result<Effect, RefusalReason> {
+    if call.caller.id == *user {
+        Ok(finish(call, EndReason::Cancelled, now))
+    } else if call.callee.id == *user {
+        // Before the answer there is nothing to hang up: the callee does not want the call.
+        Ok(finish(call, EndReason::Declined, now))
+    } else {
+        Err(RefusalReason::NotAParty)
+    }
+}
+
+/// Ends a call by a party's wish: for this reason before the answer, as completed after it.
+fn finish(call: &mut Call, unanswered: EndReason, now: Timestamp) -> Effect {
+    let reason = match call.state {
+        State::Ended => return LATE,
+        State::Active => EndReason::Completed,
+        State::Calling | State::Ringing => unanswered,
+    };
+    end(call, reason, now);
+    Effect::Changed
+}
+
+fn banned(call: &mut Call, user: &UserId, now: Timestamp) -> Effect {
+    if call.is_ended() || call.party(user).is_none() {
+        return LATE;
+    }
+    end(call, EndReason::Banned, now);
+    Effect::Changed
+}
+
+fn room_finished(call: &mut Call, now: Timestamp) -> Effect {
+    let asking = call.tasks.iter().any(|task| task.kind == TaskKind::AskPresence);
+    if call.state != State::Active || !call.rules.presence || asking {
+        return LATE;
+    }
+    ask_presence(call, now);
+    Effect::Changed
+}
+
+fn ask_presence(call: &mut Call, now: Timestamp) {
+    call.open(TaskKind::AskPresence, call.longest(), now);
+}
+
+fn task_finished(call: &mut Call, id: u32, attempt: u32, result: &TaskResult, now: Timestamp) -> Effect {
+    let Some(index) = call.tasks.iter().position(|task| task.id == id) else { return DUPLICATE };
+    let success = matches!(result, TaskResult::Done(_) | TaskResult::Present(_));
+    if call.tasks[index].attempt != attempt && !success {
+        // A newer attempt is under way, and its word counts.
+        return LATE;
+    }
+    let kind = call.tasks[index].kind.clone();
+    match result {
+        TaskResult::Done(receipt) => {
+            call.tasks.remove(index);
+            call.push_settled(&kind, Settled::Accepted, receipt.clone());
+        }
+        TaskResult::Retry(pause, receipt) => {
+            call.tasks[index].due = now + *pause;
+            call.push_settled(&kind, Settled::Later, receipt.clone());
+        }
+        TaskResult::Failed(receipt) => {
+            call.tasks.remove(index);
+            call.push_settled(&kind, Settled::Refused, receipt.clone());
+            if kind == TaskKind::AskPresence {
+                call.presence_unknown(now);
+            }
+            if let Some(reason) = call.exhausted().filter(|_| call.is_unanswered() && kind.is_ring()) {
+                end(call, reason, now);
+            }
+        }
+        TaskResult::Present(users) => {
+            call.tasks.remove(index);
+            if let Some(reason) = call.present(users, now) {
+                end(call, reason, now);
+            }
+        }
+    }
+    Effect::Changed
+}
+
+fn wake(call: &mut Call, now: Timestamp) -> Effect {
+    let due = call.wake_up().at;
+    if due > now {
+        return Effect::Nothing("nothing is due yet");
+    }
+    if call.is_unanswered() && call.ring_until <= now {
+        end(call, EndReason::TimedOut, now);
+        return Effect::Changed;
+    }
+    if call.state == State::Active && call.longest() <= now {
+        end(call, EndReason::MaxDuration, now);
+        return Effect::Changed;
+    }
+    if call.state == State::Active && call.presence_deadline().is_some_and(|at| at <= now) {
+        ask_presence(call, now);
+    }
+    if call.is_ended() && call.compact_at() <= now && !call.compacted && call.tasks.is_empty() {
+        compact(call);
+        return Effect::Changed;
+    }
+    let before = call.tasks.len();
+    call.tasks.retain(|task| task.until > now);
+    let dropped = call.tasks.len() < before;
+    let mut begun = false;
+    for task in call.tasks.iter_mut().filter(|task| task.due <= now) {
+        task.attempt += 1;
+        task.due = now + task.kind.lease();
+        begun = true;
+    }
+    if dropped || begun || call.wake_up().at != due {
+        Effect::Changed
+    } else {
+        // Retention has passed; the record waits to be removed.
+        Effect::Nothing("nothing is left to do")
+    }
+}
+
+/// Ends the call: stops what rings, tells the parties, and opens what is left to do.
+fn end(call: &mut Call, reason: EndReason, now: Timestamp) {
+    let was_unanswered = call.is_unanswered();
+    let missed = reason.is_missed() && call.rules.missed_call && !call.hidden;
+    call.part(now);
+    call.tasks.retain(|task| task.kind != TaskKind::AskPresence);
+    if was_unanswered {
+        call.stop_open_legs(stop_reason(reason), missed, now);
+    }
+    call.state = State::Ended;
+    call.end_reason = Some(reason);
+    call.ended_at = Some(now);
+    match reason {
+        EndReason::Declined => call.tell(EventKind::Declined {}, now),
+        EndReason::Cancelled => call.tell(EventKind::Cancelled {}, now),
+        _ => {}
+    }
+    call.tell(EventKind::Ended { reason }, now);
+    if missed {
+        call.notify_missed(now);
+    }
+    free_lines(call, now);
+}
+
+fn free_lines(call: &mut Call, now: Timestamp) {
+    let until = call.retained_until();
+    let (caller, callee) = (call.caller.id.clone(), call.callee.id.clone());
+    call.open(TaskKind::FreeLine { user: caller }, until, now);
+    if !call.hidden {
+        call.open(TaskKind::FreeLine { user: callee }, until, now);
+    }
+}
+
+const fn stop_reason(reason: EndReason) -> StopReason {
+    match reason {
+        EndReason::Cancelled => StopReason::Cancelled,
+        EndReason::Declined => StopReason::DeclinedElsewhere,
+        EndReason::TimedOut => StopReason::TimedOut,
+        EndReason::Completed
+        | EndReason::Busy
+        | EndReason::Unreachable
+        | EndReason::NotConnected
+        | EndReason::ConnectionLost
+        | EndReason::MaxDuration
+        | EndReason::Banned
+        | EndReason::Failed => StopReason::Ended,
+    }
+}
+
+/// Drops what only a live call needs: push tokens and receipts.
+fn compact(call: &mut Call) {
+    for leg in &mut call.legs {
+        leg.device.voip_token = None;
+        leg.device.alert_token = None;
+        leg.device.fcm_token = None;
+        leg.device.fcm_fid = None;
+        leg.receipts.clear();
+    }
+    call.compacted = true;
+}

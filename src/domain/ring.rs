@@ -1,0 +1,251 @@
+//! The ring: one leg per device of the callee, from the first push to the one answer.
+//!
+//! The rules of RFC 3261's forking proxies hold (section 16.7): the first answer wins and all other branches
+//! are stopped. When the state of the whole call changes is `machine`'s.
+
+use serde::{Deserialize, Serialize};
+
+use super::call::{Call, EndReason, State};
+use super::device::{Device, Platform};
+use super::event::EventKind;
+use super::ids::DeviceId;
+use super::input::DeclineReason;
+use super::task::{Receipt, StopReason, TaskKind};
+use super::time::Timestamp;
+
+/// The most receipts that a leg keeps; the oldest give way.
+const MAX_RECEIPTS: usize = 4;
+/// How long a device that missed the stop push may be told again.
+const STOP_FOR: std::time::Duration = std::time::Duration::from_mins(1);
+/// How long a missed call is news.
+const MISSED_FOR: std::time::Duration = std::time::Duration::from_hours(24);
+
+/// One device of the callee and how far its ring got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leg {
+    /// The device as it was registered when the call began.
+    pub device: Device,
+    /// How far its ring got.
+    pub state: LegState,
+    /// Why, where the state has a reason: `not_rung`, `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When the device said that it rings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerting_at: Option<Timestamp>,
+    /// What the provider said, the last few times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub receipts: Vec<Receipt>,
+}
+
+/// How far the ring of a leg got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegState {
+    /// The push is on its way to the provider.
+    Queued,
+    /// The provider took it, or the device is awake and needs none.
+    Sent,
+    /// The device says that it rings.
+    Alerting,
+    /// The device says that it could not ring.
+    NotRung,
+    /// The device answered.
+    Answered,
+    /// The device declined.
+    Declined,
+    /// The device is on another call.
+    Busy,
+    /// Ended from elsewhere.
+    Stopped,
+    /// The provider refused for good.
+    Failed,
+}
+
+impl LegState {
+    /// The name used in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::Alerting => "alerting",
+            Self::NotRung => "not_rung",
+            Self::Answered => "answered",
+            Self::Declined => "declined",
+            Self::Busy => "busy",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether an answer may still come from it.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Sent | Self::Alerting | Self::NotRung)
+    }
+}
+
+impl Leg {
+    /// A leg that is about to be pushed to, or, for a device without push, that needs none.
+    pub fn new(device: Device) -> Self {
+        let state = if device.ring_token().is_some() { LegState::Queued } else { LegState::Sent };
+        Self { device, state, reason: None, alerting_at: None, receipts: Vec::new() }
+    }
+
+    fn note(&mut self, receipt: Option<Receipt>) {
+        let Some(receipt) = receipt else { return };
+        if self.receipts.len() == MAX_RECEIPTS {
+            self.receipts.remove(0);
+        }
+        self.receipts.push(receipt);
+    }
+}
+
+impl Call {
+    pub(super) fn leg_mut(&mut self, device: &DeviceId) -> Option<&mut Leg> {
+        self.legs.iter_mut().find(|leg| leg.device.id == *device)
+    }
+
+    /// Opens a ring task for every leg that needs a push.
+    pub(super) fn ring_legs(&mut self, now: Timestamp) {
+        let queued: Vec<_> = self
+            .legs
+            .iter()
+            .filter(|leg| leg.state == LegState::Queued)
+            .map(|leg| (leg.device.id.clone(), leg.device.platform))
+            .collect();
+        for (device, platform) in queued {
+            self.open(TaskKind::Ring { device, platform }, self.ring_until, now);
+        }
+    }
+
+    /// A device rings. Returns whether that was news.
+    pub(super) fn alert(&mut self, device: &DeviceId, now: Timestamp) -> bool {
+        let Some(leg) = self.leg_mut(device) else { return false };
+        if leg.state == LegState::Failed || (leg.state.is_open() && leg.state != LegState::Alerting) {
+            leg.state = LegState::Alerting;
+            leg.reason = None;
+            leg.alerting_at = Some(now);
+        } else {
+            return false;
+        }
+        // The device has the push, whatever the provider's answer will be: no further attempt begins.
+        for task in self.tasks.iter_mut().filter(|task| task.kind.rings(device)) {
+            task.until = task.until.min(task.due);
+        }
+        if self.state == State::Calling {
+            self.state = State::Ringing;
+            self.ringing_at = Some(now);
+            self.tell(EventKind::Ringing {}, now);
+        }
+        true
+    }
+
+    /// A device could not ring. Returns whether that was news.
+    pub(super) fn not_rung(&mut self, device: &DeviceId, reason: &str) -> bool {
+        match self.leg_mut(device) {
+            Some(leg) if leg.state.is_open() && leg.state != LegState::NotRung => {
+                leg.state = LegState::NotRung;
+                leg.reason = Some(reason.to_owned());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The answer: the winner's leg is answered, every other one is stopped, and the call is active.
+    pub(super) fn answer(&mut self, winner: Option<&DeviceId>, now: Timestamp) {
+        if let Some(leg) = winner.and_then(|device| self.leg_mut(device)) {
+            leg.state = LegState::Answered;
+        }
+        self.state = State::Active;
+        self.answered_at = Some(now);
+        self.answered_by = winner.cloned();
+        self.tell(EventKind::Answered { device_id: winner.cloned() }, now);
+        self.stop_open_legs(StopReason::AnsweredElsewhere, false, now);
+    }
+
+    /// One device is out; says how the call ends if it was the last.
+    pub(super) fn drop_leg(&mut self, device: &DeviceId, reason: DeclineReason) {
+        self.tasks.retain(|task| !task.kind.rings(device));
+        if let Some(leg) = self.leg_mut(device) {
+            leg.state = match reason {
+                DeclineReason::Declined => LegState::Declined,
+                DeclineReason::Busy => LegState::Busy,
+            };
+        }
+    }
+
+    /// How the call ends because no leg is left from which an answer could come.
+    pub(super) fn exhausted(&self) -> Option<EndReason> {
+        let any = |state| self.legs.iter().any(|leg| leg.state == state);
+        if self.legs.iter().any(|leg| leg.state.is_open()) {
+            None
+        } else if any(LegState::Declined) {
+            Some(EndReason::Declined)
+        } else if any(LegState::Busy) {
+            Some(EndReason::Busy)
+        } else {
+            Some(EndReason::Unreachable)
+        }
+    }
+
+    /// Notes what a provider said about a leg, and what follows for its ring.
+    pub(super) fn push_settled(&mut self, kind: &TaskKind, settled: Settled, receipt: Option<Receipt>) {
+        let reason = receipt.as_ref().map(|receipt| receipt.reason.clone());
+        let Some(leg) = kind.device().and_then(|device| self.leg_mut(device)) else { return };
+        leg.note(receipt);
+        if !kind.is_ring() || !matches!(leg.state, LegState::Queued | LegState::Sent) {
+            return;
+        }
+        match settled {
+            Settled::Accepted => leg.state = LegState::Sent,
+            Settled::Refused => {
+                leg.state = LegState::Failed;
+                leg.reason = reason;
+            }
+            Settled::Later => {}
+        }
+    }
+
+    /// Stops every leg that may be ringing, and tells its device unless a missed-call push will.
+    pub(super) fn stop_open_legs(&mut self, reason: StopReason, missed_follows: bool, now: Timestamp) {
+        self.tasks.retain(|task| !task.kind.is_ring());
+        let mut stops = Vec::new();
+        for leg in self.legs.iter_mut().filter(|leg| leg.state.is_open()) {
+            leg.state = LegState::Stopped;
+            // On Android the missed-call push replaces the ring under the same collapse key.
+            let replaced = missed_follows && leg.device.platform == Platform::Android;
+            if leg.device.notice_token().is_some() && !replaced {
+                stops.push((leg.device.id.clone(), leg.device.platform));
+            }
+        }
+        for (device, platform) in stops {
+            self.open(TaskKind::StopRing { device, platform, reason }, now + STOP_FOR, now);
+        }
+    }
+
+    /// Opens a missed-call push for every device that one can still reach.
+    pub(super) fn notify_missed(&mut self, now: Timestamp) {
+        let reachable: Vec<_> = self
+            .legs
+            .iter()
+            .filter(|leg| leg.state != LegState::Failed || leg.device.notice_token() != leg.device.ring_token())
+            .filter(|leg| leg.device.notice_token().is_some())
+            .map(|leg| (leg.device.id.clone(), leg.device.platform))
+            .collect();
+        for (device, platform) in reachable {
+            self.open(TaskKind::NotifyMissed { device, platform }, now + MISSED_FOR, now);
+        }
+    }
+}
+
+/// What a provider's answer means for a leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// Taken.
+    Accepted,
+    /// Refused for good.
+    Refused,
+    /// To be tried again.
+    Later,
+}
