@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::time::Timestamp;
+
 /// Why a text cannot be an id or a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum IdError {
@@ -41,6 +43,11 @@ impl CallId {
     /// The UUID.
     pub const fn as_uuid(self) -> Uuid {
         self.0
+    }
+
+    /// The millisecond of its making, which version 7 keeps in the first 48 bits (RFC 9562, section 5.7).
+    pub const fn made_at(self) -> Timestamp {
+        Timestamp::from_millis((self.0.as_u128() >> 80) as u64)
     }
 
     /// Reads the hyphenated form, in either case.

@@ -12,7 +12,7 @@ use super::ids::{CallId, DeviceId, UserId};
 use super::input::{DeclineReason, Input, Outcome, Refusal, RefusalReason};
 use super::presence::Presence;
 use super::ring::{Leg, LegState, Settled};
-use super::task::{StopReason, TaskKind, TaskResult};
+use super::task::{StopReason, Task, TaskKind, TaskResult};
 use super::time::Timestamp;
 
 /// What an invite brings.
@@ -261,34 +261,42 @@ fn task_finished(call: &mut Call, id: u32, attempt: u32, result: &TaskResult, no
         // A newer attempt is under way, and its word counts.
         return LATE;
     }
-    let kind = call.tasks[index].kind.clone();
+    if let TaskResult::Retry(pause, receipt) = result
+        && now + *pause < call.tasks[index].until
+    {
+        call.tasks[index].due = now + *pause;
+        let kind = call.tasks[index].kind.clone();
+        call.push_settled(&kind, Settled::Later, receipt.clone());
+        return Effect::Changed;
+    }
+    let Task { kind, .. } = call.tasks.remove(index);
     match result {
-        TaskResult::Done(receipt) => {
-            call.tasks.remove(index);
-            call.push_settled(&kind, Settled::Accepted, receipt.clone());
-        }
-        TaskResult::Retry(pause, receipt) => {
-            call.tasks[index].due = now + *pause;
-            call.push_settled(&kind, Settled::Later, receipt.clone());
-        }
-        TaskResult::Failed(receipt) => {
-            call.tasks.remove(index);
+        TaskResult::Done(receipt) => call.push_settled(&kind, Settled::Accepted, receipt.clone()),
+        // A pause that outlasts the task's purpose is a failure for good.
+        TaskResult::Failed(receipt) | TaskResult::Retry(_, receipt) => {
             call.push_settled(&kind, Settled::Refused, receipt.clone());
-            if kind == TaskKind::AskPresence {
-                call.presence_unknown(now);
-            }
-            if let Some(reason) = call.exhausted().filter(|_| call.is_unanswered() && kind.is_ring()) {
-                end(call, reason, now);
-            }
+            failed(call, &kind, now);
         }
         TaskResult::Present(users) => {
-            call.tasks.remove(index);
             if let Some(reason) = call.present(users, now) {
                 end(call, reason, now);
             }
         }
     }
     Effect::Changed
+}
+
+/// What follows from a task that can never be done.
+fn failed(call: &mut Call, kind: &TaskKind, now: Timestamp) {
+    if *kind == TaskKind::AskPresence {
+        call.presence_unknown(now);
+    }
+    if kind.is_ring()
+        && call.is_unanswered()
+        && let Some(reason) = call.exhausted()
+    {
+        end(call, reason, now);
+    }
 }
 
 fn wake(call: &mut Call, now: Timestamp) -> Effect {

@@ -1,1 +1,140 @@
-//! (being written)
+//! The use cases: load a call, step it, commit it, and try again when someone else was quicker.
+//!
+//! Everything that changes a call goes through [`Engine::apply`]; an invite, which spans two users, is the saga in `invite`. The
+//! engine decides nothing that `domain` can decide, and carries nothing out: attempts of tasks that a commit began go to `dispatch`, and
+//! next wake-ups to `scheduler`, each over a channel that the engine was given.
+
+mod calls;
+mod devices;
+mod inbox;
+mod invite;
+mod lines;
+mod moderation;
+mod readers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+pub use calls::{Asker, Page};
+pub use invite::{InviteRequest, Invited, Key};
+pub use readers::{Beginning, News, Reader};
+
+use crate::clock::Clock;
+use crate::domain::{Call, CallId, Refusal, Rules, Task, WakeUp};
+use crate::store::{Store, StoreError};
+use inbox::Inbox;
+use readers::Readers;
+
+/// What the engine must know of the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a call rings if the invite does not say.
+    pub ring: Duration,
+    /// The rules that new calls begin with.
+    pub rules: Rules,
+    /// Whether a user on a call is rung for a second one.
+    pub call_waiting: bool,
+    /// How many devices a user may have.
+    pub devices_per_user: usize,
+    /// Part of every room's name, so that deployments that share a LiveKit project tell theirs apart.
+    pub deployment: String,
+}
+
+/// Attempts of tasks that a commit of this instance began, to be carried out now.
+#[derive(Debug)]
+pub struct Begun {
+    /// The record as committed.
+    pub call: Arc<Call>,
+    /// The attempts.
+    pub tasks: Vec<Task>,
+}
+
+/// What a commit asks of the rest of the instance.
+pub struct FollowUps {
+    /// To `dispatch`.
+    pub begun: mpsc::UnboundedReceiver<Begun>,
+    /// To `scheduler`.
+    pub wake_ups: mpsc::UnboundedReceiver<(CallId, WakeUp)>,
+}
+
+/// The use cases on one store. Clones share everything.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    settings: Settings,
+    inbox: Inbox,
+    readers: Readers,
+    begun: mpsc::UnboundedSender<Begun>,
+    wake_ups: mpsc::UnboundedSender<(CallId, WakeUp)>,
+}
+
+/// Why a use case was not carried out.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// There is no such call, or the asker may not know of it.
+    #[error("there is no such call")]
+    NotFound,
+    /// The user has no such device.
+    #[error("the user has no such device")]
+    UnknownDevice,
+    /// The call's state does not allow it; the record as it stands comes along.
+    #[error("{0}")]
+    Refused(Refusal, Arc<Call>),
+    /// The asker is a party, but not the one that may do this.
+    #[error("{0}")]
+    NotAllowed(&'static str),
+    /// The caller is on a call already.
+    #[error("the caller is on the call {0}")]
+    CallerBusy(CallId),
+    /// The idempotency key was used with another request.
+    #[error("the idempotency key was used with another request")]
+    KeyReused,
+    /// The user is banned.
+    #[error("the user is banned")]
+    Banned,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Engine {
+    /// An engine on a store. What its commits ask for comes out of the [`FollowUps`].
+    ///
+    /// Must be called within a tokio runtime: it begins to listen to the store's announcements.
+    pub fn new(store: Arc<dyn Store>, clock: Clock, settings: Settings) -> (Self, FollowUps) {
+        let (begun, begun_receiver) = mpsc::unbounded_channel();
+        let (wake_ups, wake_ups_receiver) = mpsc::unbounded_channel();
+        let readers = Readers::new(store.announcements());
+        let inner = Inner { store, clock, settings, inbox: Inbox::default(), readers, begun, wake_ups };
+        (Self(Arc::new(inner)), FollowUps { begun: begun_receiver, wake_ups: wake_ups_receiver })
+    }
+
+    /// The clock of this instance.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// What the store is, or why it cannot be used now.
+    pub async fn store_health(&self) -> Result<String, StoreError> {
+        self.0.store.health().await
+    }
+
+    fn store(&self) -> &dyn Store {
+        self.0.store.as_ref()
+    }
+
+    /// Hands on what a commit asks for. Receivers that are gone belong to an instance that stops.
+    fn follow_up(&self, call: &Arc<Call>, before: Option<&Call>) {
+        let tasks: Vec<Task> = call.begun_since(before).cloned().collect();
+        let _ = self.0.wake_ups.send((call.id, call.wake_up()));
+        if !tasks.is_empty() {
+            let _ = self.0.begun.send(Begun { call: Arc::clone(call), tasks });
+        }
+    }
+}

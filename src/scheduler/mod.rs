@@ -1,1 +1,160 @@
-//! (being written)
+//! The scheduler: wakes calls when they are due.
+//!
+//! This instance's own calls wait in memory and wake at the millisecond; a sweep over the store every second finds everybody's, those
+//! of a dead instance among them. After a restart the sweep is the recovery; there is no other. What is due is the engine's affair.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::domain::{CallId, Timestamp, WakeUp};
+use crate::engine::{Engine, EngineError};
+use crate::store::StoreError;
+
+/// The pause between sweeps, jittered by half, so that instances do not march in step and none waits much over a second.
+const SWEEP_EVERY: Duration = Duration::from_millis(800);
+/// How overdue a call must be before a sweep takes it: its own instance comes first.
+const SWEEP_AFTER: Duration = Duration::from_millis(300);
+/// How many calls one sweep takes at a time.
+const SWEEP_BATCH: usize = 512;
+/// How many calls are woken at once.
+const AT_ONCE: usize = 64;
+
+/// The wake-ups of this instance's own calls, in order.
+#[derive(Default)]
+struct Agenda {
+    by_time: BTreeSet<(Timestamp, CallId)>,
+    by_call: HashMap<CallId, Timestamp>,
+}
+
+impl Agenda {
+    fn set(&mut self, call: CallId, wake_up: WakeUp) {
+        self.forget(call);
+        // What nobody waits for is left to the sweep.
+        if wake_up.urgent {
+            self.by_time.insert((wake_up.at, call));
+            self.by_call.insert(call, wake_up.at);
+        }
+    }
+
+    fn forget(&mut self, call: CallId) {
+        if let Some(at) = self.by_call.remove(&call) {
+            self.by_time.remove(&(at, call));
+        }
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    fn take_due(&mut self, now: Timestamp) -> Option<CallId> {
+        let (at, call) = *self.by_time.first()?;
+        if at > now {
+            return None;
+        }
+        self.forget(call);
+        Some(call)
+    }
+}
+
+/// Wakes calls until `stop` turns true; wakes that have begun are finished.
+pub async fn run(engine: Engine, mut wake_ups: UnboundedReceiver<(CallId, WakeUp)>, mut stop: watch::Receiver<bool>) {
+    let mut agenda = Agenda::default();
+    let mut waking = JoinSet::new();
+    let sweeping = tokio::spawn(sweep(engine.clone(), stop.clone()));
+    let clock = engine.clock().clone();
+    while !*stop.borrow() {
+        while waking.len() < AT_ONCE
+            && let Some(call) = agenda.take_due(clock.now())
+        {
+            waking.spawn(wake(engine.clone(), call));
+        }
+        let next_due = agenda.next_due().filter(|_| waking.len() < AT_ONCE);
+        tokio::select! {
+            news = wake_ups.recv() => match news {
+                Some((call, wake_up)) => agenda.set(call, wake_up),
+                None => break,
+            },
+            () = clock.sleep_until(next_due.unwrap_or_default()), if next_due.is_some() => {}
+            Some(_) = waking.join_next() => {}
+            _ = stop.changed() => {}
+        }
+    }
+    while waking.join_next().await.is_some() {}
+    let _ = sweeping.await;
+}
+
+/// Wakes what is overdue in the store, whoever's it is.
+async fn sweep(engine: Engine, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        if sweep_once(&engine).await {
+            continue;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(engine.clock().jitter(SWEEP_EVERY)) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// Says whether there is more to do at once.
+async fn sweep_once(engine: &Engine) -> bool {
+    let calls = match engine.overdue(SWEEP_AFTER, SWEEP_BATCH).await {
+        Ok(calls) => calls,
+        Err(error) => {
+            tracing::warn!(%error, "the sweep cannot read what is due");
+            return false;
+        }
+    };
+    let full = calls.len() == SWEEP_BATCH;
+    let mut waking = JoinSet::new();
+    let mut woken = 0;
+    for call in calls {
+        if waking.len() == AT_ONCE {
+            woken += usize::from(matches!(waking.join_next().await, Some(Ok(true))));
+        }
+        waking.spawn(wake(engine.clone(), call));
+    }
+    while let Some(result) = waking.join_next().await {
+        woken += usize::from(result.unwrap_or(false));
+    }
+    // Where nothing could be woken, more of the same would only spin.
+    full && woken > 0
+}
+
+/// Says whether the call went on, by this wake or by someone else's.
+async fn wake(engine: Engine, call: CallId) -> bool {
+    match engine.wake(call).await {
+        Ok(()) | Err(EngineError::NotFound | EngineError::Store(StoreError::Conflict)) => true,
+        Err(error) => {
+            tracing::warn!(call_id = %call, %error, "a call that is due could not be woken");
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn the_agenda_gives_calls_in_order_of_time_and_once() {
+        let clock = Clock::system();
+        let (early, late, idle) = (clock.call_id(), clock.call_id(), clock.call_id());
+        let at = Timestamp::from_millis;
+        let mut agenda = Agenda::default();
+        agenda.set(late, WakeUp { at: at(20), urgent: true });
+        agenda.set(early, WakeUp { at: at(30), urgent: true });
+        agenda.set(early, WakeUp { at: at(10), urgent: true });
+        agenda.set(idle, WakeUp { at: at(5), urgent: false });
+        assert_eq!(agenda.next_due(), Some(at(10)));
+        assert_eq!(agenda.take_due(at(9)), None);
+        assert_eq!(agenda.take_due(at(25)), Some(early));
+        assert_eq!(agenda.take_due(at(25)), Some(late));
+        assert_eq!(agenda.take_due(at(99)), None);
+    }
+}

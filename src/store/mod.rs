@@ -260,7 +260,7 @@ impl Ban {
 }
 
 /// Why the store could not do what was asked.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum StoreError {
     /// Something else stands there: load again.
     #[error("the record has changed meanwhile")]

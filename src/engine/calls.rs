@@ -1,0 +1,222 @@
+//! What parties, devices and the backend do with a call that exists.
+//!
+//! Who is asking has been established by `http`; whether they may is decided here, and whether the call's state allows it by `domain`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Engine, EngineError};
+use crate::domain::call::COMPACT_AFTER;
+use crate::domain::{
+    Call, CallId, DeclineReason, DeviceId, Input, Refusal, RefusalReason, State, TaskResult, TicketScope, UserId,
+};
+use crate::store::Slot;
+
+/// The longest that an invite may ring.
+const LONGEST_RING: Duration = Duration::from_mins(2);
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asker {
+    /// A user, and the device that they named, if they did.
+    User(UserId, Option<DeviceId>),
+    /// A device by the ticket of its push.
+    Ticket(UserId, DeviceId),
+    /// The app's backend.
+    Service,
+}
+
+impl Asker {
+    fn device(&self) -> Option<&DeviceId> {
+        match self {
+            Self::User(_, device) => device.as_ref(),
+            Self::Ticket(_, device) => Some(device),
+            Self::Service => None,
+        }
+    }
+}
+
+/// A page of a user's calls, newest first.
+#[derive(Debug)]
+pub struct Page {
+    /// The calls.
+    pub calls: Vec<Arc<Call>>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<CallId>,
+}
+
+impl Engine {
+    /// The call, if the asker may know of it.
+    pub async fn call(&self, id: CallId, asker: &Asker) -> Result<Arc<Call>, EngineError> {
+        let Slot::Call(call) = self.store().load(id).await? else { return Err(EngineError::NotFound) };
+        let visible = match asker {
+            Asker::User(user, _) => call.is_visible_to(user),
+            Asker::Ticket(user, device) => {
+                call.is_visible_to(user) && call.ticket_scope(device, self.clock().now()) != TicketScope::Nothing
+            }
+            Asker::Service => true,
+        };
+        if visible { Ok(Arc::from(call)) } else { Err(EngineError::NotFound) }
+    }
+
+    /// A device says that it rings.
+    pub async fn alerting(&self, id: CallId, asker: &Asker) -> Result<Arc<Call>, EngineError> {
+        self.device_input(id, asker, Input::DeviceAlerting).await
+    }
+
+    /// A device says that it could not ring, and why.
+    pub async fn not_rung(&self, id: CallId, asker: &Asker, reason: &str) -> Result<Arc<Call>, EngineError> {
+        self.device_input(id, asker, |device| Input::DeviceNotRung(device, reason.to_owned())).await
+    }
+
+    /// A device answers; the first one wins, and may ask again.
+    pub async fn answer(&self, id: CallId, asker: &Asker) -> Result<Arc<Call>, EngineError> {
+        if let Asker::User(user, _) | Asker::Ticket(user, _) = asker {
+            self.refuse_banned(user).await?;
+        }
+        self.device_input(id, asker, Input::Answer).await
+    }
+
+    /// A device declines.
+    pub async fn decline(&self, id: CallId, asker: &Asker, reason: DeclineReason) -> Result<Arc<Call>, EngineError> {
+        self.device_input(id, asker, |device| Input::Decline(device, reason)).await
+    }
+
+    /// The caller gives up, or hangs up if the call was answered meanwhile.
+    pub async fn cancel(&self, id: CallId, asker: &Asker) -> Result<Arc<Call>, EngineError> {
+        let call = self.call(id, asker).await?;
+        match asker {
+            Asker::User(user, _) if *user != call.caller.id => {
+                Err(EngineError::NotAllowed("only the caller cancels; the callee declines"))
+            }
+            Asker::Ticket(..) => Err(EngineError::NotAllowed("only the caller cancels; the callee declines")),
+            Asker::User(..) | Asker::Service => self.apply(id, Input::Cancel).await,
+        }
+    }
+
+    /// Either party hangs up.
+    pub async fn hang_up(&self, id: CallId, asker: &Asker) -> Result<Arc<Call>, EngineError> {
+        let call = self.call(id, asker).await?;
+        match asker {
+            Asker::Ticket(_, device) if call.is_unanswered() || call.answered_by.as_ref() != Some(device) => {
+                // Before the answer, and on any other device after it, this device's word is about its own ring.
+                self.device_input(id, asker, |device| Input::Decline(device, DeclineReason::Declined)).await
+            }
+            Asker::User(user, _) | Asker::Ticket(user, _) => self.apply(id, Input::HangUp(user.clone())).await,
+            Asker::Service => self.apply(id, Input::HangUp(call.caller.id.clone())).await,
+        }
+    }
+
+    /// The user whom a LiveKit token for this call may be made for: its caller while it lives, or the one device that answered.
+    pub async fn may_join(&self, call: &Arc<Call>, asker: &Asker) -> Result<UserId, EngineError> {
+        let refuse = |why| {
+            let refusal = Refusal { state: call.state, input: "token", why };
+            Err(EngineError::Refused(refusal, Arc::clone(call)))
+        };
+        let (Asker::User(user, _) | Asker::Ticket(user, _)) = asker else {
+            return Err(EngineError::NotAllowed("a service gets no token of a call"));
+        };
+        self.refuse_banned(user).await?;
+        match (call.state, call.end_reason) {
+            (State::Ended, Some(reason)) => refuse(RefusalReason::Ended(reason)),
+            _ if *user == call.caller.id => Ok(user.clone()),
+            (State::Active, _) if call.answered_by.as_ref() == asker.device() => Ok(user.clone()),
+            (State::Active, _) => refuse(RefusalReason::AnsweredElsewhere),
+            _ => Err(EngineError::NotAllowed("the callee gets a token with the answer")),
+        }
+    }
+
+    /// A page of the user's calls, from the one before `before`.
+    pub async fn history(&self, user: &UserId, before: Option<CallId>, limit: usize) -> Result<Page, EngineError> {
+        let ids = self.store().history(user, before, limit + 1).await?;
+        let next = ids.get(limit).and_then(|_| ids.get(limit.saturating_sub(1))).copied();
+        let calls = self.load_visible(user, ids.iter().take(limit)).await?;
+        Ok(Page { calls, next })
+    }
+
+    /// The user's live calls and those that ended a short while ago: what a reader of events begins with.
+    pub(super) async fn recent_calls(&self, user: &UserId) -> Result<Vec<Arc<Call>>, EngineError> {
+        let now = self.clock().now();
+        let longest = LONGEST_RING + Duration::from_millis(self.0.settings.rules.max_duration_ms) + COMPACT_AFTER;
+        let ids = self.store().history(user, None, crate::store::HISTORY_LENGTH).await?;
+        let young = ids.iter().take_while(|id| id.made_at() + longest > now);
+        let mut calls = self.load_visible(user, young).await?;
+        calls.retain(|call| call.ended_at.is_none_or(|ended| now < ended + COMPACT_AFTER));
+        Ok(calls)
+    }
+
+    async fn load_visible(
+        &self,
+        user: &UserId,
+        ids: impl Iterator<Item = &CallId>,
+    ) -> Result<Vec<Arc<Call>>, EngineError> {
+        let mut calls = Vec::new();
+        for id in ids {
+            // An id without a record is of an invite that never came to be, or of a call past its retention.
+            if let Slot::Call(call) = self.store().load(*id).await?
+                && call.is_visible_to(user)
+            {
+                calls.push(Arc::from(call));
+            }
+        }
+        Ok(calls)
+    }
+
+    /// Calls of any instance whose wake-up was due at least `by` ago.
+    pub async fn overdue(&self, by: Duration, limit: usize) -> Result<Vec<CallId>, EngineError> {
+        Ok(self.store().due(self.clock().now() - by, limit).await?)
+    }
+
+    /// It is time to see what is due for a call; a record past its retention is removed.
+    pub async fn wake(&self, id: CallId) -> Result<(), EngineError> {
+        let call = self.apply(id, Input::Wake).await?;
+        if call.is_ended() && call.tasks.is_empty() && call.retained_until() <= self.clock().now() {
+            self.store().remove(id, call.version).await?;
+        }
+        Ok(())
+    }
+
+    /// An attempt of a task has a result.
+    pub async fn task_finished(
+        &self,
+        id: CallId,
+        task: u32,
+        attempt: u32,
+        result: TaskResult,
+    ) -> Result<(), EngineError> {
+        self.apply(id, Input::TaskFinished { task, attempt, result }).await.map(drop)
+    }
+
+    /// Whether an attempt still has a purpose: asked before it is repeated.
+    pub async fn wants(&self, id: CallId, task: u32, attempt: u32) -> Result<bool, EngineError> {
+        let slot = self.store().load(id).await?;
+        Ok(matches!(slot, Slot::Call(call) if call.wants(task, attempt)))
+    }
+
+    /// What a device of the callee says. A device that was registered after the invite takes part when it speaks.
+    async fn device_input(
+        &self,
+        id: CallId,
+        asker: &Asker,
+        input: impl FnOnce(DeviceId) -> Input,
+    ) -> Result<Arc<Call>, EngineError> {
+        let call = self.call(id, asker).await?;
+        let (Asker::User(user, _) | Asker::Ticket(user, _)) = asker else {
+            return Err(EngineError::NotAllowed("only a device of the callee may do this"));
+        };
+        if *user != call.callee.id {
+            return Err(EngineError::NotAllowed("only a device of the callee may do this"));
+        }
+        let Some(device) = asker.device() else { return Err(EngineError::UnknownDevice) };
+        let mut inputs = Vec::new();
+        if call.is_unanswered() && call.leg(device).is_none() {
+            let devices = self.store().devices(user).await?;
+            let Some(found) = devices.into_iter().find(|found| found.id == *device) else {
+                return Err(EngineError::UnknownDevice);
+            };
+            inputs.push(Input::LegAdded(Box::new(found)));
+        }
+        inputs.push(input(device.clone()));
+        self.apply_all(id, inputs).await
+    }
+}

@@ -1,0 +1,57 @@
+//! The devices of users, and what providers prove about their tokens.
+
+use super::{Engine, EngineError};
+use crate::domain::{CallId, Device, DeviceId, Environment, PushToken, Timestamp, UserId};
+
+impl Engine {
+    /// Registers or refreshes a device, which takes its tokens from whoever held them.
+    pub async fn register(&self, user: &UserId, device: Device) -> Result<(), EngineError> {
+        self.refuse_banned(user).await?;
+        Ok(self.store().put_device(user, device, self.0.settings.devices_per_user).await?)
+    }
+
+    /// The user's devices.
+    pub async fn devices(&self, user: &UserId) -> Result<Vec<Device>, EngineError> {
+        Ok(self.store().devices(user).await?)
+    }
+
+    /// Removes a device and closes its event streams.
+    pub async fn remove_device(&self, user: &UserId, device: &DeviceId) -> Result<(), EngineError> {
+        if !self.store().remove_device(user, device).await? {
+            return Err(EngineError::UnknownDevice);
+        }
+        self.0.readers.close(user, Some(device));
+        Ok(())
+    }
+
+    /// Removes a token that its provider has proved dead, if the device was not registered again since.
+    pub async fn drop_token(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        token: &PushToken,
+        since: Option<Timestamp>,
+    ) -> Result<bool, EngineError> {
+        Ok(self.store().drop_token(user, device, token, since).await?)
+    }
+
+    /// Notes at which of Apple's hosts a device's tokens are good.
+    pub async fn set_environment(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        environment: Environment,
+    ) -> Result<(), EngineError> {
+        Ok(self.store().set_environment(user, device, environment).await?)
+    }
+
+    /// How many calls the callee missed from this caller, this one included.
+    pub async fn count_missed(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<u32, EngineError> {
+        Ok(self.store().count_missed(callee, caller, call).await?)
+    }
+
+    /// Takes a call off a user's line.
+    pub async fn free_line(&self, user: &UserId, call: CallId) -> Result<(), EngineError> {
+        Ok(self.store().free_line(user, call).await?)
+    }
+}

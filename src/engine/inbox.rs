@@ -1,0 +1,176 @@
+//! One call's inputs, one after the other: what arrives together is stepped and committed together.
+//!
+//! Ten legs' results cost one commit instead of ten that conflict. Between instances nothing queues; there the store's
+//! compare-and-set decides, and who lost loads and steps again.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::{Engine, EngineError};
+use crate::domain::{Call, CallId, Input, Outcome, Refusal, step};
+use crate::store::{Commit, Slot, StoreError};
+
+/// How often a commit is tried against other instances before the request is told to come back.
+const MAX_TRIES: usize = 16;
+
+/// The inputs that wait, by call. A call with an entry has a task that works through it.
+#[derive(Default)]
+pub(super) struct Inbox(Mutex<HashMap<CallId, Vec<Pending>>>);
+
+struct Pending {
+    inputs: Vec<Input>,
+    reply: oneshot::Sender<Result<Arc<Call>, EngineError>>,
+}
+
+impl Inbox {
+    /// Queues; says whether the caller must start the work.
+    fn push(&self, id: CallId, pending: Pending) -> bool {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match waiting.entry(id) {
+            Entry::Occupied(mut entry) => {
+                entry.get_mut().push(pending);
+                false
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(vec![pending]);
+                true
+            }
+        }
+    }
+
+    /// Takes what waits; none: the work is over.
+    fn take(&self, id: CallId) -> Vec<Pending> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let batch = waiting.get_mut(&id).map(std::mem::take).unwrap_or_default();
+        if batch.is_empty() {
+            waiting.remove(&id);
+        }
+        batch
+    }
+}
+
+impl Engine {
+    /// Takes a call through an input, and returns the record after it. An input that was ignored is a success.
+    pub async fn apply(&self, id: CallId, input: Input) -> Result<Arc<Call>, EngineError> {
+        self.apply_all(id, vec![input]).await
+    }
+
+    /// Takes a call through several inputs in one commit; the last one's outcome counts.
+    pub(super) async fn apply_all(&self, id: CallId, inputs: Vec<Input>) -> Result<Arc<Call>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        if self.0.inbox.push(id, Pending { inputs, reply }) {
+            // A task of its own: a client that goes away must not stop the others' inputs.
+            let engine = self.clone();
+            tokio::spawn(async move { engine.work(id).await });
+        }
+        answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the instance stops".into()).into()))
+    }
+
+    async fn work(&self, id: CallId) {
+        loop {
+            let batch = self.0.inbox.take(id);
+            if batch.is_empty() {
+                return;
+            }
+            self.settle(id, batch).await;
+        }
+    }
+
+    /// Steps and commits a batch, and answers each of its inputs.
+    async fn settle(&self, id: CallId, batch: Vec<Pending>) {
+        let inputs: Vec<&[Input]> = batch.iter().map(|pending| pending.inputs.as_slice()).collect();
+        match self.commit_steps(id, &inputs).await {
+            Ok((call, refusals)) => {
+                for (pending, refusal) in batch.into_iter().zip(refusals) {
+                    let answer = match refusal {
+                        None => Ok(Arc::clone(&call)),
+                        Some(refusal) => Err(EngineError::Refused(refusal, Arc::clone(&call))),
+                    };
+                    // Who asked may have gone away.
+                    let _ = pending.reply.send(answer);
+                }
+            }
+            Err(failure) => {
+                for pending in batch {
+                    let _ = pending.reply.send(Err(failure.clone().into()));
+                }
+            }
+        }
+    }
+
+    async fn commit_steps(
+        &self,
+        id: CallId,
+        batch: &[&[Input]],
+    ) -> Result<(Arc<Call>, Vec<Option<Refusal>>), BatchError> {
+        for _ in 0..MAX_TRIES {
+            let before = match self.store().load(id).await? {
+                Slot::Call(call) => call,
+                Slot::Vacant | Slot::Tombstone => return Err(BatchError::NotFound),
+            };
+            let now = self.clock().now();
+            let mut next: Option<Box<Call>> = None;
+            let mut refusals = Vec::with_capacity(batch.len());
+            for inputs in batch {
+                let mut refusal = None;
+                for input in *inputs {
+                    match step(next.as_deref().unwrap_or(&before), input, now) {
+                        Ok(Outcome::Applied(call)) => {
+                            refusal = None;
+                            next = Some(call);
+                        }
+                        Ok(Outcome::Ignored(_)) => refusal = None,
+                        Err(why) => refusal = Some(why),
+                    }
+                }
+                refusals.push(refusal);
+            }
+            let Some(mut next) = next else { return Ok((Arc::new(*before), refusals)) };
+            next.version = before.version + 1;
+            let next = Arc::from(next);
+            match self.commit(Arc::clone(&next), Some(&before)).await {
+                Ok(()) => return Ok((next, refusals)),
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Unavailable("other instances keep changing this call".into()).into())
+    }
+
+    /// Writes a record and hands on what it asks for.
+    pub(super) async fn commit(&self, call: Arc<Call>, before: Option<&Call>) -> Result<(), StoreError> {
+        let commit = Commit {
+            call: Arc::clone(&call),
+            expected: before.map(|before| before.version),
+            announced: before.map_or(0, Call::last_seq),
+        };
+        self.store().commit(commit).await?;
+        self.follow_up(&call, before);
+        Ok(())
+    }
+}
+
+/// Why a whole batch failed; every input of it gets the same answer.
+#[derive(Clone)]
+enum BatchError {
+    NotFound,
+    Store(StoreError),
+}
+
+impl From<StoreError> for BatchError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<BatchError> for EngineError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::NotFound => Self::NotFound,
+            BatchError::Store(error) => Self::Store(error),
+        }
+    }
+}

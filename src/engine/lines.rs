@@ -1,0 +1,66 @@
+//! A user's line: the calls that they are in, told from claims whose call is over or never came to be.
+//!
+//! A claim is made before its call is committed, so whoever meets one looks at the call. Nobody stays busy after a crash:
+//! a claim without a call is given a moment, then its id is buried (a late commit of it fails) and the claim taken off.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Engine, EngineError};
+use crate::domain::{Call, CallId, UserId};
+use crate::store::{Claim, Slot};
+
+/// How long an invite may take from its claim to its commit before others take its id out of use.
+const COMMIT_WITHIN: Duration = Duration::from_millis(1500);
+/// How often an uncommitted call is looked for meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// What another claim on a line means for a new call.
+pub(super) enum Met {
+    /// Its call lives.
+    Live(Arc<Call>),
+    /// Its call is not committed, and the new one goes first.
+    Yielding,
+    /// Its call is over; the claim is off the line.
+    Over,
+}
+
+impl Engine {
+    /// Finds out what a claim's call is. `waits` says whether an uncommitted call goes first and is waited for.
+    pub(super) async fn meet(&self, claim: &Claim, waits: bool) -> Result<Met, EngineError> {
+        loop {
+            let mut slot = self.store().load(claim.call).await?;
+            if slot == Slot::Vacant {
+                if !waits {
+                    return Ok(Met::Yielding);
+                }
+                if self.clock().now() < claim.at + COMMIT_WITHIN {
+                    // Another invite is between its claim and its commit, a matter of milliseconds; there is no event for one that died.
+                    tokio::time::sleep(LOOK_EVERY).await;
+                    continue;
+                }
+                slot = self.store().bury(claim.call).await?;
+            }
+            return match slot {
+                Slot::Call(call) if !call.is_ended() => Ok(Met::Live(Arc::from(call))),
+                Slot::Call(_) | Slot::Tombstone | Slot::Vacant => {
+                    self.store().free_line(&claim.user, claim.call).await?;
+                    Ok(Met::Over)
+                }
+            };
+        }
+    }
+
+    /// Takes a call that will not be off both lines.
+    pub(super) async fn give_up_lines(&self, call: CallId, users: [&UserId; 2]) -> Result<(), EngineError> {
+        for user in users {
+            self.store().free_line(user, call).await?;
+        }
+        Ok(())
+    }
+
+    /// How many calls a line holds.
+    pub(super) fn line_capacity(&self) -> usize {
+        if self.0.settings.call_waiting { 2 } else { 1 }
+    }
+}

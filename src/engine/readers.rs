@@ -1,0 +1,245 @@
+//! Readers of events: each hears of every change of its user's calls, in order and without a gap.
+//!
+//! One task listens to the store and puts each changed record into the mailboxes of the two parties' readers, so an idle
+//! reader costs nothing. A mailbox keeps the newest record of each call, and a record has all its events, so a slow reader misses
+//! nothing and holds up nobody. How events look on the wire is `http`'s.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+use super::{Engine, EngineError};
+use crate::domain::{Call, CallId, DeviceId, Event, Timestamp, UserId};
+use crate::store::{Announcement, Slot};
+
+/// Every reader of this instance, by user.
+#[derive(Clone, Default)]
+pub(super) struct Readers(Arc<Mutex<HashMap<UserId, Vec<Arc<Mailbox>>>>>);
+
+/// What waits for one reader.
+struct Mailbox {
+    device: Option<DeviceId>,
+    waiting: Mutex<Waiting>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    changed: BTreeMap<CallId, Arc<Call>>,
+    resync: bool,
+    closed: bool,
+}
+
+/// An event and the record that it belongs to.
+#[derive(Debug, Clone)]
+pub struct News {
+    /// The record as of this event or later.
+    pub call: Arc<Call>,
+    /// The event.
+    pub event: Event,
+}
+
+/// What a reader begins with.
+#[derive(Debug)]
+pub struct Beginning {
+    /// Live calls, and those that ended a short while ago.
+    pub snapshot: Vec<Arc<Call>>,
+    /// Events since the ones that the reader has seen.
+    pub missed: Vec<News>,
+}
+
+/// A reader of a user's events. Dropping it ends it.
+pub struct Reader {
+    engine: Engine,
+    user: UserId,
+    only: Option<CallId>,
+    mailbox: Arc<Mailbox>,
+    seen: HashMap<CallId, u32>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Mailbox {
+    fn put(&self, change: impl FnOnce(&mut Waiting)) {
+        change(&mut locked(&self.waiting));
+        self.arrived.notify_one();
+    }
+}
+
+impl Readers {
+    /// Listens to what a store announces.
+    pub(super) fn new(mut announcements: Receiver<Arc<Announcement>>) -> Self {
+        let readers = Self::default();
+        let listening = readers.clone();
+        tokio::spawn(async move {
+            loop {
+                match announcements.recv().await {
+                    Ok(news) => listening.tell(&news.call),
+                    Err(RecvError::Lagged(_)) => listening.resync(),
+                    Err(RecvError::Closed) => return,
+                }
+            }
+        });
+        readers
+    }
+
+    fn tell(&self, call: &Arc<Call>) {
+        let readers = locked(&self.0);
+        let parties = [&call.caller.id, &call.callee.id].into_iter().filter(|user| call.is_visible_to(user));
+        for mailbox in parties.filter_map(|user| readers.get(user)).flatten() {
+            mailbox.put(|waiting| {
+                waiting.changed.insert(call.id, Arc::clone(call));
+            });
+        }
+    }
+
+    fn resync(&self) {
+        for mailbox in locked(&self.0).values().flatten() {
+            mailbox.put(|waiting| waiting.resync = true);
+        }
+    }
+
+    /// Ends the readers of a user, or of one of their devices.
+    pub(super) fn close(&self, user: &UserId, device: Option<&DeviceId>) {
+        for mailbox in locked(&self.0).get(user).into_iter().flatten() {
+            if device.is_none() || mailbox.device.as_ref() == device {
+                mailbox.put(|waiting| waiting.closed = true);
+            }
+        }
+    }
+
+    /// The devices of a user that read here.
+    pub(super) fn devices_of(&self, user: &UserId) -> HashSet<DeviceId> {
+        locked(&self.0).get(user).into_iter().flatten().filter_map(|mailbox| mailbox.device.clone()).collect()
+    }
+
+    fn count(&self, user: &UserId) -> usize {
+        locked(&self.0).get(user).map_or(0, Vec::len)
+    }
+
+    fn add(&self, user: &UserId, device: Option<DeviceId>) -> Arc<Mailbox> {
+        let mailbox = Arc::new(Mailbox { device, waiting: Mutex::default(), arrived: Notify::new() });
+        locked(&self.0).entry(user.clone()).or_default().push(Arc::clone(&mailbox));
+        mailbox
+    }
+
+    fn remove(&self, user: &UserId, mailbox: &Arc<Mailbox>) {
+        let mut readers = locked(&self.0);
+        if let Some(mailboxes) = readers.get_mut(user) {
+            mailboxes.retain(|other| !Arc::ptr_eq(other, mailbox));
+            if mailboxes.is_empty() {
+                readers.remove(user);
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// A reader of the user's calls, or of one of them, on a device if it is named.
+    pub fn read(&self, user: &UserId, device: Option<DeviceId>, only: Option<CallId>) -> Reader {
+        let mailbox = self.0.readers.add(user, device);
+        Reader { engine: self.clone(), user: user.clone(), only, mailbox, seen: HashMap::new() }
+    }
+
+    /// How many readers a user has here.
+    pub fn readers_of(&self, user: &UserId) -> usize {
+        self.0.readers.count(user)
+    }
+}
+
+impl Reader {
+    /// The snapshot to begin with, and the events after those that `since` names.
+    ///
+    /// A reader comes back with the last event that it saw, perhaps of one call among several. Calls that it does not name are told from
+    /// that event's time on, so none of theirs is missed; at worst one of the same millisecond comes twice, with its number.
+    pub async fn begin(&mut self, since: &[(CallId, u32)]) -> Result<Beginning, EngineError> {
+        let snapshot = self.calls().await?;
+        let mut named = Vec::new();
+        for (id, seq) in since {
+            if self.only.is_none_or(|only| only == *id)
+                && let Some(call) = self.find(*id, &snapshot).await?
+            {
+                named.push((call, *seq));
+            }
+        }
+        let last_seen: Option<Timestamp> = named
+            .iter()
+            .flat_map(|(call, seq)| call.events.iter().filter(move |event| event.seq == *seq).map(|event| event.at))
+            .max();
+        let mut missed = Vec::new();
+        for (call, seq) in &named {
+            missed.extend(news(call, |event| event.seq > *seq));
+        }
+        if let Some(last_seen) = last_seen {
+            let unnamed = snapshot.iter().filter(|call| named.iter().all(|(known, _)| known.id != call.id));
+            for call in unnamed {
+                missed.extend(news(call, |event| event.at >= last_seen));
+            }
+        }
+        self.seen
+            .extend(snapshot.iter().chain(named.iter().map(|(call, _)| call)).map(|call| (call.id, call.last_seq())));
+        Ok(Beginning { snapshot, missed })
+    }
+
+    /// The next events, as soon as there are any. `None`: the reader was closed.
+    pub async fn next(&mut self) -> Option<Vec<News>> {
+        loop {
+            self.mailbox.arrived.notified().await;
+            let waiting = std::mem::take(&mut *locked(&self.mailbox.waiting));
+            if waiting.closed {
+                return None;
+            }
+            let mut changed: Vec<_> = waiting.changed.into_values().collect();
+            if waiting.resync {
+                // A store that cannot be read now ends the reader; it comes back with the last number that it saw.
+                changed.extend(self.calls().await.ok()?);
+            }
+            let fresh: Vec<News> = changed.iter().flat_map(|call| self.unseen(call)).collect();
+            if !fresh.is_empty() {
+                return Some(fresh);
+            }
+        }
+    }
+
+    fn unseen(&mut self, call: &Arc<Call>) -> Vec<News> {
+        if self.only.is_some_and(|only| only != call.id) {
+            return Vec::new();
+        }
+        let seen = self.seen.entry(call.id).or_default();
+        let fresh = news(call, |event| event.seq > *seen).collect();
+        *seen = call.last_seq().max(*seen);
+        fresh
+    }
+
+    async fn calls(&self) -> Result<Vec<Arc<Call>>, EngineError> {
+        match self.only {
+            Some(id) => Ok(self.find(id, &[]).await?.into_iter().collect()),
+            None => self.engine.recent_calls(&self.user).await,
+        }
+    }
+
+    async fn find(&self, id: CallId, known: &[Arc<Call>]) -> Result<Option<Arc<Call>>, EngineError> {
+        if let Some(call) = known.iter().find(|call| call.id == id) {
+            return Ok(Some(Arc::clone(call)));
+        }
+        Ok(match self.engine.store().load(id).await? {
+            Slot::Call(call) if call.is_visible_to(&self.user) => Some(Arc::from(call)),
+            _ => None,
+        })
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.engine.0.readers.remove(&self.user, &self.mailbox);
+    }
+}
+
+fn news(call: &Arc<Call>, wanted: impl Fn(&Event) -> bool) -> impl Iterator<Item = News> {
+    let chosen: Vec<Event> = call.events.iter().filter(|event| wanted(event)).cloned().collect();
+    chosen.into_iter().map(|event| News { call: Arc::clone(call), event })
+}
