@@ -149,7 +149,7 @@ fn service_key() -> Kind<[u8; 32]> {
 
 fn jwks_url() -> Kind<String> {
     let expected = "an https:// URL, or an http:// URL on loopback, such as \"https://id.example.com/jwks.json\"";
-    kind::url_if(expected.to_owned(), |uri| match uri.scheme_str() {
+    kind::url(expected.to_owned(), |uri| match uri.scheme_str() {
         Some("https") => true,
         Some("http") => uri.host().is_some_and(is_loopback),
         _ => false,

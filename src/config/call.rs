@@ -38,7 +38,7 @@ const SCOPES: &[(&str, DeclineScope)] = &[("call", DeclineScope::Call), ("device
 
 pub(super) fn read(fields: &mut Fields) -> Option<Call> {
     let ring = fields.required("ring", &kind::duration("5s", "120s", "45s"));
-    let connect_timeout = fields.required("connect_timeout", &kind::duration("1s", "10m", "20s"));
+    let connect_timeout = fields.required("connect_timeout", &kind::duration("100ms", "10m", "20s"));
     let reconnect_grace = fields.required("reconnect_grace", &kind::duration("0s", "10m", "30s"));
     let max_duration = fields.required("max_duration", &kind::duration("1s", "30d", "4h"));
     let call_waiting = fields.required("call_waiting", &kind::boolean());

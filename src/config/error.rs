@@ -45,7 +45,7 @@ impl ConfigError {
 }
 
 fn listed(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("\n  {problem}")).collect()
+    problems.iter().fold(String::new(), |list, problem| format!("{list}\n  {problem}"))
 }
 
 /// One key and what is wrong with it.

@@ -46,20 +46,21 @@ impl Fields {
     /// A secret that is given as `key` or in the file `key_file`.
     pub(super) fn secret(&mut self, key: &str, least_bytes: usize) -> Option<Secret> {
         let expected = format!("a text of at least {least_bytes} bytes, here or in {key}_file");
-        let (node, read) = self.take_secret(key, &expected)?;
-        self.checked(key, &expected, least_bytes, read(&node))
+        let given = self.take_secret(key, &expected)?;
+        self.read_secret(&given, &given.node, least_bytes, &expected)
     }
 
     /// One secret or a list of them, given as `key` or in the file or files `key_file`; `hint` says how to make one.
     pub(super) fn secrets(&mut self, key: &str, least_bytes: usize, hint: &str) -> Option<Vec<Secret>> {
         let expected =
             format!("a text of at least {least_bytes} bytes or a list of such, here or in {key}_file ({hint})");
-        let (node, read) = self.take_secret(key, &expected)?;
-        let nodes = node.list().unwrap_or_else(|| vec![node]);
-        if nodes.is_empty() {
-            return self.problem(key, format!("missing; expected {expected}"));
+        let given = self.take_secret(key, &expected)?;
+        let nodes = given.node.list().unwrap_or_else(|| vec![given.node.clone()]);
+        // A list in a variable that is no TOML would otherwise pass for a secret.
+        if nodes.is_empty() || nodes.iter().any(|node| node.text().is_some_and(|text| text.starts_with('['))) {
+            return self.problem(&given.key, format!("expected {expected}"));
         }
-        nodes.iter().map(|node| self.checked(key, &expected, least_bytes, read(node))).collect()
+        nodes.iter().map(|node| self.read_secret(&given, node, least_bytes, &expected)).collect()
     }
 
     /// A table with a section in it.
@@ -162,43 +163,40 @@ impl Fields {
         value
     }
 
-    fn take_secret(&mut self, key: &str, expected: &str) -> Option<(Node, SecretSource)> {
+    fn take_secret(&mut self, key: &str, expected: &str) -> Option<GivenSecret> {
         let file_key = format!("{key}_file");
         let given = (self.has(key), self.has(&file_key));
         let (text, file) = (self.take(key), self.take(&file_key));
         match given {
-            (true, false) => text.map(|node| (node, from_text as SecretSource)),
-            (false, true) => file.map(|node| (node, from_file as SecretSource)),
+            (true, false) => text.map(|node| GivenSecret { node, key: key.to_owned(), in_file: false }),
+            (false, true) => file.map(|node| GivenSecret { node, key: file_key, in_file: true }),
             (true, true) => self.problem(key, format!("stands beside {file_key}; expected one of the two")),
             (false, false) => self.problem(key, format!("missing; expected {expected}")),
         }
     }
 
-    fn checked(
-        &mut self,
-        key: &str,
-        expected: &str,
-        least_bytes: usize,
-        read: Result<Option<String>, String>,
-    ) -> Option<Secret> {
+    fn read_secret(&mut self, given: &GivenSecret, node: &Node, least: usize, expected: &str) -> Option<Secret> {
+        let read = if given.in_file { content(node) } else { Ok(node.text().unwrap_or_default().to_owned()) };
         match read {
-            Err(unreadable) => self.problem(&format!("{key}_file"), unreadable),
-            Ok(Some(text)) if text.len() >= least_bytes => Some(Secret::new(text)),
-            Ok(_) => self.problem(key, format!("expected {expected}")),
+            Ok(text) if text.len() >= least => Some(Secret::new(text)),
+            Ok(_) => self.problem(&given.key, format!("expected {expected}")),
+            Err(unreadable) => self.problem(&given.key, unreadable),
         }
     }
 }
 
-type SecretSource = fn(&Node) -> Result<Option<String>, String>;
-
-fn from_text(node: &Node) -> Result<Option<String>, String> {
-    Ok(node.text().map(str::to_owned))
+/// A secret, or the name of its file, with the key that it was given as.
+struct GivenSecret {
+    node: Node,
+    key: String,
+    in_file: bool,
 }
 
-fn from_file(node: &Node) -> Result<Option<String>, String> {
+/// The content of the file that `node` names, without the newline that editors put at the end.
+fn content(node: &Node) -> Result<String, String> {
     let path = node.path(node.text().ok_or("expected the path of a file")?);
     let content = fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    Ok(Some(content.trim_end_matches(['\r', '\n']).to_owned()))
+    Ok(content.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// The known key that differs least, if it differs in less than a third or so.

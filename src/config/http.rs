@@ -32,7 +32,7 @@ pub(super) fn read(fields: &mut Fields) -> Option<Http> {
     let trusted_proxies = fields.required("trusted_proxies", &kind::list(network()));
     let cors_origins =
         fields.required("cors_origins", &kind::list(kind::origin(&["https", "http"], "https://app.example.com")));
-    let public_url = fields.optional("public_url", &kind::url(&["https", "http"], "https://calls.example.com"));
+    let public_url = fields.optional("public_url", &kind::base_url(&["https", "http"], "https://calls.example.com"));
     let shutdown_grace = fields.required("shutdown_grace", &kind::duration("0s", "10m", "15s"));
     Some(Http {
         listen: listen?,

@@ -9,6 +9,8 @@ use ::http::Uri;
 
 use super::layers::Node;
 
+type Read<T> = Box<dyn Fn(&Node) -> Option<T>>;
+
 /// A kind of value.
 pub(super) struct Kind<T> {
     /// How an error names it, after "expected".
@@ -16,7 +18,7 @@ pub(super) struct Kind<T> {
     /// Whether an error may quote what was given instead.
     pub quoted: bool,
     /// Reads a value of this kind.
-    pub read: Box<dyn Fn(&Node) -> Option<T>>,
+    pub read: Read<T>,
 }
 
 impl<T: 'static> Kind<T> {
@@ -86,29 +88,43 @@ pub(super) fn list<T: 'static>(of: Kind<T>) -> Kind<Vec<T>> {
     Kind { quoted, ..list }
 }
 
-/// A URL of one of these schemes, without a closing slash.
-pub(super) fn url(schemes: &'static [&'static str], example: &str) -> Kind<String> {
+/// A URL that others append paths to, of one of these schemes; it is kept without a closing slash.
+pub(super) fn base_url(schemes: &'static [&'static str], example: &str) -> Kind<String> {
     let named = schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ");
-    url_if(format!("a URL that begins with {named}, such as {example:?}"), move |uri| {
-        uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme))
-    })
+    without_closing_slash(url(format!("a URL that begins with {named}, such as {example:?}"), |uri| {
+        uri.query().is_none() && has_scheme(uri, schemes)
+    }))
 }
 
 /// A URL without a path.
 pub(super) fn origin(schemes: &'static [&'static str], example: &str) -> Kind<String> {
     let named = schemes.iter().map(|scheme| format!("{scheme}://host[:port]")).collect::<Vec<_>>().join(" or ");
-    url_if(format!("{named}, such as {example:?}"), move |uri| {
-        uri.path() == "/" && uri.query().is_none() && uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme))
-    })
+    without_closing_slash(url(format!("{named}, such as {example:?}"), |uri| {
+        uri.path() == "/" && uri.query().is_none() && has_scheme(uri, schemes)
+    }))
 }
 
-/// A URL that a test of ours lets pass. Users and passwords are not for URLs, and therefore no wrong one is quoted.
-pub(super) fn url_if(expected: String, good: impl Fn(&Uri) -> bool + 'static) -> Kind<String> {
+/// A URL with a host that `good` lets pass. None may have a user and password in it; a wrong one is never quoted,
+/// because it may have.
+pub(super) fn url(expected: String, good: impl Fn(&Uri) -> bool + 'static) -> Kind<String> {
     let read = move |text: &str| {
         let uri: Uri = text.parse().ok()?;
-        let named = uri.host().is_some_and(|host| !host.is_empty());
-        let user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
-        (named && !user && good(&uri)).then(|| text.trim_end_matches('/').to_owned())
+        let bare = match (uri.host()?, uri.port_u16()) {
+            ("", _) => return None,
+            (host, Some(port)) => format!("{host}:{port}"),
+            (host, None) => host.to_owned(),
+        };
+        (uri.authority()?.as_str() == bare && good(&uri)).then(|| text.to_owned())
     };
     Kind::text(expected, read).unquoted()
+}
+
+fn has_scheme(uri: &Uri, schemes: &[&str]) -> bool {
+    uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme))
+}
+
+fn without_closing_slash(url: Kind<String>) -> Kind<String> {
+    let Kind { expected, quoted, read } = url;
+    let read = Box::new(move |node: &Node| read(node).map(|url| url.trim_end_matches('/').to_owned()));
+    Kind { expected, quoted, read }
 }

@@ -228,13 +228,9 @@ fn rival_path(path: &[Step]) -> Option<Vec<Step>> {
 }
 
 fn shown_path(path: &[Step]) -> String {
-    let mut shown = String::new();
-    for step in path {
-        match step {
-            Step::Index(index) => shown.push_str(&format!("[{index}]")),
-            Step::Name(name) if shown.is_empty() => shown.push_str(name),
-            Step::Name(name) => shown.push_str(&format!(".{name}")),
-        }
-    }
-    shown
+    path.iter().enumerate().fold(String::new(), |shown, (place, step)| match step {
+        Step::Index(index) => format!("{shown}[{index}]"),
+        Step::Name(name) if place == 0 => name.clone(),
+        Step::Name(name) => format!("{shown}.{name}"),
+    })
 }

@@ -21,9 +21,9 @@ pub struct LiveKit {
 }
 
 pub(super) fn read(fields: &mut Fields) -> Option<LiveKit> {
-    let url = fields.required("url", &kind::url(&["wss", "ws"], "wss://livekit.example.com"));
+    let url = fields.required("url", &kind::base_url(&["wss", "ws"], "wss://livekit.example.com"));
     let api_url_given = fields.has("api_url");
-    let api_url = fields.optional("api_url", &kind::url(&["https", "http"], "https://livekit.example.com"));
+    let api_url = fields.optional("api_url", &kind::base_url(&["https", "http"], "https://livekit.example.com"));
     let api_key = fields.required("api_key", &kind::text());
     let api_secret = fields.secret("api_secret", 1);
     let deployment = fields.required("deployment", &deployment());

@@ -107,7 +107,11 @@ pub(super) fn read(fields: &mut Fields) -> Option<Push> {
     let voip_budget = fields.required("voip_budget", &kind::number(0, 100));
     let apns = fields.sections("apns", read_apns);
     let fcm = fields.sections("fcm", read_fcm);
-    let push = Push {
+    let of_apple = apns.iter().flatten().map(|apns| (&apns.app, apns.environment)).collect::<Vec<_>>();
+    refuse_twice(fields, "apns", "app and environment", &of_apple);
+    let of_google = fcm.iter().flatten().map(|fcm| &fcm.app).collect::<Vec<_>>();
+    refuse_twice(fields, "fcm", "app", &of_google);
+    Some(Push {
         payload: payload?,
         privacy: privacy?,
         missed_call: missed_call?,
@@ -117,10 +121,7 @@ pub(super) fn read(fields: &mut Fields) -> Option<Push> {
         voip_budget: voip_budget?,
         apns: apns?,
         fcm: fcm?,
-    };
-    refuse_twice(fields, "apns", push.apns.iter().map(|apns| (&apns.app, apns.environment.as_str())));
-    refuse_twice(fields, "fcm", push.fcm.iter().map(|fcm| (&fcm.app, "every environment")));
-    Some(push)
+    })
 }
 
 fn read_apns(fields: &mut Fields) -> Option<Apns> {
@@ -191,14 +192,11 @@ const fn apple_host(environment: Environment) -> &'static str {
 }
 
 /// Two sections for the same app would leave open which of them rings.
-fn refuse_twice<'a>(fields: &mut Fields, key: &str, sections: impl Iterator<Item = (&'a AppId, &'static str)>) {
-    let mut seen = Vec::new();
-    for (index, section) in sections.enumerate() {
-        if let Some(first) = seen.iter().position(|earlier| *earlier == section) {
-            let message = format!("is the same app and environment as {key}[{first}]");
-            fields.problem::<()>(&format!("{key}[{index}].app"), message);
+fn refuse_twice<T: PartialEq>(fields: &mut Fields, key: &str, what: &str, sections: &[T]) {
+    for (index, section) in sections.iter().enumerate() {
+        if let Some(first) = sections[..index].iter().position(|earlier| earlier == section) {
+            fields.problem::<()>(&format!("{key}[{index}].app"), format!("is the same {what} as {key}[{first}]"));
         }
-        seen.push(section);
     }
 }
 

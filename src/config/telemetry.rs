@@ -54,7 +54,7 @@ const FORMATS: &[(&str, LogFormat)] = &[("human", LogFormat::Human), ("json", Lo
 pub(super) fn read(fields: &mut Fields) -> Option<Telemetry> {
     let log_level = fields.required("log_level", &kind::one_of(LEVELS));
     let log_format = fields.required("log_format", &kind::one_of(FORMATS));
-    let otlp_endpoint = fields.optional("otlp_endpoint", &kind::url(&["https", "http"], "http://127.0.0.1:4317"));
+    let otlp_endpoint = fields.optional("otlp_endpoint", &kind::base_url(&["https", "http"], "http://127.0.0.1:4317"));
     Some(Telemetry { log_level: log_level?, log_format: log_format?, otlp_endpoint })
 }
 
