@@ -14,7 +14,7 @@ use bellwire::config::limits::Rate;
 use bellwire::config::push::Privacy;
 use bellwire::config::store::StoreUrl;
 use bellwire::config::telemetry::{LogFormat, LogLevel};
-use bellwire::config::{Config, ConfigError};
+use bellwire::config::{Config, ConfigError, Secret};
 use bellwire::domain::Environment;
 use tempfile::TempDir;
 
@@ -480,10 +480,7 @@ fn ticket_secrets_may_be_a_list_of_which_each_is_long_enough() {
     let old = "the ticket secret of last month, still good";
     let both = format!("[\"{TICKET_SECRET}\", \"{old}\"]");
     let config = by_file(&format!("[auth]\nticket_secret = {both}"), &[]).expect("a configuration");
-    assert_eq!(
-        config.auth.ticket_secrets.iter().map(|secret| secret.reveal()).collect::<Vec<_>>(),
-        [TICKET_SECRET, old]
-    );
+    assert_eq!(config.auth.ticket_secrets.iter().map(Secret::reveal).collect::<Vec<_>>(), [TICKET_SECRET, old]);
     let config = by_variables(&[("BELLWIRE__AUTH__TICKET_SECRET", &both)]).expect("a configuration");
     assert_eq!(config.auth.ticket_secrets.len(), 2);
 

@@ -23,18 +23,22 @@ impl Description {
         self.lines
     }
 
+    /// A value that stands without quotes.
     pub(super) fn plain(&mut self, key: &str, value: impl Display) {
         self.lines.push((format!("{}.{key}", self.section), value.to_string()));
     }
 
+    /// A value that stands in quotes.
     pub(super) fn text(&mut self, key: &str, value: impl Display) {
         self.plain(key, quoted(value));
     }
 
+    /// A list of such.
     pub(super) fn texts(&mut self, key: &str, values: impl IntoIterator<Item = impl Display>) {
         self.plain(key, format_args!("[{}]", values.into_iter().map(quoted).collect::<Vec<_>>().join(", ")));
     }
 
+    /// A text that may be absent, which shows as the empty one.
     pub(super) fn optional(&mut self, key: &str, value: Option<impl Display>) {
         match value {
             Some(value) => self.text(key, value),
@@ -51,6 +55,7 @@ impl Description {
         self.optional(key, names.iter().find(|(_, named)| *named == value).map(|(name, _)| name));
     }
 
+    /// That there is a secret, and no more.
     pub(super) fn secret(&mut self, key: &str) {
         self.plain(key, "(secret)");
     }
