@@ -1,7 +1,7 @@
 //! The configuration: compiled-in defaults, then a file, then variables; one file per section.
 //!
-//! [`layers`] lays these over one another, [`fields`] reads a table of the result, and each section says which keys
-//! it has and of which [`kind`] they are. Every problem is told at once, and no secret is ever shown. Files that a
+//! `layers` lays these over one another, `fields` reads a table of the result, and each section says which keys
+//! it has and of which `kind` they are. Every problem is told at once, and no secret is ever shown. Files that a
 //! section names (`key_file`, `ca_file`) are opened by whoever needs them; only those with a secret (`x_file`) here.
 
 pub mod auth;
