@@ -1,9 +1,15 @@
 //! `[auth]` and `[[auth.users]]`: who is believed, and by which key.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
+
+use super::describe::Description;
+use super::fields::Fields;
+use super::kind::{self, Kind};
 use super::secret::Secret;
 use crate::domain::AppId;
 
@@ -63,4 +69,150 @@ pub enum Asymmetric {
     Rs256,
     /// ECDSA on P-256 with SHA-256.
     Es256,
+}
+
+const ALGORITHMS: &[(&str, Option<Asymmetric>)] =
+    &[("HS256", None), ("RS256", Some(Asymmetric::Rs256)), ("ES256", Some(Asymmetric::Es256))];
+
+/// HMAC-SHA256 wants a key as long as its output, RFC 7518 section 3.2.
+const LEAST_SECRET_BYTES: usize = 32;
+
+pub(super) fn read(fields: &mut Fields) -> Option<Auth> {
+    let users = fields.sections("users", read_users);
+    let service_keys = fields.required("service_keys", &kind::list(service_key()));
+    let ticket_secrets =
+        fields.secrets("ticket_secret", LEAST_SECRET_BYTES, "`bellwire token ticket-secret` makes one");
+    let leeway = fields.required("leeway", &kind::duration("0s", "5m", "30s"));
+    Some(Auth { users: users?, service_keys: service_keys?, ticket_secrets: ticket_secrets?, leeway: leeway? })
+}
+
+fn read_users(fields: &mut Fields) -> Option<Users> {
+    let issuer = fields.required("issuer", &kind::text());
+    let audience = fields.optional("audience", &kind::text());
+    let key = read_key(fields);
+    let required_claims = fields.texts("required_claims");
+    let user_claim = fields.optional("user_claim", &kind::text());
+    let name_claim = fields.optional("name_claim", &kind::text());
+    let avatar_claim = fields.optional("avatar_claim", &kind::text());
+    let avatar_hosts = fields.optional("avatar_hosts", &kind::list(host()));
+    let user_prefix = fields.optional("user_prefix", &kind::text());
+    let apps = fields.optional("apps", &kind::list(app()));
+    Some(Users {
+        issuer: issuer?,
+        audience,
+        key: key?,
+        required_claims: required_claims?,
+        user_claim: user_claim.unwrap_or_else(|| "sub".to_owned()),
+        name_claim,
+        avatar_claim,
+        avatar_hosts: avatar_hosts.unwrap_or_default(),
+        user_prefix: user_prefix.unwrap_or_default(),
+        apps: apps.unwrap_or_default(),
+    })
+}
+
+fn read_key(fields: &mut Fields) -> Option<UserKey> {
+    let algorithm = fields.required("algorithm", &kind::one_of(ALGORITHMS));
+    let given = (fields.has("public_key_file"), fields.has("jwks_url"));
+    match algorithm {
+        Some(None) => {
+            fields.refuse("public_key_file", "is not for HS256, which has a secret");
+            fields.refuse("jwks_url", "is not for HS256, which has a secret");
+            fields.secret("secret", LEAST_SECRET_BYTES).map(UserKey::Secret)
+        }
+        Some(Some(asymmetric)) => {
+            fields.refuse("secret", "is for HS256 only");
+            fields.refuse("secret_file", "is for HS256 only");
+            let file = fields.optional("public_key_file", &kind::path());
+            let url = fields.optional("jwks_url", &jwks_url());
+            match given {
+                (true, false) => file.map(|file| UserKey::PublicKeyFile(asymmetric, file)),
+                (false, true) => url.map(|url| UserKey::Jwks(asymmetric, url)),
+                _ => fields.problem("algorithm", "expected either public_key_file or jwks_url beside it".to_owned()),
+            }
+        }
+        None => {
+            fields.ignore(&["secret", "secret_file", "public_key_file", "jwks_url"]);
+            None
+        }
+    }
+}
+
+/// Never quoted: somebody may write the key itself here in place of its hash.
+fn service_key() -> Kind<[u8; 32]> {
+    let hash = Kind::text("\"sha256:\" and 64 hex digits (`bellwire token service-key` makes one)", |text| {
+        let hex = text.strip_prefix("sha256:")?.to_lowercase();
+        HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok()
+    });
+    hash.unquoted()
+}
+
+fn jwks_url() -> Kind<String> {
+    let expected = "an https:// URL, or an http:// URL on loopback, such as \"https://id.example.com/jwks.json\"";
+    kind::url(expected.to_owned(), |uri| match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => uri.host().is_some_and(is_loopback),
+        _ => false,
+    })
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn host() -> Kind<String> {
+    Kind::text("a host name, such as \"images.example.com\"", |text| {
+        let good = |c: char| c.is_ascii_alphanumeric() || ".-".contains(c);
+        (!text.is_empty() && text.chars().all(good)).then(|| text.to_lowercase())
+    })
+}
+
+/// A bundle id or application id.
+pub(super) fn app() -> Kind<AppId> {
+    Kind::text("a bundle id or application id, such as \"com.example.phone\"", |text| AppId::new(text).ok())
+}
+
+impl Auth {
+    pub(super) fn describe(&self, out: &mut Description) {
+        out.section("auth");
+        let hashes = self.service_keys.iter().map(|hash| format!("sha256:{}...", HEXLOWER.encode(&hash[..4])));
+        out.texts("service_keys", hashes);
+        out.secret("ticket_secret");
+        out.duration("leeway", self.leeway);
+        for (index, users) in self.users.iter().enumerate() {
+            out.section(format!("auth.users[{index}]"));
+            users.describe(out);
+        }
+    }
+}
+
+impl Users {
+    fn describe(&self, out: &mut Description) {
+        out.text("issuer", &self.issuer);
+        out.optional("audience", self.audience.as_ref());
+        match &self.key {
+            UserKey::Secret(_) => {
+                out.one_of("algorithm", None, ALGORITHMS);
+                out.secret("secret");
+            }
+            UserKey::PublicKeyFile(algorithm, file) => {
+                out.one_of("algorithm", Some(*algorithm), ALGORITHMS);
+                out.text("public_key_file", file.display());
+            }
+            UserKey::Jwks(algorithm, url) => {
+                out.one_of("algorithm", Some(*algorithm), ALGORITHMS);
+                out.text("jwks_url", url);
+            }
+        }
+        for (claim, value) in &self.required_claims {
+            out.text(&format!("required_claims.{claim}"), value);
+        }
+        out.text("user_claim", &self.user_claim);
+        out.optional("name_claim", self.name_claim.as_ref());
+        out.optional("avatar_claim", self.avatar_claim.as_ref());
+        out.texts("avatar_hosts", &self.avatar_hosts);
+        out.text("user_prefix", &self.user_prefix);
+        out.texts("apps", &self.apps);
+    }
 }

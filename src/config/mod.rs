@@ -1,7 +1,125 @@
 //! The configuration: compiled-in defaults, then a file, then variables; one file per section.
+//!
+//! `layers` lays these over one another, `fields` reads a table of the result, and each section says which keys
+//! it has and of which `kind` they are. Every problem is told at once, and no secret is ever shown. Files that a
+//! section names (`key_file`, `ca_file`) are opened by whoever needs them; only those with a secret (`x_file`) here.
 
 pub mod auth;
+pub mod call;
+mod describe;
+mod error;
+mod fields;
+pub mod http;
+mod kind;
+mod layers;
+pub mod limits;
+pub mod livekit;
 pub mod push;
 pub mod secret;
+pub mod store;
+pub mod telemetry;
 
+use std::fs;
+use std::path::Path;
+
+pub use auth::Auth;
+pub use call::Call;
+pub use error::{ConfigError, Problem};
+pub use http::Http;
+pub use limits::Limits;
+pub use livekit::LiveKit;
+pub use push::Push;
 pub use secret::Secret;
+pub use store::Store;
+pub use telemetry::Telemetry;
+
+use describe::Description;
+use fields::Fields;
+
+/// Every key with its default and what it means, as TOML.
+pub const DEFAULTS: &str = include_str!("../../config/default.toml");
+
+/// What is in force.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Listening.
+    pub http: Http,
+    /// Who is believed.
+    pub auth: Auth,
+    /// Where calls are kept.
+    pub store: Store,
+    /// How calls go.
+    pub call: Call,
+    /// The media server.
+    pub livekit: LiveKit,
+    /// Apple and Google.
+    pub push: Push,
+    /// How much anybody may ask for.
+    pub limits: Limits,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
+}
+
+impl Config {
+    /// Lays `file` over the defaults and the `BELLWIRE__SECTION__KEY` variables of `env` over both.
+    ///
+    /// Relative paths start in the folder of the file that has them; those of variables and defaults in the current
+    /// folder. Other variables are not looked at.
+    pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let mut tree = layers::parse(DEFAULTS, Path::new("config/default.toml"), Path::new(""))?;
+        if let Some(path) = file {
+            let text =
+                fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+            tree.lay(layers::parse(&text, path, path.parent().unwrap_or(Path::new("")))?);
+        }
+        let mut problems = layers::lay_variables(&mut tree, env);
+        let mut fields = Fields::of(&tree);
+        let config = Self::read(&mut fields);
+        problems.extend(fields.finish());
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigError::Invalid(problems)),
+        }
+    }
+
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let http = fields.section("http", http::read);
+        let auth = fields.section("auth", auth::read);
+        let store = fields.section("store", store::read);
+        let call = fields.section("call", call::read);
+        let livekit = fields.section("livekit", livekit::read);
+        let push = fields.section("push", push::read);
+        let limits = fields.section("limits", limits::read);
+        let telemetry = fields.section("telemetry", telemetry::read);
+        Some(Self {
+            http: http?,
+            auth: auth?,
+            store: store?,
+            call: call?,
+            livekit: livekit?,
+            push: push?,
+            limits: limits?,
+            telemetry: telemetry?,
+        })
+    }
+
+    /// Every key and the value in force, as it would stand in the file; secrets as `(secret)`.
+    pub fn describe(&self) -> Vec<(String, String)> {
+        let mut out = Description::new();
+        out.section("http");
+        self.http.describe(&mut out);
+        self.auth.describe(&mut out);
+        out.section("store");
+        self.store.describe(&mut out);
+        out.section("call");
+        self.call.describe(&mut out);
+        out.section("livekit");
+        self.livekit.describe(&mut out);
+        self.push.describe(&mut out);
+        out.section("limits");
+        self.limits.describe(&mut out);
+        out.section("telemetry");
+        self.telemetry.describe(&mut out);
+        out.into_lines()
+    }
+}

@@ -1,1 +1,3 @@
-//! (being written)
+//! What the gateway tells of itself.
+
+pub mod logs;

@@ -1,0 +1,94 @@
+//! `[limits]`: how much anybody may ask for.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::describe::Description;
+use super::fields::Fields;
+use super::kind::{self, Kind};
+
+/// `[limits]`; a rate that is not set is no limit.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Requests of one IP address, before authentication.
+    pub ip: Option<Rate>,
+    /// Invites by one user.
+    pub invites_per_user: Option<Rate>,
+    /// Invites to one user.
+    pub invites_per_callee: Option<Rate>,
+    /// Invites of one user to another.
+    pub invites_per_pair: Option<Rate>,
+    /// LiveKit tokens that one user asks for.
+    pub tokens_per_user: Option<Rate>,
+    /// Device registrations of one user.
+    pub registrations_per_user: Option<Rate>,
+    /// Event streams that one user may have open.
+    pub event_streams_per_user: usize,
+    /// The greatest body of a request, in bytes.
+    pub body_bytes: usize,
+}
+
+/// So many in so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many; at least 1.
+    pub count: u32,
+    /// In how long: a second, a minute or an hour.
+    pub per: Duration,
+}
+
+const SPANS: [(&str, Duration); 3] =
+    [("s", Duration::from_secs(1)), ("min", Duration::from_mins(1)), ("h", Duration::from_hours(1))];
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span = SPANS.iter().find(|(_, span)| *span == self.per);
+        match span {
+            Some((name, _)) => write!(f, "{}/{name}", self.count),
+            None => write!(f, "{}/{}", self.count, humantime::format_duration(self.per)),
+        }
+    }
+}
+
+pub(super) fn read(fields: &mut Fields) -> Option<Limits> {
+    let ip = fields.optional("ip", &rate());
+    let invites_per_user = fields.optional("invites_per_user", &rate());
+    let invites_per_callee = fields.optional("invites_per_callee", &rate());
+    let invites_per_pair = fields.optional("invites_per_pair", &rate());
+    let tokens_per_user = fields.optional("tokens_per_user", &rate());
+    let registrations_per_user = fields.optional("registrations_per_user", &rate());
+    let event_streams_per_user = fields.required("event_streams_per_user", &kind::number(1, 1000));
+    let body_bytes = fields.required("body_bytes", &kind::number(4096, 1_048_576));
+    Some(Limits {
+        ip,
+        invites_per_user,
+        invites_per_callee,
+        invites_per_pair,
+        tokens_per_user,
+        registrations_per_user,
+        event_streams_per_user: event_streams_per_user?,
+        body_bytes: body_bytes?,
+    })
+}
+
+fn rate() -> Kind<Rate> {
+    Kind::text("a rate per s, min or h, such as \"30/min\", or \"\" for no limit", |text| {
+        let (count, span) = text.split_once('/')?;
+        let count = count.parse().ok().filter(|count| *count > 0)?;
+        let (_, per) = SPANS.into_iter().find(|(name, _)| *name == span)?;
+        Some(Rate { count, per })
+    })
+}
+
+impl Limits {
+    pub(super) fn describe(&self, out: &mut Description) {
+        out.optional("ip", self.ip);
+        out.optional("invites_per_user", self.invites_per_user);
+        out.optional("invites_per_callee", self.invites_per_callee);
+        out.optional("invites_per_pair", self.invites_per_pair);
+        out.optional("tokens_per_user", self.tokens_per_user);
+        out.optional("registrations_per_user", self.registrations_per_user);
+        out.plain("event_streams_per_user", self.event_streams_per_user);
+        out.plain("body_bytes", self.body_bytes);
+    }
+}
