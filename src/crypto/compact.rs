@@ -1,15 +1,16 @@
 //! A signed token in the compact form, `header.claims.signature` (RFC 7515), taken apart and verified.
 
 use data_encoding::BASE64URL_NOPAD;
+use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use thiserror::Error;
 
 use super::VerifyingKey;
 
-/// It is not a compact token, or asks for an extension that nobody here knows.
+/// It is not a compact token, or asks for an algorithm or extension that nobody here knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("is not a JWT")]
+#[error("is not a JWT that can be read")]
 pub struct Malformed;
 
 /// Why a key does not vouch for a token.
@@ -26,7 +27,8 @@ pub enum Refused {
 /// What is read of a token's header.
 #[derive(Debug, Deserialize)]
 pub struct Header {
-    alg: String,
+    /// The algorithm that it claims; a key's own is what counts.
+    pub alg: Algorithm,
     /// Which key of its issuer signed it.
     pub kid: Option<String>,
     /// What kind of token it is.
@@ -65,14 +67,9 @@ impl<'a> Compact<'a> {
         json(self.claims)
     }
 
-    /// Whether it says that it is signed with the algorithm of `key`.
-    pub fn suits(&self, key: &VerifyingKey) -> bool {
-        self.header.alg == key.algorithm_name()
-    }
-
     /// Verifies the signature with `key` and the algorithm of `key`.
     pub fn verify(&self, key: &VerifyingKey) -> Result<(), Refused> {
-        if !self.suits(key) {
+        if self.header.alg != key.algorithm {
             return Err(Refused::Algorithm);
         }
         match jsonwebtoken::crypto::verify(self.signature, self.signed.as_bytes(), &key.key, key.algorithm) {

@@ -8,6 +8,11 @@ mod provider;
 mod signing;
 mod verifying;
 
+#[cfg(test)]
+pub mod test_keys;
+#[cfg(test)]
+mod tests;
+
 pub use compact::{Compact, Header, Malformed, Refused};
 pub use provider::{AlreadyInstalled, install};
 pub use signing::{Es256Key, Rs256Key, SignError};

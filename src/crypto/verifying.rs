@@ -21,6 +21,11 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
+    /// The one algorithm that it verifies.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// A shared secret for HS256.
     pub fn hs256(secret: &[u8]) -> Self {
         Self { algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) }
@@ -69,20 +74,9 @@ impl VerifyingKey {
     }
 }
 
-impl VerifyingKey {
-    /// The algorithm's name in a token's header.
-    pub(super) fn algorithm_name(&self) -> &'static str {
-        match self.algorithm {
-            Algorithm::HS256 => "HS256",
-            Algorithm::RS256 => "RS256",
-            _ => "ES256",
-        }
-    }
-}
-
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VerifyingKey({})", self.algorithm_name())
+        write!(f, "VerifyingKey({:?})", self.algorithm)
     }
 }
 
