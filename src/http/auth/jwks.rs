@@ -224,6 +224,7 @@ fn client() -> Result<Client, AuthConfigError> {
         .with_no_client_auth();
     Client::builder()
         .tls_backend_preconfigured(tls)
+        .user_agent(concat!("bellwire/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .timeout(TIMEOUT)
         .build()
