@@ -58,7 +58,9 @@ const MISTAKES: &[Mistake] = &[
     (400, "BadTopic", |ask| ask.set("apns-topic", "com example")),
     (400, "DeviceTokenNotForTopic", |ask| ask.set("apns-topic", "com.example.phone")),
     (400, "InvalidPushType", |ask| ask.set("apns-push-type", "alert")),
-    (400, "DuplicateHeaders", |ask| drop(ask.headers.append("apns-topic", "com.example.voip".parse().expect("text")))),
+    (400, "DuplicateHeaders", |ask| {
+        ask.headers.append("apns-topic", "com.example.voip".parse().expect("text"));
+    }),
     (400, "PayloadEmpty", |ask| ask.body = "".into()),
     (400, "PayloadEmpty", |ask| ask.body = "[1]".into()),
     (413, "PayloadTooLarge", |ask| ask.body = json!({"x": "x".repeat(5113)}).to_string().into()),

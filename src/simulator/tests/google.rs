@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::{Ask, Client, Reply, access_token, assertion, claims, start};
 use crate::simulator::Provider;
 
+/// Makes a mistake in a good request.
+type Spoil = fn(&mut Ask);
+
 fn ring() -> Value {
     json!({
         "token": "fcm-token:1",
@@ -78,7 +81,7 @@ async fn each_bad_token_request_is_refused() {
     let (simulator, clock) = start(&[]).await;
     let client = Client::to_google(&simulator).await;
     let assertion = assertion(&simulator, &claims(&simulator, &clock));
-    let spoils: [(&str, fn(&mut Ask)); 4] = [
+    let spoils: [(&str, Spoil); 4] = [
         ("invalid_request", |ask| ask.method = Method::PUT),
         ("invalid_request", |ask| ask.set("content-type", "application/json")),
         ("unsupported_grant_type", |ask| ask.body = "grant_type=password".into()),
@@ -101,7 +104,7 @@ async fn each_bad_caller_is_refused() {
     let (simulator, clock) = start(&[]).await;
     let client = Client::to_google(&simulator).await;
     let token = access_token(&client, &simulator, &clock).await;
-    let spoils: [(u16, &str, fn(&mut Ask)); 7] = [
+    let spoils: [(u16, &str, Spoil); 7] = [
         (401, "UNAUTHENTICATED", |ask| drop(ask.headers.remove("authorization"))),
         (401, "UNAUTHENTICATED", |ask| ask.set("authorization", "Bearer nobody")),
         (403, "PERMISSION_DENIED", |ask| ask.path = "/v1/projects/other/messages:send".to_owned()),
