@@ -26,9 +26,12 @@ use super::error::TransportError;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_BEFORE_PING: Duration = Duration::from_mins(1);
 const PONG_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
 /// A connection younger than this is fresh enough for a retry.
 const FRESH: Duration = Duration::from_secs(1);
+/// A peer that ends a connection sooner than this does not want one.
+const SHORT_LIFE: Duration = Duration::from_secs(10);
 
 type H2 = h2::client::Connection<TlsStream<TcpStream>, Bytes>;
 
@@ -88,7 +91,7 @@ impl Connection {
     async fn open_unbounded(endpoint: &Endpoint, turn: usize) -> Result<Arc<Self>, TransportError> {
         let (tls, peer) = endpoint.connect(turn).await?;
         let mut builder = h2::client::Builder::new();
-        builder.enable_push(false);
+        builder.enable_push(false).max_header_list_size(MAX_HEADER_BYTES);
         let (sender, mut h2) = builder.handshake::<_, Bytes>(tls).await.map_err(TransportError::Broken)?;
         let mut pings = h2.ping_pong().ok_or_else(|| TransportError::Broken(Reason::INTERNAL_ERROR.into()))?;
         tokio::select! {
@@ -134,9 +137,9 @@ impl Connection {
         (shaky, self.streams.load(Ordering::Relaxed))
     }
 
-    /// Whether any request was ever answered here.
-    pub(super) fn has_served(&self) -> bool {
-        self.answers.load(Ordering::Relaxed) > 0
+    /// Whether it was worth opening: it answered a request, or lived for a while.
+    pub(super) fn was_of_use(&self) -> bool {
+        self.answers.load(Ordering::Relaxed) > 0 || self.opened.elapsed() > SHORT_LIFE
     }
 
     /// The address at the other end.

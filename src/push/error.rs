@@ -101,6 +101,8 @@ pub(super) enum TransportError {
     Deadline,
     #[error("not-connected: {0}")]
     NotConnected(String),
+    #[error("credential-refused: {0}")]
+    CredentialRefused(String),
 }
 
 /// An error with its causes, on one line.

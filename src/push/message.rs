@@ -1,5 +1,7 @@
 //! What is to be told to a device, whatever its platform; `apns` and `fcm` make wire formats of it.
 
+use std::fmt;
+
 use uuid::Uuid;
 
 use crate::domain::{CallId, Device, Timestamp, UserId};
@@ -73,7 +75,7 @@ pub enum MessageKind {
 }
 
 /// All that a device must know to ring, and to answer without a session.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Ring {
     /// The call.
     pub call_id: CallId,
@@ -91,6 +93,17 @@ pub struct Ring {
     pub url: String,
     /// What the app hung on the call.
     pub metadata: Option<serde_json::Value>,
+}
+
+impl fmt::Debug for Ring {
+    /// Leaves out the ticket, which is a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring")
+            .field("call_id", &self.call_id)
+            .field("caller", &self.caller.id)
+            .field("ring_until", &self.ring_until)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A user, as shown on a screen.

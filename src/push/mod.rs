@@ -15,6 +15,8 @@ mod payload;
 mod pool;
 mod pushers;
 mod report;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use async_trait::async_trait;

@@ -16,7 +16,7 @@ const CALLER_AVATAR: &str = "caller_avatar";
 const CALLER_NAME: &str = "caller_name";
 
 /// One value of a payload.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Value<'a> {
     Text(Cow<'a, str>),
     Number(u64),
@@ -48,7 +48,7 @@ impl Serialize for Value<'_> {
 }
 
 /// The fields of a push, in the order in which they are written.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Fields<'a>(Vec<(&'static str, Value<'a>)>);
 
 impl<'a> Fields<'a> {
@@ -168,5 +168,41 @@ pub(super) fn fit<T>(
         } else if !fields.remove(CALLER_AVATAR) && !fields.shorten_name(size - limit) {
             return Err(TooLarge);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(name: &str) -> Fields<'_> {
+        let mut fields = Fields(Vec::new());
+        fields.text("call_id", "c");
+        fields.text(CALLER_NAME, name);
+        fields.text(CALLER_AVATAR, "https://example.com/a.png");
+        fields.0.push((METADATA, Value::Json(&Json::Null)));
+        fields
+    }
+
+    fn render(fields: &Fields) -> (usize, String) {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={};", value.to_text())).collect();
+        let text = fields.concat();
+        (text.len(), text)
+    }
+
+    #[test]
+    fn the_least_needed_goes_first() {
+        let whole = render(&fields("Zoë")).0;
+        for (limit, expected, dropped) in [
+            (whole, "call_id=c;caller_name=Zoë;caller_avatar=https://example.com/a.png;metadata=null;", false),
+            (whole - 1, "call_id=c;caller_name=Zoë;caller_avatar=https://example.com/a.png;", true),
+            (40, "call_id=c;caller_name=Zoë;", true),
+            (26, "call_id=c;caller_name=Zo;", true),
+            (24, "call_id=c;caller_name=Z;", true),
+            (20, "call_id=c;", true),
+        ] {
+            assert_eq!(fit(fields("Zoë"), limit, render), Ok((expected.to_owned(), dropped)), "{limit}");
+        }
+        assert_eq!(fit(fields("Zoë"), 9, render), Err(TooLarge));
     }
 }

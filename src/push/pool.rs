@@ -122,7 +122,7 @@ impl Shared {
                     self.set_last_error(None);
                     self.connections.send_modify(|all| all[slot] = Some(connection.clone()));
                     connection.needs_replacement().await;
-                    if connection.has_served() {
+                    if connection.was_of_use() {
                         backoff.succeeded();
                         continue;
                     }

@@ -146,9 +146,13 @@ impl Outcome {
 }
 
 impl From<TransportError> for Outcome {
-    /// What is broken now may work in a moment.
+    /// What is broken now may work in a moment; a credential that is refused is for the operator to mend.
     fn from(error: TransportError) -> Self {
-        Self::unanswered(Action::Retry { after: None, fresh: true }, error.to_string())
+        let action = match error {
+            TransportError::CredentialRefused(_) => Action::OurFault,
+            _ => Action::Retry { after: None, fresh: true },
+        };
+        Self::unanswered(action, error.to_string())
     }
 }
 

@@ -6,7 +6,6 @@ mod token;
 mod verdict;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,10 +42,9 @@ impl Apns {
         for (index, section) in sections.iter().enumerate() {
             let key = |name: &str| format!("push.apns[{index}].{name}");
             let owner = (section.team_id.as_str(), section.key_id.as_str());
-            let token = match tokens.entry(owner) {
-                Entry::Occupied(token) => Arc::clone(token.get()),
-                Entry::Vacant(free) => free.insert(provider_token(&key("key_file"), section, setup).await?).clone(),
-            };
+            // Each file is read, so that a bad one is found, also where another section has the same key.
+            let token = provider_token(&key("key_file"), section, setup).await?;
+            let token = tokens.entry(owner).or_insert(token).clone();
             let host = Host::start(&key, section, token, setup).await?;
             match all.iter_mut().find(|apns| apns.app == section.app) {
                 None => all.push(Self { app: section.app.clone(), hosts: vec![host], setup: setup.clone() }),

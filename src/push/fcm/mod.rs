@@ -111,7 +111,8 @@ impl Fcm {
             return outcome;
         }
         match self.tokens.after(&token, deadline).await {
-            Some(newer) => self.exchange(body, &newer, deadline).await,
+            Some(Ok(newer)) => self.exchange(body, &newer, deadline).await,
+            Some(Err(error)) => error.into(),
             None => outcome,
         }
     }

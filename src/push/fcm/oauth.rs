@@ -86,7 +86,15 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Known {
     token: Option<AccessToken>,
-    error: Option<String>,
+    /// Of the last request, if it failed.
+    failure: Option<Failure>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    text: String,
+    /// Whether Google understood and said no.
+    refused: bool,
 }
 
 impl AccessTokens {
@@ -109,41 +117,39 @@ impl AccessTokens {
     }
 
     /// Another token than the one that FCM refused; `None` if that would be no better.
-    pub(super) async fn after(&self, refused: &AccessToken, deadline: Instant) -> Option<AccessToken> {
+    pub(super) async fn after(
+        &self,
+        refused: &AccessToken,
+        deadline: Instant,
+    ) -> Option<Result<AccessToken, TransportError>> {
         if !self.shared.worth_renewing(refused.number) {
             return None;
         }
         self.shared.refused.send_modify(|number| *number = refused.number.max(*number));
-        self.newer_than(refused.number, deadline).await.ok()
+        Some(self.newer_than(refused.number, deadline).await)
     }
 
     /// Why the last request for a token failed; none once one did not.
     pub(super) fn last_error(&self) -> Option<String> {
-        self.shared.known.borrow().error.clone()
+        self.shared.known.borrow().failure.as_ref().map(|failure| failure.text.clone())
     }
 
     async fn newer_than(&self, number: u64, deadline: Instant) -> Result<AccessToken, TransportError> {
-        let usable = || {
-            let now = self.shared.account.clock.now();
-            let token = self.shared.known.borrow().token.clone();
-            token.filter(|token| token.number > number && token.expires_at > now)
-        };
-        if let Some(token) = usable() {
-            return Ok(token);
+        if let Some(ready) = self.shared.ready(number) {
+            return ready;
         }
         let mut known = self.shared.known.subscribe();
         let _waiting = Waiting::begin(&self.shared.waiting);
         let wait = async {
             loop {
-                if let Some(token) = usable() {
-                    return token;
+                if let Some(ready) = self.shared.ready(number) {
+                    return ready;
                 }
                 let _ = known.changed().await;
             }
         };
-        let too_late =
-            |_| TransportError::NotConnected(self.last_error().unwrap_or_else(|| "no access token yet".to_owned()));
-        timeout_at(deadline, wait).await.map_err(too_late)
+        let error = || self.last_error().unwrap_or_else(|| "no access token yet".to_owned());
+        timeout_at(deadline, wait).await.unwrap_or_else(|_| Err(TransportError::NotConnected(error())))
     }
 }
 
@@ -165,19 +171,33 @@ impl Shared {
                 Ok(token) => {
                     backoff.succeeded();
                     let renew_at = token.renew_at;
-                    self.known.send_replace(Known { token: Some(token), error: None });
+                    self.known.send_replace(Known { token: Some(token), failure: None });
                     tokio::select! {
                         () = clock.sleep_until(renew_at) => {}
                         _ = refused.wait_for(|refused| *refused >= number) => {}
                     }
                 }
                 Err(error) => {
-                    let error = chain(&error);
-                    tracing::warn!(error, "no access token for FCM; will try again");
-                    self.known.send_modify(|known| known.error = Some(error));
+                    let refused = matches!(error, OAuthError::Refused { status: 400..=499, .. });
+                    let text = chain(&error);
+                    tracing::warn!(error = text, "no access token for FCM; will try again");
+                    self.known.send_modify(|known| known.failure = Some(Failure { text, refused }));
                     backoff.wait(clock, waiting.wait_for(|pushes| *pushes > 0)).await;
                 }
             }
+        }
+    }
+
+    /// A token after this one that is good now, or the word that there will be none.
+    fn ready(&self, number: u64) -> Option<Result<AccessToken, TransportError>> {
+        let now = self.account.clock.now();
+        let known = self.known.borrow();
+        let usable = known.token.as_ref().filter(|token| token.number > number && token.expires_at > now);
+        let refused = known.failure.as_ref().filter(|failure| failure.refused);
+        match (usable, refused) {
+            (Some(token), _) => Some(Ok(token.clone())),
+            (None, Some(failure)) => Some(Err(TransportError::CredentialRefused(failure.text.clone()))),
+            (None, None) => None,
         }
     }
 
