@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::config::Secret;
-use crate::crypto::{Compact, VerifyingKey};
+use crate::crypto::{self, AlreadyInstalled, Compact, VerifyingKey};
 use crate::domain::{CallId, DeviceId, Timestamp, UserId};
 
 /// The `typ` of a ticket's header, which no user's token may have.
@@ -41,10 +41,16 @@ pub enum TicketError {
     Expired,
 }
 
-/// There is no secret to sign with.
+/// Why tickets can be neither minted nor checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("at least one ticket secret is needed")]
-pub struct NoSecret;
+pub enum TicketsError {
+    /// There is no secret to sign with.
+    #[error("at least one ticket secret is needed")]
+    NoSecret,
+    /// `jsonwebtoken` has another provider.
+    #[error("tickets cannot be signed")]
+    Crypto(#[from] AlreadyInstalled),
+}
 
 /// Mints and checks tickets.
 #[derive(Clone)]
@@ -65,8 +71,9 @@ struct Claims {
 
 impl Tickets {
     /// Takes the secrets, of which the first signs and each verifies.
-    pub fn new(secrets: &[Secret]) -> Result<Self, NoSecret> {
-        let signing = secrets.first().ok_or(NoSecret)?;
+    pub fn new(secrets: &[Secret]) -> Result<Self, TicketsError> {
+        crypto::install()?;
+        let signing = secrets.first().ok_or(TicketsError::NoSecret)?;
         Ok(Self {
             header: Header { typ: Some(TYP.to_owned()), ..Header::new(Algorithm::HS256) },
             signing: EncodingKey::from_secret(signing.reveal().as_bytes()),
@@ -74,7 +81,7 @@ impl Tickets {
         })
     }
 
-    /// Writes a ticket, as a rule in less than 400 bytes; fails only without [`crate::crypto::install`].
+    /// Writes a ticket, as a rule in less than 400 bytes.
     pub fn mint(&self, ticket: &Ticket) -> Result<String, jsonwebtoken::errors::Error> {
         let claims = Claims {
             aud: AUDIENCE.to_owned(),
@@ -129,7 +136,6 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_712_345_678_000);
 
     fn tickets(secrets: &[&str]) -> Tickets {
-        crate::crypto::install().expect("first");
         Tickets::new(&secrets.iter().map(|text| Secret::new(*text)).collect::<Vec<_>>()).expect("secrets")
     }
 
@@ -206,7 +212,7 @@ mod tests {
 
     #[test]
     fn secrets_are_needed_and_not_shown() {
-        assert_eq!(Tickets::new(&[]).err(), Some(NoSecret));
+        assert_eq!(Tickets::new(&[]).err(), Some(TicketsError::NoSecret));
         assert_eq!(format!("{:?}", tickets(&["one"])), "Tickets(1 secrets)");
     }
 }

@@ -9,7 +9,7 @@ mod signing;
 mod verifying;
 
 #[cfg(test)]
-pub mod test_keys;
+pub(crate) mod test_keys;
 #[cfg(test)]
 mod tests;
 

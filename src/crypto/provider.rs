@@ -21,7 +21,8 @@ pub struct AlreadyInstalled;
 /// Makes ring the provider of `jsonwebtoken` for this process; further calls do nothing.
 ///
 /// It must come before anything else: `livekit-token` installs a provider of its own on first use, which
-/// knows HMAC alone, and then it is too late.
+/// knows HMAC alone, and then it is too late. Who signs or verifies calls it when made, so that `jsonwebtoken`
+/// is never used without a provider, at which it panics.
 pub fn install() -> std::result::Result<(), AlreadyInstalled> {
     static INSTALLED: OnceLock<std::result::Result<(), AlreadyInstalled>> = OnceLock::new();
     *INSTALLED.get_or_init(|| PROVIDER.install_default().map_err(|_| AlreadyInstalled))

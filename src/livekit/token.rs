@@ -11,6 +11,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use livekit_api::access_token::{Claims, VideoGrants};
 
 use crate::config::Secret;
+use crate::crypto::{self, AlreadyInstalled};
 use crate::domain::{CallId, Timestamp, UserId};
 
 /// A call has two parties; recorders and agents do not count.
@@ -47,7 +48,7 @@ pub struct LiveKitAccess {
     pub expires_at: Timestamp,
 }
 
-/// A token could not be signed: [`crate::crypto::install`] was not called.
+/// A token could not be signed.
 #[derive(Debug, thiserror::Error)]
 #[error("a LiveKit token could not be signed")]
 pub struct MintError(#[from] jsonwebtoken::errors::Error);
@@ -63,13 +64,14 @@ pub struct TokenMinter {
 
 impl TokenMinter {
     /// Takes LiveKit's URL as apps shall use it (`wss://…`), and the project's key with its secret.
-    pub fn new(url: impl Into<String>, api_key: impl Into<String>, secret: &Secret) -> Self {
-        Self {
+    pub fn new(url: impl Into<String>, api_key: impl Into<String>, secret: &Secret) -> Result<Self, AlreadyInstalled> {
+        crypto::install()?;
+        Ok(Self {
             url: url.into(),
             api_key: api_key.into(),
             secret: EncodingKey::from_secret(secret.reveal().as_bytes()),
             header: Header::new(Algorithm::HS256),
-        }
+        })
     }
 
     /// Mints a token that is good from `now` on for as long as `join` says, in whole seconds, rounded up.
@@ -154,10 +156,9 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_712_345_678_901);
 
     fn mint(video: bool, name: Option<&str>, now: Timestamp) -> LiveKitAccess {
-        crate::crypto::install().expect("first");
         let alice = UserId::new("alice").expect("a user");
         let join = Join { room: "bw_test", identity: &alice, name, video, valid_for: Duration::from_secs(105) };
-        let minter = TokenMinter::new("wss://lk.example", "key", &Secret::new("a secret of LiveKit"));
+        let minter = TokenMinter::new("wss://lk.example", "key", &Secret::new("a secret of LiveKit")).expect("first");
         minter.mint(&join, now).expect("minted")
     }
 
@@ -211,7 +212,7 @@ mod tests {
     fn debug_shows_neither_token_nor_secret() {
         let access = mint(false, None, NOW);
         assert!(!format!("{access:?}").contains(&access.token));
-        let minter = TokenMinter::new("wss://lk.example", "key", &Secret::new("hidden"));
+        let minter = TokenMinter::new("wss://lk.example", "key", &Secret::new("hidden")).expect("first");
         assert!(!format!("{minter:?}").contains("hidden"));
     }
 }

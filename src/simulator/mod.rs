@@ -38,6 +38,12 @@ pub use rule::{Rule, RuleError};
 use crate::clock::Clock;
 use crate::domain::{Environment, Timestamp};
 
+/// An RSA private key for the tests of other parts, PKCS#8 in PEM; blocks while the process has none yet.
+#[cfg(test)]
+pub(crate) fn rsa_private_pem() -> String {
+    rsa_key::RsaKey::of_process(&Clock::system()).expect("a key").private_pem.clone()
+}
+
 /// Where a simulator listens, and what it starts with.
 #[derive(Clone)]
 pub struct Options {

@@ -59,7 +59,8 @@ impl Claims {
         let same = match self.get(path) {
             None | Some(Value::Null) => return Err(AuthError::MissingClaim(path.to_owned())),
             Some(Value::String(text)) => text == expected,
-            Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string() == expected,
+            Some(Value::Number(number)) => number.to_string() == expected,
+            Some(Value::Bool(truth)) => truth.to_string() == expected,
             Some(Value::Array(_) | Value::Object(_)) => false,
         };
         if same { Ok(()) } else { Err(AuthError::WrongClaim(path.to_owned())) }

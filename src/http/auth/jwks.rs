@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{AuthConfigError, AuthError};
 use crate::clock::Clock;
@@ -145,7 +145,9 @@ impl Inner {
     async fn fetch_and_keep(&self, now: Timestamp) -> bool {
         match self.fetch().await {
             Ok(keys) => {
-                info!(url = %self.url, usable = keys.len(), "fetched an issuer's keys");
+                if keys.is_empty() {
+                    warn!(url = %self.url, algorithm = ?self.algorithm, "an issuer has no key of its algorithm");
+                }
                 self.keys.send_replace(Arc::new(KeySet { keys, fetched_at: Some(now) }));
                 true
             }
@@ -222,6 +224,7 @@ fn client() -> Result<Client, AuthConfigError> {
         .with_no_client_auth();
     Client::builder()
         .tls_backend_preconfigured(tls)
+        .user_agent(concat!("bellwire/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .timeout(TIMEOUT)
         .build()

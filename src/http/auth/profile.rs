@@ -19,7 +19,8 @@ pub(super) fn avatar(text: &str, hosts: &[String]) -> Option<String> {
         return None;
     }
     let url = Url::parse(text).ok()?;
-    let plain = url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && url.password().is_none();
+    let plain =
+        url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && url.password().is_none();
     let listed = url.host_str().is_some_and(|host| hosts.iter().any(|listed| listed.eq_ignore_ascii_case(host)));
     (plain && listed).then(|| url.into())
 }

@@ -34,8 +34,8 @@ impl Users {
         let key = match &config.key {
             UserKey::Secret(secret) => Key::Fixed(VerifyingKey::hs256(secret.reveal().as_bytes())),
             UserKey::PublicKeyFile(algorithm, path) => {
-                let pem = fs::read_to_string(path)
-                    .map_err(|source| AuthConfigError::File { path: path.clone(), source })?;
+                let pem =
+                    fs::read_to_string(path).map_err(|source| AuthConfigError::File { path: path.clone(), source })?;
                 let key = match algorithm {
                     Asymmetric::Rs256 => VerifyingKey::rs256_pem(&pem),
                     Asymmetric::Es256 => VerifyingKey::es256_pem(&pem),

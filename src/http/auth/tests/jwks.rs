@@ -183,6 +183,44 @@ async fn while_one_fetches_others_go_on_with_old_keys() {
 }
 
 #[tokio::test]
+async fn a_fetch_ends_also_when_the_request_that_began_it_is_given_up() {
+    let clock = Clock::system();
+    let key = ec();
+    let provider = Provider::start(&json!([jwk(&key, "one")])).await;
+    let authenticator = provider.users(Asymmetric::Es256, &clock);
+    let token = es256(&key, Some("one"), &clock);
+    provider.permits.forget_permits(1000);
+    let first = {
+        let (authenticator, token) = (authenticator.clone(), token.clone());
+        tokio::spawn(async move { user(&authenticator, &token).await })
+    };
+    while provider.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    first.abort();
+    assert!(first.await.is_err_and(|error| error.is_cancelled()));
+    provider.permits.add_permits(1);
+    assert!(user(&authenticator, &token).await.is_ok());
+    assert_eq!(provider.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_provider_that_is_gone_or_hangs_is_unavailable() {
+    let clock = Clock::system();
+    let key = ec();
+    let token = es256(&key, Some("one"), &clock);
+    let hangs = Provider::start(&json!([jwk(&key, "one")])).await;
+    hangs.permits.forget_permits(1000);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let gone = format!("http://{}/keys", listener.local_addr().expect("an address"));
+    drop(listener);
+    for url in [gone, hangs.url.clone()] {
+        let authenticator = authenticator(vec![users(UserKey::Jwks(Asymmetric::Es256, url))], &clock);
+        assert_eq!(user(&authenticator, &token).await, Err(AuthError::KeysUnavailable));
+    }
+}
+
+#[tokio::test]
 async fn a_token_without_kid_needs_a_provider_with_one_key() {
     let clock = Clock::system();
     let (key, other) = (ec(), ec());
@@ -238,7 +276,7 @@ async fn a_provider_that_answers_nonsense_is_unavailable() {
         let asked = provider.asked();
         provider.set(status, &body).await;
         let authenticator = provider.users(Asymmetric::Es256, &clock);
-        assert_eq!(user(&authenticator, &token).await, Err(AuthError::KeysUnavailable), "{status} {:.40}", body);
+        assert_eq!(user(&authenticator, &token).await, Err(AuthError::KeysUnavailable), "{status} {body:.40}");
         assert_eq!(provider.asked(), asked + 1, "no redirect is followed");
     }
 }

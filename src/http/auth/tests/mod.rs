@@ -40,7 +40,6 @@ fn hs256_users() -> Users {
 }
 
 fn tickets() -> Tickets {
-    crate::crypto::install().expect("first");
     Tickets::new(&[Secret::new("a ticket secret")]).expect("a secret")
 }
 

@@ -55,13 +55,16 @@ async fn tokens_within_the_rules_are_accepted() {
         ("expired within the leeway", json!({"exp": now - 20})),
         ("issued within the leeway", json!({"iat": now + 20, "nbf": now + 20})),
         ("no iat", json!({"iat": null})),
-        ("times with a fraction", json!({"exp": (now + 60) * 2 + 1, "iat": 0.5})),
+        ("times with a fraction", json!({"exp": 99_999_999_999.5, "iat": 0.5})),
         ("an end beyond all time", json!({"exp": u64::MAX})),
         ("an avatar from elsewhere", json!({"https://id.example/avatar": "https://evil.example/"})),
         ("a name that is no text", json!({"app_metadata": {"name": {}}})),
     ] {
         let identity = user(&authenticator, &hs256(&with(claims(&clock), &changes))).await;
-        assert!(identity.as_ref().is_ok_and(|user| user.avatar.is_none() && user.name.is_none()), "{what}: {identity:?}");
+        assert!(
+            identity.as_ref().is_ok_and(|user| user.avatar.is_none() && user.name.is_none()),
+            "{what}: {identity:?}"
+        );
     }
 }
 
