@@ -1,8 +1,7 @@
 //! Wakes devices: one attempt to push a message by Apple or Google, and what became of it.
 //!
 //! `dispatch` decides when to push, retries with backoff and tells the engine; nothing here knows of calls' states.
-//! Providers' types stop at this folder. Left out so far: Web Push, workload identity, and key files that are read
-//! again when they change.
+//! Providers' types stop at this folder. Left out so far: Web Push and workload identity.
 
 mod apns;
 mod backoff;

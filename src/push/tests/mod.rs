@@ -27,7 +27,7 @@ struct Stage {
     simulator: Simulator,
     pushers: Pushers,
     clock: Clock,
-    _files: TempDir,
+    files: TempDir,
 }
 
 impl Stage {
@@ -44,7 +44,7 @@ impl Stage {
         let mut config = configuration(&simulator, &files);
         change(&mut config);
         let pushers = Pushers::start(&config, clock.clone()).await.expect("pushers");
-        Self { simulator, pushers, clock, _files: files }
+        Self { simulator, pushers, clock, files }
     }
 
     fn rule(&self, rule: &str) {

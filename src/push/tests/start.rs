@@ -107,3 +107,26 @@ async fn endpoints_are_https_and_sections_differ() {
     let error = refused(|config, _| config.fcm.push(config.fcm[0].clone())).await;
     assert!(error.starts_with("push.fcm[1].app: "), "{error}");
 }
+
+#[tokio::test]
+async fn a_key_that_changes_is_used_without_a_restart() {
+    let stage = Stage::start().await;
+    all_accepted(&stage.ring_all([iphone(1)]).await);
+    assert!(!stage.pushers.reload().await.expect("nothing to do"));
+
+    let path = stage.files.path().join("apns.p8");
+    let good = fs::read(&path).expect("the key");
+    fs::write(&path, "half a key").expect("written");
+    assert!(stage.pushers.reload().await.is_err());
+    all_accepted(&stage.ring_all([iphone(1)]).await);
+
+    let mut stranger = rcgen::KeyPair::generate().expect("a key").serialize_pem();
+    stranger.push('\n');
+    fs::write(&path, stranger).expect("written");
+    assert!(stage.pushers.reload().await.expect("a key"));
+    assert_eq!(stage.ring_all([iphone(1)]).await[0].reason, "InvalidProviderToken");
+
+    fs::write(&path, good).expect("written");
+    assert!(stage.pushers.reload().await.expect("a key"));
+    all_accepted(&stage.ring_all([iphone(1)]).await);
+}
