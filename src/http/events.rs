@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
@@ -17,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::auth::Caller;
+use super::code::Code;
 use super::extract::Params;
 use super::problem::Problem;
 use super::view::{CallView, EventView};
@@ -85,7 +86,7 @@ pub async fn events(
     let wants_sse = header_text(&headers, header::ACCEPT.as_str()).contains("text/event-stream");
     if upgrade.is_err() && !wants_sse {
         let detail = "open a WebSocket, or accept text/event-stream";
-        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", "No such form", detail));
+        return Err(Problem::new(Code::NotAcceptable, detail));
     }
     let caller = authenticate(&app, &headers).await?;
     let since = since(&headers, params.since.as_deref())?;
@@ -119,7 +120,7 @@ fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Vec<(CallId, u32)>,
     let invalid = || {
         let detail =
             format!("Last-Event-ID and since are of the form <call id>:<seq>, at most {MAX_SINCE} with commas");
-        Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "The query is not as it must be", detail)
+        Problem::new(Code::InvalidQuery, detail)
     };
     let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     if parts.len() > MAX_SINCE {
@@ -137,12 +138,10 @@ fn listen(app: &App, caller: Caller, device: Option<DeviceId>, since: Vec<(CallI
     let (user, device, only, until): (UserId, _, _, _) = match caller {
         Caller::User(user) => (user.id, device, None, user.expires_at),
         Caller::Device(ticket) => (ticket.user, Some(ticket.device), Some(ticket.call), ticket.expires_at),
-        Caller::Service => return Err(Problem::forbidden("users-only", "a service has no events")),
+        Caller::Service => return Err(Problem::new(Code::UsersOnly, "a service has no events")),
     };
     if app.engine.readers_of(&user) >= app.limits.event_streams_per_user {
-        let status = StatusCode::TOO_MANY_REQUESTS;
-        let problem = Problem::new(status, "too-many-streams", "Too many event streams", "close one of the others");
-        return Err(problem.retry_after(5));
+        return Err(Problem::new(Code::TooManyStreams, "close one of the others").retry_after(5));
     }
     Ok(Listener { reader: app.engine.read(&user, device, only), since, until })
 }

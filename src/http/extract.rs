@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::auth::{Caller, UserIdentity};
+use super::code::Code;
 use super::problem::Problem;
 use crate::domain::{CallId, DeviceId};
 use crate::engine::Asker;
@@ -37,7 +38,7 @@ impl Authenticated {
     pub fn user(self) -> Result<UserIdentity, Problem> {
         match self.0 {
             Caller::User(user) => Ok(user),
-            Caller::Device(_) | Caller::Service => Err(Problem::forbidden("users-only", "only a user may do this")),
+            Caller::Device(_) | Caller::Service => Err(Problem::new(Code::UsersOnly, "only a user may do this")),
         }
     }
 
@@ -46,7 +47,7 @@ impl Authenticated {
         match self.0 {
             Caller::Service => Ok(()),
             Caller::User(_) | Caller::Device(_) => {
-                Err(Problem::forbidden("services-only", "only the app's backend may do this"))
+                Err(Problem::new(Code::ServicesOnly, "only the app's backend may do this"))
             }
         }
     }
@@ -56,10 +57,10 @@ impl Authenticated {
         match self.0 {
             Caller::User(user) => Ok(Asker::User(user.id, device)),
             Caller::Device(ticket) if ticket.call != call => {
-                Err(Problem::forbidden("wrong-call", "the ticket is for another call"))
+                Err(Problem::new(Code::WrongCall, "the ticket is for another call"))
             }
             Caller::Device(ticket) if device.as_ref().is_some_and(|device| *device != ticket.device) => {
-                Err(Problem::forbidden("wrong-device", "the ticket is for another device"))
+                Err(Problem::new(Code::WrongDevice, "the ticket is for another device"))
             }
             Caller::Device(ticket) => Ok(Asker::Ticket(ticket.user, ticket.device)),
             Caller::Service => Ok(Asker::Service),
@@ -92,7 +93,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
         let body = Limited::new(request.into_body(), most).collect().await.map_err(|error| {
             if error.downcast_ref::<LengthLimitError>().is_some() {
                 let detail = format!("a body has at most {most} bytes");
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large", detail)
+                Problem::new(Code::BodyTooLarge, detail)
             } else {
                 bad_json("the body did not arrive whole")
             }
@@ -102,9 +103,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
             return Ok(Self { value: parse(b"{}")?, bytes });
         }
         if !is_json {
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            let detail = "the content type must be application/json";
-            return Err(Problem::new(status, "unsupported-media-type", "The body is no JSON", detail));
+            return Err(Problem::new(Code::UnsupportedMediaType, "the content type must be application/json"));
         }
         Ok(Self { value: parse(&bytes)?, bytes })
     }
@@ -117,7 +116,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn bad_json(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "bad-json", "The body is no JSON", detail)
+    Problem::new(Code::BadJson, detail)
 }
 
 /// Reads JSON. What is JSON but not what it should be is an error of a field, with a pointer to it.
@@ -195,7 +194,7 @@ async fn path_text<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Strin
 
 fn bad_path(what: &str, why: &dyn std::fmt::Display) -> Problem {
     let detail = format!("the {what} in the path {why}");
-    Problem::new(StatusCode::BAD_REQUEST, "invalid-path", "The path is not as it must be", detail)
+    Problem::new(Code::InvalidPath, detail)
 }
 
 /// The query, every parameter of which must be known.
@@ -208,7 +207,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
         let query = Query::<T>::from_request_parts(parts, state).await;
         query.map(|Query(value)| Self(value)).map_err(|rejection: QueryRejection| {
             let detail = rejection.body_text();
-            Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "The query is not as it must be", detail)
+            Problem::new(Code::InvalidQuery, detail)
         })
     }
 }

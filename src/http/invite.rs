@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::auth::Caller;
 use super::calls::{CallAnswer, access, view};
+use super::code::Code;
 use super::extract::{Authenticated, Body, check_text};
 use super::problem::Problem;
 use crate::domain::{DeviceId, Media, Party, UserId};
@@ -110,7 +111,7 @@ fn caller_of(who: &Caller, named: Option<CallerBody>) -> Result<Party, Problem> 
             Ok(Party { id: user.id.clone(), name: user.name.clone(), avatar: user.avatar.clone() })
         }
         (Caller::User(_), Some(_)) => Err(Problem::field("/caller", "only a service names the caller")),
-        (Caller::Device(_), _) => Err(Problem::forbidden("users-only", "a ticket starts no calls")),
+        (Caller::Device(_), _) => Err(Problem::new(Code::UsersOnly, "a ticket starts no calls")),
         (Caller::Service, None) => Err(Problem::field("/caller", "is needed from a service")),
         (Caller::Service, Some(caller)) => {
             check_text("/caller/name", caller.name.as_deref(), 128)?;
@@ -137,7 +138,7 @@ fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<Key>, Prob
     let text = value.to_str().ok().filter(|text| !text.is_empty() && text.len() <= KEY_BYTES);
     let Some(text) = text else {
         let detail = format!("the Idempotency-Key must be of 1 to {KEY_BYTES} visible ASCII characters");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid-header", "A header is not as it must be", detail));
+        return Err(Problem::new(Code::InvalidHeader, detail));
     };
     Ok(Some(Key { key: text.to_owned(), body: HEXLOWER.encode(digest(&SHA256, body).as_ref()) }))
 }

@@ -1,10 +1,11 @@
 //! The HTTP API: every route on this screen.
 //!
 //! A handler checks what came in, asks `engine`, mints LiveKit tokens, and shows the answer. It decides nothing about calls, and never
-//! sends a push. `auth` tells who asks, `extract` checks requests, `problem` is every error, `view` every answer.
+//! sends a push. `auth` tells who asks, `extract` checks requests, `problem` and `code` are every error, `view` every answer.
 
 pub mod auth;
 mod calls;
+pub mod code;
 mod devices;
 mod events;
 mod extract;
@@ -19,7 +20,7 @@ mod view;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -29,6 +30,7 @@ use crate::engine::Engine;
 use crate::lifecycle::Stop;
 use crate::livekit::token::TokenMinter;
 use auth::Authenticator;
+use code::Code;
 use health::Part;
 use problem::Problem;
 
@@ -106,10 +108,9 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
 }
 
 async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not-found", "No such path", "GET /docs shows every path")
+    Problem::new(Code::NotFound, "GET /docs shows every path")
 }
 
 async fn method_not_allowed() -> Problem {
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    Problem::new(status, "method-not-allowed", "No such method here", "GET /docs shows every path and method")
+    Problem::new(Code::MethodNotAllowed, "GET /docs shows every path and method")
 }
