@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
@@ -18,12 +18,14 @@ use utoipa::{IntoParams, ToSchema};
 use super::App;
 use super::auth::Caller;
 use super::code::Code;
-use super::extract::Params;
+use super::extract::{Params, only_header};
 use super::problem::Problem;
 use super::view::{CallView, EventView};
 use crate::domain::{CallId, DeviceId, Timestamp, UserId};
 use crate::engine::{News, Reader};
 
+/// Where SSE says what it has seen.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The subprotocol of the stream; the token comes in another one, since a browser's WebSocket sets no header.
 const PROTOCOL: &str = "bellwire.v1";
 const BEARER_PROTOCOL: &str = "bearer.";
@@ -83,7 +85,7 @@ pub async fn events(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     Params(params): Params<EventsParams>,
 ) -> Result<Response, Problem> {
-    let wants_sse = header_text(&headers, header::ACCEPT.as_str()).contains("text/event-stream");
+    let wants_sse = header_text(&headers, &header::ACCEPT).contains("text/event-stream");
     if upgrade.is_err() && !wants_sse {
         let detail = "open a WebSocket, or accept text/event-stream";
         return Err(Problem::new(Code::NotAcceptable, detail));
@@ -102,8 +104,8 @@ pub async fn events(
 }
 
 async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let header = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    let protocols = header_text(headers, header::SEC_WEBSOCKET_PROTOCOL.as_str());
+    let header = only_header(headers, &header::AUTHORIZATION)?;
+    let protocols = header_text(headers, &header::SEC_WEBSOCKET_PROTOCOL);
     let bearer = protocols.split(',').find_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL));
     Ok(match (header, bearer) {
         (None, Some(token)) => app.auth.authenticate_token(token).await?,
@@ -111,12 +113,13 @@ async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem>
     })
 }
 
-fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Vec<(CallId, u32)>, Problem> {
-    let text = query.unwrap_or_else(|| header_text(headers, "last-event-id"));
+    let header = only_header(headers, &LAST_EVENT_ID)?;
+    let text = query.or(header).unwrap_or_default();
     let invalid = || {
         let detail =
             format!("Last-Event-ID and since are of the form <call id>:<seq>, at most {MAX_SINCE} with commas");
@@ -140,10 +143,9 @@ fn listen(app: &App, caller: Caller, device: Option<DeviceId>, since: Vec<(CallI
         Caller::Device(ticket) => (ticket.user, Some(ticket.device), Some(ticket.call), ticket.expires_at),
         Caller::Service => return Err(Problem::new(Code::UsersOnly, "a service has no events")),
     };
-    if app.engine.readers_of(&user) >= app.limits.event_streams_per_user {
-        return Err(Problem::new(Code::TooManyStreams, "close one of the others").retry_after(5));
-    }
-    Ok(Listener { reader: app.engine.read(&user, device, only), since, until })
+    let reader = app.engine.read(&user, device, only, app.limits.event_streams_per_user);
+    let full = || Problem::new(Code::TooManyStreams, "close one of the others").retry_after(5);
+    Ok(Listener { reader: reader.ok_or_else(full)?, since, until })
 }
 
 impl Listener {

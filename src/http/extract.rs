@@ -7,8 +7,9 @@ use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
@@ -17,6 +18,8 @@ use super::App;
 use super::auth::{Caller, UserIdentity};
 use super::code::Code;
 use super::problem::Problem;
+use crate::config::Limits;
+use crate::domain::ids::turns_text;
 use crate::domain::{CallId, DeviceId};
 use crate::engine::Asker;
 
@@ -27,8 +30,7 @@ impl FromRequestParts<App> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let header = parts.headers.get(header::AUTHORIZATION);
-        let header = header.map(|value| value.to_str().unwrap_or_default());
+        let header = only_header(&parts.headers, &header::AUTHORIZATION)?;
         Ok(Self(app.auth.authenticate(header).await?))
     }
 }
@@ -89,16 +91,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
-        let most = app.limits.body_bytes;
-        let body = Limited::new(request.into_body(), most).collect().await.map_err(|error| {
-            if error.downcast_ref::<LengthLimitError>().is_some() {
-                let detail = format!("a body has at most {most} bytes");
-                Problem::new(Code::BodyTooLarge, detail)
-            } else {
-                bad_json("the body did not arrive whole")
-            }
-        })?;
-        let bytes = body.to_bytes();
+        let bytes = collect(request.into_body(), &app.limits).await?;
         if bytes.is_empty() {
             return Ok(Self { value: parse(b"{}")?, bytes });
         }
@@ -107,6 +100,32 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
         }
         Ok(Self { value: parse(&bytes)?, bytes })
     }
+}
+
+async fn collect(body: axum::body::Body, limits: &Limits) -> Result<Bytes, Problem> {
+    let most = limits.body_bytes;
+    let too_large = || Problem::new(Code::BodyTooLarge, format!("a body has at most {most} bytes"));
+    // A length that is announced need not be waited for.
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(limits.body_timeout, Limited::new(body, most).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(bad_json("the body did not arrive whole")),
+        Err(_) => Err(Problem::new(Code::BodyTooSlow, format!("a body arrives within {:?}", limits.body_timeout))),
+    }
+}
+
+/// A header that may come once, of visible ASCII; `None` if it does not come.
+pub fn only_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    let invalid = |what| Problem::new(Code::InvalidHeader, format!("{name} {what}"));
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(invalid("must come once"));
+    }
+    value.to_str().map(Some).map_err(|_| invalid("must be of visible ASCII characters"))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -131,19 +150,37 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         }
     })?;
     json.end().map_err(|error| bad_json(error.to_string()))?;
-    Ok(value)
+    // Serde reads an array as a struct too, field by field.
+    match bytes.trim_ascii_start().first() {
+        Some(b'{') => Ok(value),
+        _ => Err(Problem::field("", "must be an object")),
+    }
 }
 
 fn field_problem(pointer: &str, error: &serde_json::Error) -> Problem {
     let text = error.to_string();
     // The position in the text means little to who built the body from a structure.
-    let text = text.split(" at line ").next().unwrap_or(&text);
-    let named = |start: &str| text.strip_prefix(start).and_then(|rest| rest.split('`').next());
-    match named("missing field `").or_else(|| named("unknown field `")) {
-        Some(field) if !pointer.ends_with(&format!("/{field}")) => {
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    let named = ["missing", "unknown", "duplicate"].iter().find_map(|what| {
+        let rest = text.strip_prefix(what)?.strip_prefix(" field `")?;
+        rest.split('`').next()
+    });
+    match (named, text.rsplit_once(", expected ")) {
+        (Some(field), _) if !pointer.ends_with(&format!("/{}", escape(field))) => {
             Problem::field(format!("{pointer}/{}", escape(field)), text)
         }
-        _ => Problem::field(pointer, text),
+        (Some(_), _) | (None, None) => Problem::field(pointer, text),
+        // What stands before may be a token that came in the wrong place, and answers are kept in logs of others.
+        (None, Some((_, expected))) => Problem::field(pointer, format!("must be {}", plain(expected))),
+    }
+}
+
+/// What Rust's words for a kind of value are in JSON.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "u64" | "u32" | "usize" => "a whole number that is not negative",
+        kind if kind.starts_with("struct ") => "an object",
+        kind => kind,
     }
 }
 
@@ -212,7 +249,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// Nothing: `{}`, or no body at all.
+/// Nothing: `{}` or no body at all, and as a query none.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmptyBody {}
@@ -222,8 +259,8 @@ pub fn check_text(pointer: &str, text: Option<&str>, most: usize) -> Result<(), 
     match text {
         Some("") => Err(Problem::field(pointer, "must not be empty")),
         Some(text) if text.len() > most => Err(Problem::field(pointer, format!("must be at most {most} bytes long"))),
-        Some(text) if text.chars().any(char::is_control) => {
-            Err(Problem::field(pointer, "must have no control characters"))
+        Some(text) if text.chars().any(|c| c.is_control() || turns_text(c)) => {
+            Err(Problem::field(pointer, "must have no control characters and no marks that turn text"))
         }
         _ => Ok(()),
     }
