@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use utoipa::ToSchema;
 
 use super::App;
@@ -140,21 +140,15 @@ fn bad_json(detail: impl Into<String>) -> Problem {
 
 /// Reads JSON. What is JSON but not what it should be is an error of a field, with a pointer to it.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let pointer = pointer(error.path());
-        let inner = error.into_inner();
-        match inner.classify() {
-            serde_json::error::Category::Data => field_problem(&pointer, &inner),
-            _ => bad_json(inner.to_string()),
-        }
-    })?;
-    json.end().map_err(|error| bad_json(error.to_string()))?;
-    // Serde reads an array as a struct too, field by field.
-    match bytes.trim_ascii_start().first() {
-        Some(b'{') => Ok(value),
-        _ => Err(Problem::field("", "must be an object")),
+    let text = std::str::from_utf8(bytes).map_err(|_| bad_json("the body is not UTF-8"))?;
+    // First whether it is JSON at all: about an enum, say, serde_json tells bad JSON and a bad value apart by their words alone.
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| bad_json(error.to_string()))?;
+    // Serde would read an array as a struct too, field by field.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(Problem::field("", "must be an object"));
     }
+    let mut json = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| field_problem(&pointer(error.path()), error.inner()))
 }
 
 fn field_problem(pointer: &str, error: &serde_json::Error) -> Problem {
@@ -168,6 +162,9 @@ fn field_problem(pointer: &str, error: &serde_json::Error) -> Problem {
     match (named, text.rsplit_once(", expected ")) {
         (Some(field), _) if !pointer.ends_with(&format!("/{}", escape(field))) => {
             Problem::field(format!("{pointer}/{}", escape(field)), text)
+        }
+        (None, None) if error.is_syntax() && text.starts_with("expected") => {
+            Problem::field(pointer, "is of another type")
         }
         (Some(_), _) | (None, None) => Problem::field(pointer, text),
         // What stands before may be a token that came in the wrong place, and answers are kept in logs of others.

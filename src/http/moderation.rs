@@ -59,7 +59,7 @@ impl From<Ban> for BanView {
 
 /// Block a user: their calls do not ring here, and they do not notice.
 #[utoipa::path(put, path = "/v1/blocks/{user}", tag = "moderation", params(("user" = String, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    request_body = EmptyBody, responses((status = 204), (status = "4XX", body = Problem)))]
 pub async fn block(
     State(app): State<App>,
     who: Authenticated,
