@@ -99,3 +99,36 @@ impl Serialize for Code {
         serializer.serialize_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../docs/ERRORS.md");
+
+    #[test]
+    fn the_page_of_errors_has_every_code_and_no_other_in_the_same_order() {
+        let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| `"));
+        let documented: Vec<(String, String)> = rows
+            .map(|row| {
+                let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+                let [code, status, when, then, ""] = cells[..] else { panic!("{row}") };
+                assert!(!when.is_empty() && !then.is_empty(), "{row}");
+                (code.trim_end_matches('`').to_owned(), status.to_owned())
+            })
+            .collect();
+        let coded: Vec<_> =
+            Code::ALL.iter().map(|code| (code.as_str().to_owned(), code.status().as_str().to_owned())).collect();
+        assert_eq!(documented, coded);
+    }
+
+    #[test]
+    fn a_code_is_one_of_its_kind_and_fit_for_a_url() {
+        for (index, code) in Code::ALL.iter().enumerate() {
+            let text = code.as_str();
+            assert!(text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{text}");
+            assert!(Code::ALL[..index].iter().all(|other| other.as_str() != text), "{text}");
+            assert!(code.status().is_client_error() || code.status().is_server_error(), "{text}");
+        }
+    }
+}
