@@ -102,6 +102,9 @@ impl Serialize for Code {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     const PAGE: &str = include_str!("../../docs/ERRORS.md");
@@ -120,6 +123,22 @@ mod tests {
         let coded: Vec<_> =
             Code::ALL.iter().map(|code| (code.as_str().to_owned(), code.status().as_str().to_owned())).collect();
         assert_eq!(documented, coded);
+    }
+
+    #[test]
+    fn no_code_is_one_that_nothing_answers_with() {
+        fn read(folder: &Path) -> String {
+            let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+            let files = entries.filter(|path| !path.ends_with("code.rs") && !path.ends_with("docs.html"));
+            files
+                .map(|path| if path.is_dir() { read(&path) } else { fs::read_to_string(&path).expect("a source") })
+                .collect()
+        }
+        let source = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http"));
+        for code in Code::ALL {
+            let at = source.split(&format!("Code::{code:?}")).nth(1);
+            assert!(at.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric)), "{code:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::route::{self, Route};
 use super::world::{World, expect_problem};
-use crate::support::Http;
+use crate::support::{Http, panics};
 
 /// Bodies tried on each route, of each kind.
 const TRIES: usize = 40;
@@ -61,6 +61,7 @@ async fn no_body_makes_the_gateway_fail() {
         }
     }
     assert_eq!(world.stage.http.get("/readyz", "").await.status, 200);
+    assert_eq!(panics::count(), 0);
 }
 
 async fn send(world: &World, route: &Route, body: Vec<u8>) {

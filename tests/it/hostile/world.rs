@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::panics;
 use crate::support::people::path;
 use crate::support::{Reply, SERVICE_KEY, Stage, USER_SECRET, bearer, service_bearer};
 
@@ -27,6 +28,7 @@ impl World {
     }
 
     pub async fn with(extra: &str) -> Self {
+        panics::watch();
         let stage = Stage::with(extra).await;
         let iphone = stage.iphone("bob", "iphone-1").await;
         let pixel = stage.pixel("bob", "pixel-1").await;
@@ -49,10 +51,10 @@ impl World {
         Self { stage, call, ticket, other_ticket, ended, ended_ticket, secrets }
     }
 
-    /// Everything that a request could change, as the API shows it, and how many pushes there were.
+    /// Everything that a request could change, as the API shows it, and how many pushes and panics there were.
     pub async fn state(&self) -> Value {
         let http = &self.stage.http;
-        let mut state = json!({"pushes": self.stage.pushes().count()});
+        let mut state = json!({"pushes": self.stage.pushes().count(), "panics": panics::count()});
         for user in ["alice", "bob", "carol", "dave", "mallory"] {
             let bearer = bearer(user);
             for of in ["calls", "devices", "blocks"] {
