@@ -53,6 +53,7 @@ impl Environment {
     }
 
     /// The other host, tried once for a token that this one calls bad.
+    #[must_use]
     pub const fn other(self) -> Self {
         match self {
             Self::Production => Self::Sandbox,
