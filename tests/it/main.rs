@@ -1,0 +1,3 @@
+//! Bellwire from outside, one module a subject.
+
+mod machine;
