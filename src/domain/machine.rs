@@ -306,13 +306,9 @@ fn wake(call: &mut Call, now: Timestamp) -> Effect {
     }
     if call.is_unanswered() && call.ring_until <= now {
         end(call, EndReason::TimedOut, now);
-        return Effect::Changed;
-    }
-    if call.state == State::Active && call.longest() <= now {
+    } else if call.state == State::Active && call.longest() <= now {
         end(call, EndReason::MaxDuration, now);
-        return Effect::Changed;
-    }
-    if call.state == State::Active && call.presence_deadline().is_some_and(|at| at <= now) {
+    } else if call.state == State::Active && call.presence_deadline().is_some_and(|at| at <= now) {
         ask_presence(call, now);
     }
     // What has lost its purpose goes, but not before an attempt that is under way has had its time.
