@@ -178,11 +178,11 @@ impl Stage {
         // Mostly a task that is open; else one that was, or never.
         let open = self.call.tasks.get(pick as usize % (self.call.tasks.len() + 1));
         let asks = open.is_some_and(|task| task.kind == TaskKind::AskPresence);
-        let said = || receipt("503", self.now);
+        let said = || Some(receipt("503", self.now));
         let result = match answer {
             Answer::Present(users) if asks => present(users),
             Answer::Done if asks => present(&["alice", "bob"]),
-            Answer::Done | Answer::Present(_) => TaskResult::Done(receipt("accepted", self.now)),
+            Answer::Done | Answer::Present(_) => TaskResult::Done(Some(receipt("accepted", self.now))),
             Answer::Pause(pause) => TaskResult::Retry(*pause, said()),
             Answer::Failed => TaskResult::Failed(said()),
         };

@@ -43,8 +43,8 @@ fn user(name: &str) -> UserId {
     UserId::new(name).expect("a user id")
 }
 
-fn token(text: &str) -> Option<PushToken> {
-    Some(PushToken::new(text).expect("a token"))
+fn token(text: &str) -> PushToken {
+    PushToken::new(text).expect("a token")
 }
 
 fn device(name: &str, platform: Platform) -> Device {
@@ -54,9 +54,9 @@ fn device(name: &str, platform: Platform) -> Device {
         platform,
         app: AppId::new("com.example.phone").expect("an app id"),
         environment: Environment::Production,
-        voip_token: if ios { token(&"a1".repeat(32)) } else { None },
-        alert_token: if ios { token(&"b2".repeat(32)) } else { None },
-        fcm_token: if platform == Platform::Android { token(&"f".repeat(163)) } else { None },
+        voip_token: ios.then(|| token(&"a1".repeat(32))),
+        alert_token: ios.then(|| token(&"b2".repeat(32))),
+        fcm_token: (platform == Platform::Android).then(|| token(&"f".repeat(163))),
         fcm_fid: None,
         ios_push_mode: IosPushMode::Voip,
         name: Some(format!("Bob's {name}")),
@@ -139,8 +139,8 @@ fn present(users: &[&str]) -> TaskResult {
     TaskResult::Present(users.iter().map(|name| user(name)).collect())
 }
 
-fn receipt(reason: &str, at: Timestamp) -> Option<Receipt> {
-    Some(Receipt {
+fn receipt(reason: &str, at: Timestamp) -> Receipt {
+    Receipt {
         at,
         provider: "apns".to_owned(),
         push: "ring".to_owned(),
@@ -148,7 +148,7 @@ fn receipt(reason: &str, at: Timestamp) -> Option<Receipt> {
         reason: reason.to_owned(),
         provider_id: Some("8f14e45f-ceea-467f-a83c-1b0c7e3e1a55".to_owned()),
         latency_ms: 41,
-    })
+    }
 }
 
 /// A task in a few words: `ring iphone-1`, `stop pixel-1: cancelled`, `missed iphone-1`, `free alice`, `ask`.
@@ -190,6 +190,7 @@ impl Stage {
     }
 
     /// Gives an input that may be ignored but not refused; says whether it changed anything.
+    #[expect(clippy::needless_pass_by_value, reason = "most inputs are made where they are given")]
     fn give(&mut self, input: Input) -> bool {
         match step(&self.call, &input, self.now) {
             Ok(Outcome::Applied(next)) => {

@@ -263,7 +263,7 @@ proptest! {
         let mut stage = Stage::new(Invite { caller, callee, devices: devices.collect(), metadata, ..invite() });
         for _ in 0..4 {
             for task in stage.tasks() {
-                stage.finish(&task, TaskResult::Retry(Duration::from_millis(200), receipt("ServiceUnavailable", stage.now)));
+                stage.finish(&task, TaskResult::Retry(Duration::from_millis(200), Some(receipt("ServiceUnavailable", stage.now))));
             }
             stage.wake();
         }

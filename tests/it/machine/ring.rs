@@ -220,7 +220,9 @@ fn a_call_to_nobodys_device_is_unreachable_at_once() {
 #[test]
 fn a_call_is_unreachable_as_soon_as_the_last_push_is_refused() {
     let mut stage = Stage::new(invite());
-    stage.after(Duration::from_millis(40)).finish("ring iphone-1", TaskResult::Failed(receipt("Unregistered", START)));
+    stage
+        .after(Duration::from_millis(40))
+        .finish("ring iphone-1", TaskResult::Failed(Some(receipt("Unregistered", START))));
     assert_eq!((stage.stands(), stage.leg(IPHONE)), ("calling".to_owned(), LegState::Failed));
     stage.finish("ring pixel-1", TaskResult::Failed(None));
     assert_eq!((stage.stands(), stage.call.ended_at), ("ended (unreachable)".to_owned(), Some(stage.now)));

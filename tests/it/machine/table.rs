@@ -93,7 +93,7 @@ fn ended(reason: EndReason, how: &str) -> Option<Stage> {
         (EndReason::TimedOut, "hidden") => Invite { hidden: true, ..invite() },
         _ => invite(),
     });
-    let refused = || TaskResult::Failed(receipt("Unregistered", START));
+    let refused = || TaskResult::Failed(Some(receipt("Unregistered", START)));
     match (reason, how) {
         (EndReason::Busy, "at once") | (EndReason::Unreachable, "no device") => {}
         (EndReason::Busy, _) => _ = stage.all([busy(IPHONE), busy(PIXEL)]),
