@@ -1,5 +1,6 @@
 //! Bellwire: call signalling for LiveKit. See `docs/ARCHITECTURE.md` for the map.
 
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -8,6 +9,7 @@ pub mod dispatch;
 pub mod domain;
 pub mod engine;
 pub mod http;
+pub mod lifecycle;
 pub mod livekit;
 pub mod push;
 pub mod scheduler;

@@ -9,11 +9,13 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
 
+use super::App;
 use super::auth::{Caller, UserIdentity};
 use super::problem::Problem;
-use super::App;
 use crate::domain::{CallId, DeviceId};
 use crate::engine::Asker;
 
@@ -208,5 +210,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
             let detail = rejection.body_text();
             Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "The query is not as it must be", detail)
         })
+    }
+}
+
+/// Nothing: `{}`, or no body at all.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EmptyBody {}
+
+/// Checks a text that people will see.
+pub fn check_text(pointer: &str, text: Option<&str>, most: usize) -> Result<(), Problem> {
+    match text {
+        Some("") => Err(Problem::field(pointer, "must not be empty")),
+        Some(text) if text.len() > most => Err(Problem::field(pointer, format!("must be at most {most} bytes long"))),
+        Some(text) if text.chars().any(char::is_control) => {
+            Err(Problem::field(pointer, "must have no control characters"))
+        }
+        _ => Ok(()),
     }
 }

@@ -59,7 +59,7 @@ pub struct Options {
     pub fcm_port: u16,
     /// The faults to start with.
     pub rules: Vec<Rule>,
-    /// How many requests the log keeps; each takes one to two kilobytes.
+    /// How many requests the log keeps; each takes two to three kilobytes.
     pub log_capacity: usize,
     /// The time by which tokens are judged.
     pub clock: Clock,

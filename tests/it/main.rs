@@ -1,3 +1,6 @@
-//! Bellwire from outside, one module a subject.
+//! Tests of the whole and of its larger parts, in one binary.
 
 mod machine;
+mod main_flow;
+mod store_laws;
+mod support;

@@ -112,17 +112,13 @@ pub(super) fn seconds(text: &str) -> Option<f64> {
 fn check_fields(object: &Map<String, Value>, fields: &[(&str, Kind)], path: &str, violations: &mut Vec<Violation>) {
     for (name, value) in object {
         let snake = snake_case(name);
-        match fields.iter().find(|(known, _)| *known == snake) {
-            Some((known, kind)) => {
-                let path = if path.is_empty() { (*known).to_owned() } else { format!("{path}.{known}") };
-                check_value(value, kind, path, violations);
-            }
-            None => {
-                let at = if path.is_empty() { String::new() } else { format!(" at '{path}'") };
-                let description =
-                    format!("Invalid JSON payload received. Unknown name \"{name}\"{at}: Cannot find field.");
-                violations.push(Violation { field: path.to_owned(), description });
-            }
+        if let Some((known, kind)) = fields.iter().find(|(known, _)| *known == snake) {
+            let path = if path.is_empty() { (*known).to_owned() } else { format!("{path}.{known}") };
+            check_value(value, kind, path, violations);
+        } else {
+            let at = if path.is_empty() { String::new() } else { format!(" at '{path}'") };
+            let description = format!("Invalid JSON payload received. Unknown name \"{name}\"{at}: Cannot find field.");
+            violations.push(Violation { field: path.to_owned(), description });
         }
     }
 }
