@@ -22,6 +22,8 @@ pub use calls::{Asker, Page};
 pub use invite::{InviteRequest, Invited, Key};
 pub use readers::{Beginning, News, Reader};
 
+pub use crate::store::Ban;
+
 use crate::clock::Clock;
 use crate::domain::{Call, CallId, Refusal, Rules, Task, WakeUp};
 use crate::store::{Store, StoreError};

@@ -1,1 +1,115 @@
-//! (being written)
+//! The HTTP API: every route on this screen.
+//!
+//! A handler checks what came in, asks `engine`, mints LiveKit tokens, and shows the answer. It decides nothing about calls, and never
+//! sends a push. `auth` tells who asks, `extract` checks requests, `problem` is every error, `view` every answer.
+
+pub mod auth;
+mod calls;
+mod devices;
+mod events;
+mod extract;
+pub mod health;
+mod invite;
+mod moderation;
+mod openapi;
+pub mod problem;
+pub mod server;
+mod view;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use tokio::sync::watch;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::config::Limits;
+use crate::engine::Engine;
+use crate::livekit::token::TokenMinter;
+use auth::Authenticator;
+use health::Part;
+use problem::Problem;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct App {
+    /// The use cases.
+    pub engine: Engine,
+    /// Who asks.
+    pub auth: Arc<Authenticator>,
+    /// LiveKit tokens.
+    pub minter: TokenMinter,
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// What the parts that `http` does not know say of themselves.
+    pub parts: Arc<dyn Fn() -> Vec<Part> + Send + Sync>,
+    /// Turns true when the gateway stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Every route, with the description that is generated from the handlers.
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::description())
+        .routes(routes!(devices::list))
+        .routes(routes!(devices::put, devices::delete))
+        .routes(routes!(invite::invite, calls::history))
+        .routes(routes!(calls::get))
+        .routes(routes!(calls::alerting))
+        .routes(routes!(calls::answer))
+        .routes(routes!(calls::decline))
+        .routes(routes!(calls::cancel))
+        .routes(routes!(calls::hang_up))
+        .routes(routes!(calls::token))
+        .routes(routes!(events::events))
+        .routes(routes!(moderation::blocks))
+        .routes(routes!(moderation::block, moderation::unblock))
+        .routes(routes!(moderation::bans))
+        .routes(routes!(moderation::ban, moderation::get_ban, moderation::lift_ban))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(openapi::document))
+        .routes(routes!(openapi::docs))
+}
+
+/// The `OpenAPI` document, as JSON.
+pub fn openapi_json() -> String {
+    routes().into_openapi().to_pretty_json().unwrap_or_default()
+}
+
+/// The API.
+pub fn api(app: App, cors_origins: &[String]) -> Router {
+    let (router, _) = routes().split_for_parts();
+    let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+    let router = match cors(cors_origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router.with_state(app)
+}
+
+/// What operators see, on a listener of its own.
+pub fn ops(app: App) -> Router {
+    let (router, _) =
+        OpenApiRouter::new().routes(routes!(health::livez)).routes(routes!(health::readyz)).split_for_parts();
+    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed).with_state(app)
+}
+
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    let headers = [header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key")];
+    let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
+    (!origins.is_empty()).then(|| {
+        CorsLayer::new().allow_origin(AllowOrigin::list(origins)).allow_headers(headers).allow_methods(methods)
+    })
+}
+
+async fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not-found", "No such path", "GET /docs shows every path")
+}
+
+async fn method_not_allowed() -> Problem {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    Problem::new(status, "method-not-allowed", "No such method here", "GET /docs shows every path and method")
+}

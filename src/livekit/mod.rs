@@ -1,1 +1,3 @@
-//! (being written)
+//! LiveKit: tokens to join rooms; later rooms, webhooks and egress.
+
+pub mod token;

@@ -275,3 +275,10 @@ pub enum StoreError {
     #[error("a newer release wrote the record (format {0})")]
     Newer(u32),
 }
+
+impl StoreError {
+    /// Whether the same request may succeed later.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Conflict | Self::Unavailable(_))
+    }
+}

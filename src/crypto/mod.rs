@@ -1,0 +1,42 @@
+//! Signatures of tokens: HS256, RS256 and ES256 by ring, and nothing else.
+//!
+//! `jsonwebtoken` asks one provider per process for its cryptography; [`install`] makes that ours. Who is
+//! believed, and which claims must be there, is for `ticket`, `livekit` and `http::auth` to say.
+
+mod compact;
+mod provider;
+mod signing;
+mod verifying;
+
+#[cfg(test)]
+pub(crate) mod test_keys;
+#[cfg(test)]
+mod tests;
+
+pub use compact::{Compact, Header, Malformed, Refused};
+pub use provider::{AlreadyInstalled, install};
+pub use signing::{Es256Key, Rs256Key, SignError};
+pub use verifying::VerifyingKey;
+
+use ring::error::KeyRejected;
+use thiserror::Error;
+
+/// Why a key cannot be used. It never shows the key.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// It is not PEM with a public key.
+    #[error("is not a public key in PEM (BEGIN PUBLIC KEY or BEGIN RSA PUBLIC KEY)")]
+    NotPublic,
+    /// It is PEM of another kind of key, or damaged.
+    #[error("is damaged, or a key of another kind")]
+    Unreadable(#[source] jsonwebtoken::errors::Error),
+    /// It is an RSA key of a size that is not accepted.
+    #[error("is not an RSA key of 2048 to 8192 bits")]
+    RsaSize,
+    /// It is not a point of the curve P-256.
+    #[error("is not a key on the curve P-256")]
+    NotP256,
+    /// It is a private key that ring does not take.
+    #[error("is not a private key that can sign: {0}")]
+    Rejected(KeyRejected),
+}

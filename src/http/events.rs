@@ -1,0 +1,260 @@
+//! The event stream: WebSocket, or SSE by `Accept`. First a snapshot, then every event, numbered per call.
+//!
+//! What a reader hears, and that it misses nothing, is `engine`'s; here are only the two wire forms, and when a stream ends: the token
+//! expires, the reader is closed, the gateway stops. A client comes back with the last event that it saw.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::App;
+use super::auth::Caller;
+use super::extract::Params;
+use super::problem::Problem;
+use super::view::{CallView, EventView};
+use crate::domain::{CallId, DeviceId, Timestamp, UserId};
+use crate::engine::{News, Reader};
+
+/// The subprotocol of the stream; the token comes in another one, since a browser's WebSocket sets no header.
+const PROTOCOL: &str = "bellwire.v1";
+const BEARER_PROTOCOL: &str = "bearer.";
+/// A quiet connection is pinged this often, so that a dead one is found.
+const PING_EVERY: Duration = Duration::from_secs(25);
+/// A client that takes nothing for this long is given up.
+const SEND_WITHIN: Duration = Duration::from_secs(20);
+/// A client sends nothing but control frames.
+const MAX_MESSAGE: usize = 4096;
+/// The most calls that a reader names when it comes back.
+const MAX_SINCE: usize = 100;
+
+/// How to begin.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct EventsParams {
+    /// The last events seen: `<call id>:<seq>`, several with commas. Also in the header `Last-Event-ID`.
+    since: Option<String>,
+    /// The device that listens.
+    #[param(value_type = Option<String>)]
+    device_id: Option<DeviceId>,
+}
+
+/// The stream's first message.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Snapshot {
+    /// `snapshot`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Live calls, and those that ended in the last ten minutes.
+    calls: Vec<CallView>,
+}
+
+/// Who reads, and for how long.
+struct Listener {
+    reader: Reader,
+    since: Vec<(CallId, u32)>,
+    until: Timestamp,
+}
+
+/// What comes next on a stream.
+enum Next {
+    Snapshot(Snapshot),
+    Events(Vec<News>),
+    /// The stream ends, for this reason.
+    Over(&'static str),
+}
+
+/// Events of my calls, as they happen.
+#[utoipa::path(get, path = "/v1/events", tag = "events", params(EventsParams),
+    responses((status = 101, description = "WebSocket: one text message an event"),
+        (status = 200, description = "SSE: one event each", body = EventView, content_type = "text/event-stream"),
+        (status = "4XX", body = Problem)))]
+pub async fn events(
+    State(app): State<App>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    Params(params): Params<EventsParams>,
+) -> Result<Response, Problem> {
+    let wants_sse = header_text(&headers, header::ACCEPT.as_str()).contains("text/event-stream");
+    if upgrade.is_err() && !wants_sse {
+        let detail = "open a WebSocket, or accept text/event-stream";
+        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", "No such form", detail));
+    }
+    let caller = authenticate(&app, &headers).await?;
+    let since = since(&headers, params.since.as_deref())?;
+    let listener = listen(&app, caller, params.device_id, since)?;
+    match upgrade {
+        Ok(upgrade) => Ok(upgrade
+            .protocols([PROTOCOL])
+            .max_message_size(MAX_MESSAGE)
+            .max_frame_size(MAX_MESSAGE)
+            .on_upgrade(move |socket| serve_socket(app, listener, socket))),
+        Err(_) => Ok(Sse::new(sse(app, listener)).keep_alive(KeepAlive::new().interval(PING_EVERY)).into_response()),
+    }
+}
+
+async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let header = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+    let protocols = header_text(headers, header::SEC_WEBSOCKET_PROTOCOL.as_str());
+    let bearer = protocols.split(',').find_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL));
+    Ok(match (header, bearer) {
+        (None, Some(token)) => app.auth.authenticate_token(token).await?,
+        (header, _) => app.auth.authenticate(header).await?,
+    })
+}
+
+fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Vec<(CallId, u32)>, Problem> {
+    let text = query.unwrap_or_else(|| header_text(headers, "last-event-id"));
+    let invalid = || {
+        let detail =
+            format!("Last-Event-ID and since are of the form <call id>:<seq>, at most {MAX_SINCE} with commas");
+        Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "The query is not as it must be", detail)
+    };
+    let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    if parts.len() > MAX_SINCE {
+        return Err(invalid());
+    }
+    let read = |part: &str| {
+        let (call, seq) = part.split_once(':')?;
+        Some((CallId::parse(call).ok()?, seq.parse().ok()?))
+    };
+    parts.into_iter().map(|part| read(part).ok_or_else(invalid)).collect()
+}
+
+/// Begins to listen before anything is read, so that nothing falls between the snapshot and the first event.
+fn listen(app: &App, caller: Caller, device: Option<DeviceId>, since: Vec<(CallId, u32)>) -> Result<Listener, Problem> {
+    let (user, device, only, until): (UserId, _, _, _) = match caller {
+        Caller::User(user) => (user.id, device, None, user.expires_at),
+        Caller::Device(ticket) => (ticket.user, Some(ticket.device), Some(ticket.call), ticket.expires_at),
+        Caller::Service => return Err(Problem::forbidden("users-only", "a service has no events")),
+    };
+    if app.engine.readers_of(&user) >= app.limits.event_streams_per_user {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let problem = Problem::new(status, "too-many-streams", "Too many event streams", "close one of the others");
+        return Err(problem.retry_after(5));
+    }
+    Ok(Listener { reader: app.engine.read(&user, device, only), since, until })
+}
+
+impl Listener {
+    async fn begin(&mut self) -> Result<(Snapshot, Vec<News>), Problem> {
+        let beginning = self.reader.begin(&self.since).await?;
+        let calls = beginning.snapshot.iter().map(|call| CallView::for_party(call)).collect();
+        Ok((Snapshot { kind: "snapshot", calls }, beginning.missed))
+    }
+
+    async fn next(&mut self, app: &App) -> Next {
+        let mut stop = app.stop.clone();
+        tokio::select! {
+            news = self.reader.next() => match news {
+                Some(news) => Next::Events(news),
+                None => Next::Over("closed"),
+            },
+            () = app.engine.clock().sleep_until(self.until) => Next::Over("the token has expired"),
+            _ = stop.wait_for(|stop| *stop) => Next::Over("the gateway restarts"),
+        }
+    }
+}
+
+/// The messages of a stream, the first two from its beginning.
+fn messages(app: App, listener: Listener) -> impl Stream<Item = Next> {
+    enum Phase {
+        Begin,
+        Missed(Vec<News>),
+        Live,
+        Done,
+    }
+    stream::unfold((app, listener, Phase::Begin), |(app, mut listener, phase)| async move {
+        let (next, phase) = match phase {
+            Phase::Begin => match listener.begin().await {
+                Ok((snapshot, missed)) => (Next::Snapshot(snapshot), Phase::Missed(missed)),
+                Err(_) => (Next::Over("the store is not available"), Phase::Done),
+            },
+            Phase::Missed(missed) if !missed.is_empty() => (Next::Events(missed), Phase::Live),
+            Phase::Missed(_) | Phase::Live => match listener.next(&app).await {
+                Next::Over(why) => (Next::Over(why), Phase::Done),
+                next => (next, Phase::Live),
+            },
+            Phase::Done => return None,
+        };
+        Some((next, (app, listener, phase)))
+    })
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn sse(app: App, listener: Listener) -> impl Stream<Item = Result<SseEvent, Infallible>> {
+    use futures_util::StreamExt;
+    messages(app, listener).flat_map(|next| {
+        let events: Vec<_> = match next {
+            Next::Snapshot(snapshot) => vec![SseEvent::default().data(json(&snapshot))],
+            Next::Events(news) => news
+                .iter()
+                .map(|news| {
+                    let id = format!("{}:{}", news.call.id, news.event.seq);
+                    SseEvent::default().id(id).data(json(&EventView::from(news)))
+                })
+                .collect(),
+            Next::Over(why) => vec![SseEvent::default().comment(why).retry(Duration::from_secs(1))],
+        };
+        stream::iter(events.into_iter().map(Ok))
+    })
+}
+
+async fn serve_socket(app: App, listener: Listener, mut socket: WebSocket) {
+    use futures_util::StreamExt;
+    let messages = messages(app, listener);
+    tokio::pin!(messages);
+    let mut ping = tokio::time::interval(PING_EVERY);
+    ping.reset();
+    loop {
+        let texts = tokio::select! {
+            next = messages.next() => match next {
+                Some(Next::Snapshot(snapshot)) => vec![json(&snapshot)],
+                Some(Next::Events(news)) => news.iter().map(|news| json(&EventView::from(news))).collect(),
+                Some(Next::Over(why)) => {
+                    // 1012, service restart, for all: come back (with a fresh token where that was why).
+                    let frame = CloseFrame { code: 1012, reason: why.into() };
+                    let _ = send(&mut socket, Message::Close(Some(frame))).await;
+                    return;
+                }
+                None => return,
+            },
+            received = socket.recv() => match received {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => continue,
+            },
+            _ = ping.tick() => {
+                if send(&mut socket, Message::Ping(Vec::new().into())).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
+        for text in texts {
+            if send(&mut socket, Message::Text(text.into())).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn send(socket: &mut WebSocket, message: Message) -> Result<(), ()> {
+    match tokio::time::timeout(SEND_WITHIN, socket.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(()),
+    }
+}

@@ -1,0 +1,52 @@
+//! Is it alive, is it ready, and what do its parts say. For load balancers and operators.
+//!
+//! Ready means: the store works and the gateway is not stopping. An outage at Apple or Google is shown and
+//! changes nothing, since it would take every instance out of the balancer at once.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::App;
+
+/// A part of the gateway, as operators see it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Part {
+    /// Which, such as `store` or `apns com.example.phone production`.
+    pub name: String,
+    /// Whether it works.
+    pub ok: bool,
+    /// What it says of itself.
+    pub detail: String,
+}
+
+/// The state of the gateway.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Readiness {
+    ready: bool,
+    parts: Vec<Part>,
+}
+
+/// Alive.
+#[utoipa::path(get, path = "/livez", tag = "ops", responses((status = 200, description = "alive")))]
+pub async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Ready, with each part's state.
+#[utoipa::path(get, path = "/readyz", tag = "ops",
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
+pub async fn readyz(State(app): State<App>) -> Response {
+    let store = match app.engine.store_health().await {
+        Ok(detail) => Part { name: "store".into(), ok: true, detail },
+        Err(error) => Part { name: "store".into(), ok: false, detail: error.to_string() },
+    };
+    let ready = store.ok && !*app.stop.borrow();
+    let mut parts = vec![store];
+    parts.extend((app.parts)());
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, parts })).into_response()
+}

@@ -1,0 +1,143 @@
+//! The invite: from a request that is checked field by field to a call that rings.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use data_encoding::HEXLOWER;
+use ring::digest::{SHA256, digest};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::App;
+use super::auth::Caller;
+use super::calls::{CallAnswer, access, view};
+use super::extract::{Authenticated, Body, check_text};
+use super::problem::Problem;
+use crate::domain::{DeviceId, Media, Party, UserId};
+use crate::engine::{Asker, InviteRequest, Key};
+
+/// How long a ring may be asked for, in seconds.
+const RING_SECONDS: std::ops::RangeInclusive<u64> = 5..=120;
+/// The most bytes of metadata, as compact JSON.
+const METADATA_BYTES: usize = 2048;
+/// The most bytes of an idempotency key.
+const KEY_BYTES: usize = 255;
+
+/// An invite.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InviteBody {
+    /// Who is called.
+    #[schema(value_type = String)]
+    callee: UserId,
+    /// `audio` or `video`.
+    #[schema(value_type = String)]
+    media: Media,
+    /// How long to ring, 5 to 120 seconds.
+    ring_seconds: Option<u64>,
+    /// The calling device, which joins the call if the callee is calling at the same moment.
+    #[schema(value_type = Option<String>)]
+    device_id: Option<DeviceId>,
+    /// The app's own data, at most 2 KiB.
+    metadata: Option<Value>,
+    /// Who calls; for services, and only for them.
+    caller: Option<CallerBody>,
+}
+
+/// The caller that a service names.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallerBody {
+    /// The user.
+    #[schema(value_type = String)]
+    id: UserId,
+    /// The display name.
+    name: Option<String>,
+    /// The avatar's https URL.
+    avatar: Option<String>,
+}
+
+/// Invite: start a call.
+#[utoipa::path(post, path = "/v1/calls", tag = "calls", request_body = InviteBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key gives the same call")),
+    responses((status = 201, body = CallAnswer), (status = "4XX", body = Problem)))]
+pub async fn invite(
+    State(app): State<App>,
+    who: Authenticated,
+    headers: HeaderMap,
+    Body { value: body, bytes }: Body<InviteBody>,
+) -> Result<Response, Problem> {
+    let key = idempotency_key(&headers, &bytes)?;
+    let caller = caller_of(&who.0, body.caller)?;
+    if caller.id == body.callee {
+        return Err(Problem::field("/callee", "must not be the caller"));
+    }
+    check_metadata(body.metadata.as_ref())?;
+    let ring = match body.ring_seconds {
+        Some(seconds) if !RING_SECONDS.contains(&seconds) => {
+            return Err(Problem::field("/ring_seconds", "must be from 5 to 120"));
+        }
+        seconds => seconds.map(Duration::from_secs),
+    };
+    let user = caller.id.clone();
+    let device = body.device_id.clone();
+    let request = InviteRequest {
+        caller,
+        caller_device: body.device_id,
+        callee: body.callee,
+        media: body.media,
+        ring,
+        metadata: body.metadata,
+        key,
+    };
+    let call = app.engine.invite(request).await?.call;
+    let livekit = match (&who.0, call.is_ended()) {
+        (_, true) => None,
+        _ => access(&app, &call, &Asker::User(user, device)).await.ok(),
+    };
+    let location = format!("/v1/calls/{}", call.id);
+    let answer = Json(CallAnswer { call: view(&call, &who.0), livekit });
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], answer).into_response())
+}
+
+fn caller_of(who: &Caller, named: Option<CallerBody>) -> Result<Party, Problem> {
+    match (who, named) {
+        (Caller::User(user), None) => {
+            Ok(Party { id: user.id.clone(), name: user.name.clone(), avatar: user.avatar.clone() })
+        }
+        (Caller::User(_), Some(_)) => Err(Problem::field("/caller", "only a service names the caller")),
+        (Caller::Device(_), _) => Err(Problem::forbidden("users-only", "a ticket starts no calls")),
+        (Caller::Service, None) => Err(Problem::field("/caller", "is needed from a service")),
+        (Caller::Service, Some(caller)) => {
+            check_text("/caller/name", caller.name.as_deref(), 128)?;
+            check_text("/caller/avatar", caller.avatar.as_deref(), 512)?;
+            if caller.avatar.as_ref().is_some_and(|url| !url.starts_with("https://")) {
+                return Err(Problem::field("/caller/avatar", "must be an https URL"));
+            }
+            Ok(Party { id: caller.id, name: caller.name, avatar: caller.avatar })
+        }
+    }
+}
+
+fn check_metadata(metadata: Option<&Value>) -> Result<(), Problem> {
+    match metadata {
+        Some(value) if value.to_string().len() > METADATA_BYTES => {
+            Err(Problem::field("/metadata", format!("must be at most {METADATA_BYTES} bytes of JSON")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<Key>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().ok().filter(|text| !text.is_empty() && text.len() <= KEY_BYTES);
+    let Some(text) = text else {
+        let detail = format!("the Idempotency-Key must be of 1 to {KEY_BYTES} visible ASCII characters");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid-header", "A header is not as it must be", detail));
+    };
+    Ok(Some(Key { key: text.to_owned(), body: HEXLOWER.encode(digest(&SHA256, body).as_ref()) }))
+}

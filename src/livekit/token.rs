@@ -1,0 +1,218 @@
+//! Tokens with which a party of a call joins its LiveKit room, and the room's name.
+//!
+//! Who gets one, and when, is for `engine` to say. A token can be read by whoever has it, so nothing
+//! secret is put in. Source: <https://docs.livekit.io/home/get-started/authentication/>.
+
+use std::fmt;
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use livekit_api::access_token::{Claims, VideoGrants};
+
+use crate::config::Secret;
+use crate::crypto::{self, AlreadyInstalled};
+use crate::domain::{CallId, Timestamp, UserId};
+
+/// A call has two parties; recorders and agents do not count.
+const MAX_PARTICIPANTS: u32 = 2;
+
+/// Seconds for which a room that everybody has left stays, so that both can come back after a common outage.
+const DEPARTURE_TIMEOUT_SECS: u32 = 60;
+
+/// What a party wants to join.
+#[derive(Debug, Clone, Copy)]
+pub struct Join<'a> {
+    /// The room's name.
+    pub room: &'a str,
+    /// Who joins; LiveKit's identity.
+    pub identity: &'a UserId,
+    /// The display name that the other party sees.
+    pub name: Option<&'a str>,
+    /// Whether camera and screen may be published beside the microphone.
+    pub video: bool,
+    /// How long the token can be used to connect; who is connected stays.
+    pub valid_for: Duration,
+}
+
+/// All that an app needs to connect.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LiveKitAccess {
+    /// Where LiveKit is.
+    pub url: String,
+    /// The room's name.
+    pub room: String,
+    /// The token, a secret.
+    pub token: String,
+    /// When the token can no longer be used to connect.
+    pub expires_at: Timestamp,
+}
+
+/// A token could not be signed.
+#[derive(Debug, thiserror::Error)]
+#[error("a LiveKit token could not be signed")]
+pub struct MintError(#[from] jsonwebtoken::errors::Error);
+
+/// Mints tokens with the project's key.
+#[derive(Clone)]
+pub struct TokenMinter {
+    url: String,
+    api_key: String,
+    secret: EncodingKey,
+    header: Header,
+}
+
+impl TokenMinter {
+    /// Takes LiveKit's URL as apps shall use it (`wss://…`), and the project's key with its secret.
+    pub fn new(url: impl Into<String>, api_key: impl Into<String>, secret: &Secret) -> Result<Self, AlreadyInstalled> {
+        crypto::install()?;
+        Ok(Self {
+            url: url.into(),
+            api_key: api_key.into(),
+            secret: EncodingKey::from_secret(secret.reveal().as_bytes()),
+            header: Header::new(Algorithm::HS256),
+        })
+    }
+
+    /// Mints a token that is good from `now` on for as long as `join` says, in whole seconds, rounded up.
+    pub fn mint(&self, join: &Join<'_>, now: Timestamp) -> Result<LiveKitAccess, MintError> {
+        let expires = (now + join.valid_for).as_millis().div_ceil(1000);
+        let claims = self.claims(join, now.as_secs(), expires);
+        Ok(LiveKitAccess {
+            url: self.url.clone(),
+            room: join.room.to_owned(),
+            token: jsonwebtoken::encode(&self.header, &claims, &self.secret)?,
+            expires_at: Timestamp::from_millis(expires.saturating_mul(1000)),
+        })
+    }
+
+    fn claims(&self, join: &Join<'_>, from: u64, until: u64) -> Claims {
+        let mut claims = Claims {
+            iss: self.api_key.clone(),
+            sub: join.identity.to_string(),
+            name: join.name.unwrap_or_default().to_owned(),
+            nbf: seconds(from),
+            exp: seconds(until),
+            video: grants(join),
+            ..Claims::default()
+        };
+        // Used by LiveKit only when this join makes the room.
+        let room = claims.room_config.get_or_insert_default();
+        room.max_participants = MAX_PARTICIPANTS;
+        room.departure_timeout = DEPARTURE_TIMEOUT_SECS;
+        claims
+    }
+}
+
+/// The name of a call's room: `bw_<deployment>_<call id>_<random hex>`, which nobody can guess.
+pub fn room_name(deployment: &str, call: CallId, random: [u8; 16]) -> String {
+    format!("bw_{deployment}_{call}_{}", HEXLOWER.encode(&random))
+}
+
+fn grants(join: &Join<'_>) -> VideoGrants {
+    let sources: &[&str] =
+        if join.video { &["microphone", "camera", "screen_share", "screen_share_audio"] } else { &["microphone"] };
+    VideoGrants {
+        room_join: true,
+        room: join.room.to_owned(),
+        can_publish: Some(true),
+        can_subscribe: Some(true),
+        can_publish_data: Some(true),
+        can_publish_sources: sources.iter().copied().map(str::to_owned).collect(),
+        ..VideoGrants::default()
+    }
+}
+
+fn seconds(seconds: u64) -> usize {
+    usize::try_from(seconds).unwrap_or(usize::MAX)
+}
+
+impl fmt::Debug for LiveKitAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveKitAccess")
+            .field("url", &self.url)
+            .field("room", &self.room)
+            .field("token", &"(secret)")
+            .field("expires_at", &self.expires_at)
+            .finish()
+    }
+}
+
+impl fmt::Debug for TokenMinter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenMinter").field("url", &self.url).field("api_key", &self.api_key).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use livekit_api::access_token::TokenVerifier;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::crypto::Compact;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_712_345_678_901);
+
+    fn mint(video: bool, name: Option<&str>, now: Timestamp) -> LiveKitAccess {
+        let alice = UserId::new("alice").expect("a user");
+        let join = Join { room: "bw_test", identity: &alice, name, video, valid_for: Duration::from_secs(105) };
+        let minter = TokenMinter::new("wss://lk.example", "key", &Secret::new("a secret of LiveKit")).expect("first");
+        minter.mint(&join, now).expect("minted")
+    }
+
+    fn claims(access: &LiveKitAccess) -> Value {
+        Compact::read(&access.token).expect("a token").claims().expect("claims")
+    }
+
+    #[test]
+    fn a_video_call_has_exactly_these_claims() {
+        let access = mint(true, Some("Alice"), NOW);
+        assert_eq!(
+            claims(&access),
+            json!({
+                "iss": "key", "sub": "alice", "name": "Alice", "nbf": 1_712_345_678, "exp": 1_712_345_784,
+                "video": {
+                    "roomJoin": true, "room": "bw_test",
+                    "canPublish": true, "canSubscribe": true, "canPublishData": true,
+                    "canPublishSources": ["microphone", "camera", "screen_share", "screen_share_audio"],
+                },
+                "roomConfig": {"maxParticipants": 2, "departureTimeout": 60},
+            })
+        );
+        assert_eq!(access.expires_at, Timestamp::from_millis(1_712_345_784_000));
+    }
+
+    #[test]
+    fn an_audio_call_publishes_the_microphone_alone() {
+        let claims = claims(&mint(false, None, NOW));
+        assert_eq!(claims["video"]["canPublishSources"], json!(["microphone"]));
+        assert_eq!(claims.get("name"), None);
+    }
+
+    #[test]
+    fn the_official_verifier_accepts_it() {
+        let access = mint(false, None, Clock::system().now());
+        let claims = TokenVerifier::with_api_key("key", "a secret of LiveKit").verify(&access.token).expect("valid");
+        assert_eq!(claims.sub, "alice");
+        assert!(TokenVerifier::with_api_key("key", "another").verify(&access.token).is_err());
+    }
+
+    #[test]
+    fn the_room_names_deployment_and_call() {
+        let call = CallId::parse("0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a").expect("a call");
+        assert_eq!(
+            room_name("eu", call, [0xab; 16]),
+            "bw_eu_0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a_abababababababababababababababab"
+        );
+    }
+
+    #[test]
+    fn debug_shows_neither_token_nor_secret() {
+        let access = mint(false, None, NOW);
+        assert!(!format!("{access:?}").contains(&access.token));
+        let minter = TokenMinter::new("wss://lk.example", "key", &Secret::new("hidden")).expect("first");
+        assert!(!format!("{minter:?}").contains("hidden"));
+    }
+}

@@ -1,0 +1,31 @@
+//! What the simulator has been told of device tokens; of all others it knows nothing and takes them.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use super::lock;
+use crate::domain::{Environment, Timestamp};
+
+/// What is known of one token.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Known {
+    pub(super) unregistered: Option<Timestamp>,
+    pub(super) environment: Option<Environment>,
+}
+
+#[derive(Default)]
+pub(super) struct Devices(Mutex<HashMap<String, Known>>);
+
+impl Devices {
+    pub(super) fn unregister(&self, token: &str, at: Timestamp) {
+        lock(&self.0).entry(token.to_owned()).or_default().unregistered = Some(at);
+    }
+
+    pub(super) fn belongs_to(&self, token: &str, environment: Environment) {
+        lock(&self.0).entry(token.to_owned()).or_default().environment = Some(environment);
+    }
+
+    pub(super) fn find(&self, token: &str) -> Known {
+        lock(&self.0).get(token).copied().unwrap_or_default()
+    }
+}
