@@ -4,10 +4,7 @@
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
-# `ring` compiles C and assembler; everything else is Rust.
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends gcc libc6-dev \
-    && rm -rf /var/lib/apt/lists/*
+# The image has the C compiler that `ring` needs.
 COPY . .
 # The caches are gone after the step, so the binary is copied out of them within it.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

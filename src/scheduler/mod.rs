@@ -11,8 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::domain::{CallId, Timestamp, WakeUp};
-use crate::engine::{Engine, EngineError};
-use crate::store::StoreError;
+use crate::engine::{Engine, EngineError, StoreError};
 
 /// The pause between sweeps, jittered by half, so that instances do not march in step and none waits much over a second.
 const SWEEP_EVERY: Duration = Duration::from_millis(800);
