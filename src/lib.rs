@@ -8,6 +8,7 @@ pub mod dispatch;
 pub mod domain;
 pub mod engine;
 pub mod http;
+pub mod lifecycle;
 pub mod livekit;
 pub mod push;
 pub mod scheduler;

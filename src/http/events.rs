@@ -162,7 +162,7 @@ impl Listener {
                 None => Next::Over("closed"),
             },
             () = app.engine.clock().sleep_until(self.until) => Next::Over("the token has expired"),
-            _ = stop.wait_for(|stop| *stop) => Next::Over("the gateway restarts"),
+            () = stop.given() => Next::Over("the gateway restarts"),
         }
     }
 }

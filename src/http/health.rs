@@ -44,7 +44,7 @@ pub async fn readyz(State(app): State<App>) -> Response {
         Ok(detail) => Part { name: "store".into(), ok: true, detail },
         Err(error) => Part { name: "store".into(), ok: false, detail: error.to_string() },
     };
-    let ready = store.ok && !*app.stop.borrow();
+    let ready = store.ok && !app.stop.is_given();
     let mut parts = vec![store];
     parts.extend((app.parts)());
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -20,13 +20,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use tokio::sync::watch;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::Limits;
 use crate::engine::Engine;
+use crate::lifecycle::Stop;
 use crate::livekit::token::TokenMinter;
 use auth::Authenticator;
 use health::Part;
@@ -46,7 +46,7 @@ pub struct App {
     /// What the parts that `http` does not know say of themselves.
     pub parts: Arc<dyn Fn() -> Vec<Part> + Send + Sync>,
     /// Turns true when the gateway stops.
-    pub stop: watch::Receiver<bool>,
+    pub stop: Stop,
 }
 
 /// Every route, with the description that is generated from the handlers.

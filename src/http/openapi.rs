@@ -18,7 +18,7 @@ struct Description;
 pub fn description() -> Document {
     let mut document = Description::openapi();
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-    document.components.get_or_insert_default().security_schemes.insert("bearer".to_owned(), bearer);
+    document.components.get_or_insert_default().security_schemes.insert("bearer".to_owned(), bearer.into());
     document.security = Some(vec![SecurityRequirement::new("bearer", Vec::<String>::new())]);
     document
 }

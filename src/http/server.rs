@@ -13,9 +13,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
+
+use crate::lifecycle::Stop;
 
 /// How long a client may take to send a request's headers.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
@@ -44,7 +45,7 @@ impl Server {
     }
 
     /// Serves until `stop` turns true, then finishes the requests under way and returns.
-    pub async fn serve(self, router: Router, mut stop: watch::Receiver<bool>) {
+    pub async fn serve(self, router: Router, mut stop: Stop) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -58,7 +59,7 @@ impl Server {
                     }
                 },
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = stop.given() => break,
             }
         }
         drop(self.listener);
@@ -66,7 +67,7 @@ impl Server {
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
+async fn serve_connection(stream: TcpStream, router: Router, mut stop: Stop) {
     // Answers are small and awaited: waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
     let service = router.map_request(|request: Request<Incoming>| request.map(Body::new));
@@ -77,7 +78,7 @@ async fn serve_connection(stream: TcpStream, router: Router, mut stop: watch::Re
     tokio::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stop.given() => {
             connection.as_mut().graceful_shutdown();
             connection.as_mut().await
         }

@@ -1,1 +1,52 @@
-//! (being written)
+//! Wakes devices: one attempt to push a message by Apple or Google, and what became of it.
+//!
+//! `dispatch` decides when to push, retries with backoff and tells the engine; nothing here knows of calls' states.
+//! Providers' types stop at this folder. Left out so far: Web Push and workload identity.
+
+mod apns;
+mod backoff;
+mod connection;
+mod endpoint;
+mod error;
+mod fcm;
+mod message;
+mod payload;
+mod pool;
+mod pushers;
+mod report;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use async_trait::async_trait;
+
+use crate::domain::Device;
+
+pub use error::PushError;
+pub use message::{CancelReason, Message, MessageKind, PartyName, Push, Ring};
+pub use pushers::Pushers;
+pub use report::{Probe, Report, Served, State, TokenKind, Verdict};
+
+use pushers::Setup;
+
+/// A push service, as one app uses it.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// Whether it is for devices like this one.
+    fn serves(&self, device: &Device) -> bool;
+
+    /// Whether the device has the token for such a message.
+    fn can_push(&self, device: &Device, kind: MessageKind) -> bool;
+
+    /// Makes one attempt, which ends within the provider's deadline.
+    async fn send(&self, push: &Push) -> Report;
+
+    /// Connects and presents the credential where that can be done without a push.
+    async fn probe(&self) -> Vec<Probe>;
+
+    /// How its connections are.
+    fn states(&self) -> Vec<State>;
+
+    /// The devices that it serves.
+    fn served(&self) -> Vec<Served>;
+}

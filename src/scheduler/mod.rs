@@ -7,11 +7,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::domain::{CallId, Timestamp, WakeUp};
 use crate::engine::{Engine, EngineError, StoreError};
+use crate::lifecycle::Stop;
 
 /// The pause between sweeps, jittered by half, so that instances do not march in step and none waits much over a second.
 const SWEEP_EVERY: Duration = Duration::from_millis(800);
@@ -60,12 +60,12 @@ impl Agenda {
 }
 
 /// Wakes calls until `stop` turns true; wakes that have begun are finished.
-pub async fn run(engine: Engine, mut wake_ups: UnboundedReceiver<(CallId, WakeUp)>, mut stop: watch::Receiver<bool>) {
+pub async fn run(engine: Engine, mut wake_ups: UnboundedReceiver<(CallId, WakeUp)>, mut stop: Stop) {
     let mut agenda = Agenda::default();
     let mut waking = JoinSet::new();
     let sweeping = tokio::spawn(sweep(engine.clone(), stop.clone()));
     let clock = engine.clock().clone();
-    while !*stop.borrow() {
+    while !stop.is_given() {
         while waking.len() < AT_ONCE
             && let Some(call) = agenda.take_due(clock.now())
         {
@@ -79,7 +79,7 @@ pub async fn run(engine: Engine, mut wake_ups: UnboundedReceiver<(CallId, WakeUp
             },
             () = clock.sleep_until(next_due.unwrap_or_default()), if next_due.is_some() => {}
             Some(_) = waking.join_next() => {}
-            _ = stop.changed() => {}
+            () = stop.given() => {}
         }
     }
     while waking.join_next().await.is_some() {}
@@ -87,14 +87,14 @@ pub async fn run(engine: Engine, mut wake_ups: UnboundedReceiver<(CallId, WakeUp
 }
 
 /// Wakes what is overdue in the store, whoever's it is.
-async fn sweep(engine: Engine, mut stop: watch::Receiver<bool>) {
-    while !*stop.borrow() {
+async fn sweep(engine: Engine, mut stop: Stop) {
+    while !stop.is_given() {
         if sweep_once(&engine).await {
             continue;
         }
         tokio::select! {
             () = tokio::time::sleep(engine.clock().jitter(SWEEP_EVERY)) => {}
-            _ = stop.changed() => {}
+            () = stop.given() => {}
         }
     }
 }

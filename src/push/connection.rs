@@ -1,0 +1,254 @@
+//! One HTTP/2 connection to a provider, on the `h2` crate itself, which costs half of what a client above it does.
+//!
+//! It notices its own end (GOAWAY, a broken socket, a peer that no longer answers) and says so; `pool` opens the next.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::{Ping, PingPong, Reason, RecvStream};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Request, StatusCode};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::client::TlsStream;
+
+use super::endpoint::Endpoint;
+use super::error::TransportError;
+
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+const IDLE_BEFORE_PING: Duration = Duration::from_mins(1);
+const PONG_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+const MAX_ANSWER_BYTES: usize = 16 * 1024;
+/// A connection younger than this is fresh enough for a retry.
+const FRESH: Duration = Duration::from_secs(1);
+/// A peer that ends a connection sooner than this does not want one.
+const SHORT_LIFE: Duration = Duration::from_secs(10);
+
+type H2 = h2::client::Connection<TlsStream<TcpStream>, Bytes>;
+
+/// How far a connection is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Open,
+    /// It works, but a fresh one is wanted in its place.
+    Retiring,
+    /// It takes no more requests.
+    Closed,
+}
+
+/// A connection, open until it says otherwise. It closes once nobody holds it.
+pub(super) struct Connection {
+    sender: SendRequest<Bytes>,
+    peer: SocketAddr,
+    opened: Instant,
+    streams: AtomicUsize,
+    answers: AtomicU64,
+    /// A request went unanswered and nothing was heard since.
+    doubted: AtomicBool,
+    check: Arc<Notify>,
+    phase: watch::Sender<Phase>,
+}
+
+/// A provider's answer.
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    /// At most 16 KiB of the body.
+    pub body: Bytes,
+    connection: Arc<Connection>,
+}
+
+impl Answer {
+    /// Has the connection that it came by replaced, if that is not fresh anyway.
+    pub(super) fn retire_connection(&self) {
+        if self.connection.opened.elapsed() >= FRESH {
+            self.connection.advance(Phase::Retiring);
+        }
+    }
+
+    /// The `retry-after` header, in its form of seconds.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
+}
+
+impl Connection {
+    /// Connects, and waits until the peer has answered a PING, so that its limits are known and it is known to live.
+    pub(super) async fn open(endpoint: &Endpoint, turn: usize) -> Result<Arc<Self>, TransportError> {
+        timeout(OPEN_TIMEOUT, Self::open_unbounded(endpoint, turn)).await.unwrap_or(Err(TransportError::Deadline))
+    }
+
+    async fn open_unbounded(endpoint: &Endpoint, turn: usize) -> Result<Arc<Self>, TransportError> {
+        let (tls, peer) = endpoint.connect(turn).await?;
+        let mut builder = h2::client::Builder::new();
+        builder.enable_push(false).max_header_list_size(MAX_HEADER_BYTES);
+        let (sender, mut h2) = builder.handshake::<_, Bytes>(tls).await.map_err(TransportError::Broken)?;
+        let mut pings = h2.ping_pong().ok_or_else(|| TransportError::Broken(Reason::INTERNAL_ERROR.into()))?;
+        tokio::select! {
+            pong = pings.ping(Ping::opaque()) => { pong.map_err(TransportError::Broken)?; }
+            end = &mut h2 => {
+                return Err(TransportError::Broken(end.err().unwrap_or_else(|| Reason::NO_ERROR.into())));
+            }
+        }
+        let check = Arc::new(Notify::new());
+        let connection = Arc::new(Self {
+            sender,
+            peer,
+            opened: Instant::now(),
+            streams: AtomicUsize::new(0),
+            answers: AtomicU64::new(0),
+            doubted: AtomicBool::new(false),
+            check: check.clone(),
+            phase: watch::Sender::new(Phase::Open),
+        });
+        tokio::spawn(drive(h2, pings, check, Arc::downgrade(&connection)));
+        Ok(connection)
+    }
+
+    /// Sends a request and reads the answer. A request dropped before its answer makes the connection doubted.
+    pub(super) async fn request(self: &Arc<Self>, request: Request<()>, body: Bytes) -> Result<Answer, h2::Error> {
+        let mut exchange = Exchange::begin(self);
+        let (response, mut stream) = self.sender.clone().send_request(request, false)?;
+        stream.send_data(body, true)?;
+        let (parts, body) = response.await?.into_parts();
+        let body = read(body).await?;
+        exchange.answered = true;
+        Ok(Answer { status: parts.status, headers: parts.headers, body, connection: self.clone() })
+    }
+
+    /// Requests may still be sent.
+    pub(super) fn is_open(&self) -> bool {
+        *self.phase.borrow() < Phase::Closed
+    }
+
+    /// How little a request should want this connection.
+    pub(super) fn burden(&self) -> (bool, usize) {
+        let shaky = *self.phase.borrow() > Phase::Open || self.doubted.load(Ordering::Relaxed);
+        (shaky, self.streams.load(Ordering::Relaxed))
+    }
+
+    /// Whether it was worth opening: it answered a request, or lived for a while.
+    pub(super) fn was_of_use(&self) -> bool {
+        self.answers.load(Ordering::Relaxed) > 0 || self.opened.elapsed() > SHORT_LIFE
+    }
+
+    /// The address at the other end.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Waits until another connection should take its place.
+    pub(super) async fn needs_replacement(&self) {
+        let _ = self.phase.subscribe().wait_for(|phase| *phase > Phase::Open).await;
+    }
+
+    fn advance(&self, to: Phase) {
+        self.phase.send_if_modified(|phase| {
+            let further = *phase < to;
+            *phase = to.max(*phase);
+            further
+        });
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.check.notify_one();
+    }
+}
+
+/// Counts a stream for as long as it is open.
+struct Exchange<'a> {
+    connection: &'a Connection,
+    answered: bool,
+}
+
+impl<'a> Exchange<'a> {
+    fn begin(connection: &'a Connection) -> Self {
+        connection.streams.fetch_add(1, Ordering::Relaxed);
+        Self { connection, answered: false }
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        let connection = self.connection;
+        connection.streams.fetch_sub(1, Ordering::Relaxed);
+        if self.answered {
+            connection.answers.fetch_add(1, Ordering::Relaxed);
+        } else {
+            connection.check.notify_one();
+        }
+        // An answer shows that the connection lives, as a PONG does.
+        connection.doubted.store(!self.answered, Ordering::Relaxed);
+    }
+}
+
+async fn read(mut body: RecvStream) -> Result<Bytes, h2::Error> {
+    let mut all = Bytes::new();
+    while let Some(part) = body.data().await {
+        let part = part?;
+        body.flow_control().release_capacity(part.len())?;
+        all = if all.is_empty() { part } else { [all, part].concat().into() };
+        if all.len() >= MAX_ANSWER_BYTES {
+            all.truncate(MAX_ANSWER_BYTES);
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// Moves the bytes of a connection until it has ended or stopped answering.
+async fn drive(mut h2: H2, pings: PingPong, check: Arc<Notify>, connection: Weak<Connection>) {
+    let bytes = poll_fn(|cx| {
+        if let Poll::Ready(end) = Pin::new(&mut h2).poll(cx) {
+            return Poll::Ready(end);
+        }
+        // After a GOAWAY the streams that it spares go on, but no new one may begin.
+        if let Some(connection) = connection.upgrade()
+            && let Poll::Ready(Err(_)) = connection.sender.clone().poll_ready(cx)
+        {
+            connection.advance(Phase::Closed);
+        }
+        Poll::Pending
+    });
+    tokio::select! {
+        end = bytes => if let Err(error) = end {
+            tracing::debug!(%error, "connection to a push provider broke");
+        },
+        () = silence(pings, &check, &connection) => {}
+    }
+    if let Some(connection) = connection.upgrade() {
+        connection.advance(Phase::Closed);
+    }
+}
+
+/// Returns when the peer leaves a PING unanswered; one goes out after an idle minute, and when a request went unanswered.
+async fn silence(mut pings: PingPong, check: &Notify, connection: &Weak<Connection>) {
+    let answers = || connection.upgrade().map(|connection| connection.answers.load(Ordering::Relaxed));
+    while let Some(before) = answers() {
+        let doubted = timeout(IDLE_BEFORE_PING, check.notified()).await.is_ok();
+        if !doubted && answers() != Some(before) {
+            continue;
+        }
+        if !matches!(timeout(PONG_TIMEOUT, pings.ping(Ping::opaque())).await, Ok(Ok(_))) {
+            tracing::debug!("push provider no longer answers PING");
+            return;
+        }
+        if let Some(connection) = connection.upgrade() {
+            connection.doubted.store(false, Ordering::Relaxed);
+        }
+    }
+    // Nobody holds it: h2 says goodbye by itself, unless the socket is stuck.
+    sleep(PONG_TIMEOUT).await;
+}

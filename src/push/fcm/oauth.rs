@@ -1,0 +1,264 @@
+//! The access token by which Google knows us: got in the background before it is needed, renewed before it expires.
+//!
+//! One task alone asks for it, so that there is never more than one request for many pushes.
+//! Source: <https://developers.google.com/identity/protocols/oauth2/service-account>
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Version};
+use serde::Deserialize;
+use serde_json::json;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::clock::Clock;
+use crate::crypto::{Rs256Key, SignError};
+use crate::domain::Timestamp;
+use crate::push::backoff::Backoff;
+use crate::push::error::{TransportError, chain};
+use crate::push::pool::{Pool, Waiting};
+
+const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
+const GRANT: &str = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=";
+const ASSERTION_VALID_FOR: Duration = Duration::from_hours(1);
+const RENEW_BEFORE: Duration = Duration::from_mins(5);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// A token refused sooner than this after one was replaced for being refused is not the token's fault.
+const BETWEEN_REFUSALS: Duration = Duration::from_secs(30);
+
+/// Who signs, and where the signature is worth a token.
+pub(super) struct Account {
+    pub key: Rs256Key,
+    pub key_id: Option<String>,
+    pub client_email: String,
+    /// In full; it is also the assertion's audience.
+    pub token_uri: String,
+    pub path: PathAndQuery,
+    pub pool: Pool,
+    pub clock: Clock,
+}
+
+/// A token that Google gave.
+#[derive(Debug, Clone)]
+pub(super) struct AccessToken {
+    /// The value of the `authorization` header.
+    pub authorization: HeaderValue,
+    number: u64,
+    expires_at: Timestamp,
+    renew_at: Timestamp,
+}
+
+/// Why there is no token.
+#[derive(Debug, Error)]
+pub(super) enum OAuthError {
+    #[error("cannot reach the token endpoint")]
+    Transport(#[from] TransportError),
+    #[error("cannot sign for the token endpoint")]
+    Sign(#[from] SignError),
+    #[error("the token endpoint answered {status} {error}")]
+    Refused { status: u16, error: String },
+    #[error("the token endpoint's answer is not understood")]
+    Answer,
+}
+
+/// The tokens of one service account. The task that gets them ends when it is dropped.
+pub(super) struct AccessTokens {
+    shared: Arc<Shared>,
+    renewal: AbortHandle,
+}
+
+struct Shared {
+    account: Account,
+    known: watch::Sender<Known>,
+    /// How many pushes wait for a token.
+    waiting: watch::Sender<usize>,
+    /// The number of the last token that FCM refused.
+    refused: watch::Sender<u64>,
+    last_refusal: Mutex<Option<(u64, Instant)>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    token: Option<AccessToken>,
+    /// Of the last request, if it failed.
+    failure: Option<Failure>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    text: String,
+    /// Whether Google understood and said no.
+    refused: bool,
+}
+
+impl AccessTokens {
+    /// Begins to get the first token.
+    pub(super) fn start(account: Account) -> Self {
+        let shared = Arc::new(Shared {
+            account,
+            known: watch::Sender::default(),
+            waiting: watch::Sender::new(0),
+            refused: watch::Sender::new(0),
+            last_refusal: Mutex::new(None),
+        });
+        let renewal = tokio::spawn(shared.clone().renew()).abort_handle();
+        Self { shared, renewal }
+    }
+
+    /// The token to use now; waits for one until the deadline.
+    pub(super) async fn current(&self, deadline: Instant) -> Result<AccessToken, TransportError> {
+        self.newer_than(0, deadline).await
+    }
+
+    /// Another token than the one that FCM refused; `None` if that would be no better.
+    pub(super) async fn after(
+        &self,
+        refused: &AccessToken,
+        deadline: Instant,
+    ) -> Option<Result<AccessToken, TransportError>> {
+        if !self.shared.worth_renewing(refused.number) {
+            return None;
+        }
+        self.shared.refused.send_modify(|number| *number = refused.number.max(*number));
+        Some(self.newer_than(refused.number, deadline).await)
+    }
+
+    /// Why the last request for a token failed; none once one did not.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.shared.known.borrow().failure.as_ref().map(|failure| failure.text.clone())
+    }
+
+    async fn newer_than(&self, number: u64, deadline: Instant) -> Result<AccessToken, TransportError> {
+        if let Some(ready) = self.shared.ready(number) {
+            return ready;
+        }
+        let mut known = self.shared.known.subscribe();
+        let _waiting = Waiting::begin(&self.shared.waiting);
+        let wait = async {
+            loop {
+                if let Some(ready) = self.shared.ready(number) {
+                    return ready;
+                }
+                let _ = known.changed().await;
+            }
+        };
+        let error = || self.last_error().unwrap_or_else(|| "no access token yet".to_owned());
+        timeout_at(deadline, wait).await.unwrap_or_else(|_| Err(TransportError::NotConnected(error())))
+    }
+}
+
+impl Drop for AccessTokens {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
+}
+
+impl Shared {
+    /// Gets a token, again and again, each before the last one expires or when it was refused.
+    async fn renew(self: Arc<Self>) {
+        let clock = &self.account.clock;
+        let mut refused = self.refused.subscribe();
+        let mut waiting = self.waiting.subscribe();
+        let mut backoff = Backoff::default();
+        for number in 1.. {
+            match self.account.fetch(number).await {
+                Ok(token) => {
+                    backoff.succeeded();
+                    let renew_at = token.renew_at;
+                    self.known.send_replace(Known { token: Some(token), failure: None });
+                    tokio::select! {
+                        () = clock.sleep_until(renew_at) => {}
+                        _ = refused.wait_for(|refused| *refused >= number) => {}
+                    }
+                }
+                Err(error) => {
+                    let refused = matches!(error, OAuthError::Refused { status: 400..=499, .. });
+                    let text = chain(&error);
+                    tracing::warn!(error = text, "no access token for FCM; will try again");
+                    self.known.send_modify(|known| known.failure = Some(Failure { text, refused }));
+                    backoff.wait(clock, waiting.wait_for(|pushes| *pushes > 0)).await;
+                }
+            }
+        }
+    }
+
+    /// A token after this one that is good now, or the word that there will be none.
+    fn ready(&self, number: u64) -> Option<Result<AccessToken, TransportError>> {
+        let now = self.account.clock.now();
+        let known = self.known.borrow();
+        let usable = known.token.as_ref().filter(|token| token.number > number && token.expires_at > now);
+        let refused = known.failure.as_ref().filter(|failure| failure.refused);
+        match (usable, refused) {
+            (Some(token), _) => Some(Ok(token.clone())),
+            (None, Some(failure)) => Some(Err(TransportError::CredentialRefused(failure.text.clone()))),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether this refused token is replaced already, is being replaced, or may be.
+    fn worth_renewing(&self, number: u64) -> bool {
+        let mut last = self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        match *last {
+            Some((refused, _)) if number <= refused => true,
+            Some((_, at)) if at.elapsed() < BETWEEN_REFUSALS => false,
+            _ => {
+                *last = Some((number, Instant::now()));
+                true
+            }
+        }
+    }
+}
+
+impl Account {
+    async fn fetch(&self, number: u64) -> Result<AccessToken, OAuthError> {
+        let asked_at = self.clock.now();
+        let header = self.key_id.as_ref().map_or_else(|| json!({"typ": "JWT"}), |id| json!({"typ": "JWT", "kid": id}));
+        let claims = json!({
+            "iss": self.client_email,
+            "scope": SCOPE,
+            "aud": self.token_uri,
+            "iat": asked_at.as_secs(),
+            "exp": (asked_at + ASSERTION_VALID_FOR).as_secs(),
+        });
+        let form = Bytes::from(format!("{GRANT}{}", self.key.sign_jwt(&header, &claims)?));
+        let answer = self.pool.send(|| self.request(), form, Instant::now() + FETCH_TIMEOUT).await?;
+        let status = answer.status.as_u16();
+        let body: Answered = serde_json::from_slice(&answer.body).unwrap_or_default();
+        if status != 200 {
+            return Err(OAuthError::Refused { status, error: body.error });
+        }
+        let lifetime = Duration::from_secs(body.expires_in);
+        let authorization = HeaderValue::try_from(format!("Bearer {}", body.access_token));
+        let mut authorization =
+            authorization.ok().filter(|_| !body.access_token.is_empty()).ok_or(OAuthError::Answer)?;
+        authorization.set_sensitive(true);
+        // A token that lives less than ten minutes is renewed halfway.
+        let renew_after = lifetime.saturating_sub(RENEW_BEFORE).max(lifetime / 2).max(Duration::from_secs(1));
+        Ok(AccessToken { authorization, number, expires_at: asked_at + lifetime, renew_at: asked_at + renew_after })
+    }
+
+    fn request(&self) -> Request<()> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.version_mut() = Version::HTTP_2;
+        *request.uri_mut() = self.pool.endpoint().uri(self.path.clone());
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers_mut().insert(CONTENT_TYPE, form);
+        request
+    }
+}
+
+/// A token, or the word for why there is none.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Answered {
+    access_token: String,
+    expires_in: u64,
+    error: String,
+}

@@ -1,0 +1,146 @@
+//! What is to be told to a device, whatever its platform; `apns` and `fcm` make wire formats of it.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::domain::{CallId, Device, Timestamp, UserId};
+
+/// One push to one device.
+#[derive(Debug, Clone)]
+pub struct Push {
+    /// Names this push to the provider (`apns-id`); the same over retries.
+    pub id: Uuid,
+    /// The device, with its tokens.
+    pub device: Device,
+    /// When the provider may stop trying. A ring never outlives its `ring_until`.
+    pub expires_at: Timestamp,
+    /// What it says.
+    pub message: Message,
+}
+
+/// What a push says.
+#[derive(Debug, Clone)]
+pub enum Message {
+    /// A call rings.
+    Ring(Ring),
+    /// A ringing device must stop.
+    Cancel {
+        /// The call.
+        call_id: CallId,
+        /// Why it stops.
+        reason: CancelReason,
+    },
+    /// A call was missed.
+    Missed {
+        /// The call missed last.
+        call_id: CallId,
+        /// Who called.
+        caller: PartyName,
+        /// How many calls from this caller were missed.
+        count: u32,
+        /// When the last one was missed.
+        at: Timestamp,
+    },
+}
+
+impl Message {
+    /// Which of the three it is.
+    pub const fn kind(&self) -> MessageKind {
+        match self {
+            Self::Ring(_) => MessageKind::Ring,
+            Self::Cancel { .. } => MessageKind::Cancel,
+            Self::Missed { .. } => MessageKind::Missed,
+        }
+    }
+
+    /// The call it is about.
+    pub const fn call_id(&self) -> CallId {
+        match self {
+            Self::Ring(ring) => ring.call_id,
+            Self::Cancel { call_id, .. } | Self::Missed { call_id, .. } => *call_id,
+        }
+    }
+}
+
+/// The kind of a [`Message`], which decides the token that it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MessageKind {
+    /// A call rings.
+    Ring,
+    /// A ringing device must stop.
+    Cancel,
+    /// A call was missed.
+    Missed,
+}
+
+/// All that a device must know to ring, and to answer without a session.
+#[derive(Clone)]
+pub struct Ring {
+    /// The call.
+    pub call_id: CallId,
+    /// Who calls.
+    pub caller: PartyName,
+    /// Whether it is a video call.
+    pub video: bool,
+    /// When the call was made.
+    pub created_at: Timestamp,
+    /// When the ring ends.
+    pub ring_until: Timestamp,
+    /// Lets the device act on this call.
+    pub ticket: String,
+    /// Where the ticket is good.
+    pub url: String,
+    /// What the app hung on the call.
+    pub metadata: Option<serde_json::Value>,
+}
+
+impl fmt::Debug for Ring {
+    /// Leaves out the ticket, which is a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring")
+            .field("call_id", &self.call_id)
+            .field("caller", &self.caller.id)
+            .field("ring_until", &self.ring_until)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A user, as shown on a screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartyName {
+    /// The user.
+    pub id: UserId,
+    /// The name to show.
+    pub name: Option<String>,
+    /// URL of a picture.
+    pub avatar: Option<String>,
+}
+
+/// Why a device must stop ringing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CancelReason {
+    /// The caller gave up.
+    Cancelled,
+    /// Another device of the user answered.
+    AnsweredElsewhere,
+    /// Another device of the user declined.
+    DeclinedElsewhere,
+    /// Nobody answered in time.
+    TimedOut,
+    /// The call is over for another reason.
+    Ended,
+}
+
+impl CancelReason {
+    /// The word in the push.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::AnsweredElsewhere => "answered_elsewhere",
+            Self::DeclinedElsewhere => "declined_elsewhere",
+            Self::TimedOut => "timed_out",
+            Self::Ended => "ended",
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What became of a push, and what of it `dispatch` acts on.
+
+use std::time::Duration;
+
+use super::error::TransportError;
+use crate::domain::{AppId, Environment, Platform, Timestamp};
+
+/// What to do after a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The provider took it; whether the device rings is for the device to say.
+    Accepted,
+    /// It may go out again, not before this time has passed.
+    Retry {
+        /// What the provider asked for, if it did.
+        after: Option<Duration>,
+    },
+    /// The token is dead.
+    DropToken {
+        /// Since when, as the provider knows it; a registration after that is not meant.
+        since: Option<Timestamp>,
+    },
+    /// The configuration or Bellwire is wrong: raise an alarm, keep the token.
+    OurFault,
+    /// This push will not arrive, and nothing is to be done.
+    GiveUp,
+}
+
+/// Which token of the device a push went to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenKind {
+    /// The PushKit token.
+    Voip,
+    /// The token for alerts and background pushes.
+    Alert,
+    /// The FCM token or installation id.
+    Fcm,
+}
+
+/// What became of one attempt.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What to do next.
+    pub verdict: Verdict,
+    /// `apns`, `fcm`, or `none`.
+    pub provider: &'static str,
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// The provider's own word, or Bellwire's in kebab case; empty when accepted.
+    pub reason: String,
+    /// The `apns-id` or FCM's message name.
+    pub provider_id: Option<String>,
+    /// How long the attempt took.
+    pub latency: Duration,
+    /// Set if the host of the device's *other* APNs environment took it: keep that.
+    pub environment: Option<Environment>,
+    /// The token that was used; none if nothing could be sent.
+    pub token: Option<TokenKind>,
+    /// Whether the app's metadata had to be left out for size.
+    pub metadata_dropped: bool,
+}
+
+impl Report {
+    /// No section of the configuration is for such a device.
+    pub(super) fn no_provider() -> Self {
+        Self::unsent("none", Verdict::GiveUp, "no-provider")
+    }
+
+    /// The report of a push that was never sent.
+    pub(super) fn unsent(provider: &'static str, verdict: Verdict, reason: &str) -> Self {
+        Self {
+            verdict,
+            provider,
+            status: None,
+            reason: reason.to_owned(),
+            provider_id: None,
+            latency: Duration::ZERO,
+            environment: None,
+            token: None,
+            metadata_dropped: false,
+        }
+    }
+}
+
+/// What a provider's answer asks for; `OtherEnvironment` and `RefreshCredential` are done within the attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Accepted,
+    /// Send it again; `fresh` if not over this connection.
+    Retry {
+        after: Option<Duration>,
+        fresh: bool,
+    },
+    DropToken {
+        since: Option<Timestamp>,
+    },
+    OtherEnvironment,
+    RefreshCredential,
+    OurFault,
+    GiveUp,
+}
+
+impl From<Action> for Verdict {
+    /// The verdict where nothing more can be done within the attempt.
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Accepted => Self::Accepted,
+            Action::Retry { after, .. } => Self::Retry { after },
+            Action::DropToken { since } => Self::DropToken { since },
+            // Only the other host could tell whether the token is dead, and it could not be asked.
+            Action::OtherEnvironment | Action::GiveUp => Self::GiveUp,
+            Action::RefreshCredential | Action::OurFault => Self::OurFault,
+        }
+    }
+}
+
+/// What one request to a provider came to.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub action: Action,
+    pub status: Option<u16>,
+    pub reason: String,
+    pub provider_id: Option<String>,
+}
+
+impl Outcome {
+    /// An outcome without an answer.
+    pub(super) fn unanswered(action: Action, reason: impl Into<String>) -> Self {
+        Self { action, status: None, reason: reason.into(), provider_id: None }
+    }
+
+    /// The report of an attempt that ends with this.
+    pub(super) fn report(self, provider: &'static str, token: TokenKind, latency: Duration) -> Report {
+        Report {
+            verdict: self.action.into(),
+            provider,
+            status: self.status,
+            reason: self.reason,
+            provider_id: self.provider_id,
+            latency,
+            environment: None,
+            token: Some(token),
+            metadata_dropped: false,
+        }
+    }
+}
+
+impl From<TransportError> for Outcome {
+    /// What is broken now may work in a moment; a credential that is refused is for the operator to mend.
+    fn from(error: TransportError) -> Self {
+        let action = match error {
+            TransportError::CredentialRefused(_) => Action::OurFault,
+            _ => Action::Retry { after: None, fresh: true },
+        };
+        Self::unanswered(action, error.to_string())
+    }
+}
+
+/// Whether a provider can be reached with the configured credentials.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// `apns com.example.phone production`.
+    pub name: String,
+    /// What was reached, or why not.
+    pub result: Result<String, String>,
+}
+
+/// The connections to one provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// `apns com.example.phone production`.
+    pub name: String,
+    /// Connections open now.
+    pub connected: usize,
+    /// Connections wanted.
+    pub of: usize,
+    /// Why the last connection or credential failed; none once one worked.
+    pub last_error: Option<String>,
+}
+
+/// Devices that can be rung.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// Those that run this app
+    pub app: AppId,
+    /// on this platform,
+    pub platform: Platform,
+    /// with tokens of this APNs environment.
+    pub environment: Option<Environment>,
+}

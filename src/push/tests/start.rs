@@ -1,0 +1,132 @@
+//! How pushing begins, with and without what it needs.
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use super::{Stage, all_accepted, android, configuration, iphone};
+use crate::clock::Clock;
+use crate::config;
+use crate::domain::{Environment, Platform};
+use crate::push::{Message, Pushers, Served, Verdict};
+use crate::simulator::{Options, Simulator};
+
+async fn refused(change: impl FnOnce(&mut config::push::Push, &std::path::Path)) -> String {
+    let clock = Clock::system();
+    let simulator = Simulator::start(Options::new(clock.clone())).await.expect("a simulator");
+    let files = tempfile::tempdir().expect("a directory");
+    let mut config = configuration(&simulator, &files);
+    change(&mut config, files.path());
+    Pushers::start(&config, clock).await.err().expect("refused").to_string()
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_does_not_block_the_start() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let dead = format!("https://{}", listener.local_addr().expect("an address"));
+    drop(listener);
+    let started = Instant::now();
+    let stage = Stage::with(|config| config.apns[0].endpoint.clone_from(&dead)).await;
+    let report = stage.pushers.send(&stage.message(&iphone(1), Message::Ring(stage.ring()))).await;
+    assert_eq!(report.verdict, Verdict::Retry { after: None });
+    assert!(report.reason.starts_with("not-connected: cannot connect to"), "{report:?}");
+    assert!(started.elapsed() < Duration::from_secs(30));
+    all_accepted(&stage.ring_all([android(1)]).await);
+
+    let states = stage.pushers.states();
+    let dead = states.iter().find(|state| state.name == "apns com.example.phone production").expect("a state");
+    assert_eq!((dead.connected, dead.of), (0, 2));
+    assert!(dead.last_error.as_deref().is_some_and(|error| error.contains("refused")), "{dead:?}");
+    let failed: Vec<_> = stage.pushers.probe().await.into_iter().filter(|probe| probe.result.is_err()).collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].name, "apns com.example.phone production");
+}
+
+#[tokio::test]
+async fn a_ring_finds_connections_that_are_open_already() {
+    let stage = Stage::start().await;
+    // The probes take as long as the connections that were begun before them.
+    assert!(stage.pushers.probe().await.iter().all(|probe| probe.result.is_ok()));
+    all_accepted(&stage.ring_all([iphone(1), android(1)]).await);
+    let states = stage.pushers.states();
+    assert_eq!(states.len(), 3);
+    assert!(states.iter().all(|state| state.connected > 0 && state.last_error.is_none()), "{states:?}");
+}
+
+#[tokio::test]
+async fn what_can_be_rung_is_told() {
+    let stage = Stage::with(|config| config.apns.truncate(1)).await;
+    let served: Vec<_> = stage
+        .pushers
+        .platforms()
+        .into_iter()
+        .map(|Served { platform, environment, .. }| (platform, environment))
+        .collect();
+    assert_eq!(served, [(Platform::Ios, Some(Environment::Production)), (Platform::Android, None)]);
+}
+
+#[tokio::test]
+async fn a_stranger_is_not_trusted() {
+    let other = Simulator::start(Options::new(Clock::system())).await.expect("a simulator");
+    let stage = Stage::with(|config| config.apns[0].endpoint = other.apns_url(Environment::Production)).await;
+    let report = stage.pushers.send(&stage.message(&iphone(1), Message::Ring(stage.ring()))).await;
+    assert!(report.reason.contains("TLS"), "{report:?}");
+    assert_eq!(other.log().count(), 0);
+}
+
+#[tokio::test]
+async fn bad_files_are_named_with_their_keys() {
+    let missing = refused(|config, _| config.apns[1].key_file = "nowhere/apns.p8".into()).await;
+    assert_eq!(missing, "push.apns[1].key_file: cannot read nowhere/apns.p8");
+}
+
+#[tokio::test]
+async fn a_key_that_is_none_is_refused_without_showing_it() {
+    let error = refused(|config, files| {
+        let path = files.join("bad.p8");
+        fs::write(&path, "not a key at all").expect("written");
+        config.apns[0].key_file = path;
+    });
+    let error = error.await;
+    assert!(error.starts_with("push.apns[0].key_file: ") && error.contains("bad.p8"), "{error}");
+    assert!(!error.contains("at all"), "{error}");
+}
+
+#[tokio::test]
+async fn a_service_account_is_needed() {
+    let error = refused(|config, _| config.fcm[0].service_account_file = None).await;
+    assert!(error.contains("push.fcm[0].service_account_file") && error.contains("workload identity"), "{error}");
+}
+
+#[tokio::test]
+async fn endpoints_are_https_and_sections_differ() {
+    let error = refused(|config, _| config.apns[0].endpoint = "http://localhost".to_owned()).await;
+    assert_eq!(error, "push.apns[0].endpoint: must begin with https://");
+    let error = refused(|config, _| config.apns[1].environment = Environment::Production).await;
+    assert!(error.starts_with("push.apns[1].environment: "), "{error}");
+    let error = refused(|config, _| config.fcm.push(config.fcm[0].clone())).await;
+    assert!(error.starts_with("push.fcm[1].app: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_key_that_changes_is_used_without_a_restart() {
+    let stage = Stage::start().await;
+    all_accepted(&stage.ring_all([iphone(1)]).await);
+    assert!(!stage.pushers.reload().await.expect("nothing to do"));
+
+    let path = stage.files.path().join("apns.p8");
+    let good = fs::read(&path).expect("the key");
+    fs::write(&path, "half a key").expect("written");
+    assert!(stage.pushers.reload().await.is_err());
+    all_accepted(&stage.ring_all([iphone(1)]).await);
+
+    let mut stranger = rcgen::KeyPair::generate().expect("a key").serialize_pem();
+    stranger.push('\n');
+    fs::write(&path, stranger).expect("written");
+    assert!(stage.pushers.reload().await.expect("a key"));
+    assert_eq!(stage.ring_all([iphone(1)]).await[0].reason, "InvalidProviderToken");
+
+    fs::write(&path, good).expect("written");
+    assert!(stage.pushers.reload().await.expect("a key"));
+    all_accepted(&stage.ring_all([iphone(1)]).await);
+}

@@ -1,0 +1,150 @@
+//! Devices, and whose each push token is.
+
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use ring::digest::{SHA256, digest};
+
+use crate::domain::ids::IdError;
+use crate::domain::{Device, DeviceId, Environment, PushToken, Timestamp, UserId};
+use crate::store::StoreError;
+use crate::store::codec::{read_json, write_json};
+
+/// By user: their devices as JSON, in the order of their ids.
+pub(super) const DEVICES: TableDefinition<&str, &[u8]> = TableDefinition::new("devices");
+/// By a token's SHA-256: the user and the device that own it.
+pub(super) const TOKENS: TableDefinition<&[u8], (&str, &str)> = TableDefinition::new("tokens");
+
+const NONE: &[u8] = b"[]";
+
+pub(super) fn decode(json: &[u8]) -> Result<Vec<Device>, StoreError> {
+    read_json("devices", json)
+}
+
+/// A user's devices as they are stored.
+pub(super) fn encoded(txn: &WriteTransaction, user: &UserId) -> Result<Vec<u8>, StoreError> {
+    let devices = txn.open_table(DEVICES)?;
+    let json = devices.get(user.as_str())?;
+    Ok(json.map_or_else(|| NONE.to_vec(), |json| json.value().to_vec()))
+}
+
+pub(super) fn list(txn: &ReadTransaction, user: &UserId) -> Result<Vec<Device>, StoreError> {
+    let devices = txn.open_table(DEVICES)?;
+    devices.get(user.as_str())?.map_or_else(|| Ok(Vec::new()), |json| decode(json.value()))
+}
+
+pub(super) fn put(txn: &WriteTransaction, user: &UserId, device: Device, most: usize) -> Result<(), StoreError> {
+    let others = other_owners(txn, user, &device)?;
+    // What cannot be read must refuse all of this, so it is read before anything is written.
+    for owner in others.iter().map(|(owner, _)| owner).chain([user]) {
+        read(txn, owner)?;
+    }
+    for (owner, id) in &others {
+        remove(txn, owner, id)?;
+    }
+    let mut devices = read(txn, user)?;
+    if let Some(place) = devices.iter().position(|other| other.id == device.id) {
+        disown(txn, &devices.remove(place))?;
+    }
+    while devices.len() >= most.max(1) {
+        let Some(oldest) = (0..devices.len()).min_by_key(|place| devices[*place].registered_at) else { break };
+        disown(txn, &devices.remove(oldest))?;
+    }
+    own(txn, user, &device)?;
+    let place = devices.partition_point(|other| other.id < device.id);
+    devices.insert(place, device);
+    write(txn, user, &devices)
+}
+
+pub(super) fn remove(txn: &WriteTransaction, user: &UserId, id: &DeviceId) -> Result<bool, StoreError> {
+    let mut devices = read(txn, user)?;
+    let Some(place) = devices.iter().position(|device| device.id == *id) else { return Ok(false) };
+    disown(txn, &devices.remove(place))?;
+    write(txn, user, &devices)?;
+    Ok(true)
+}
+
+pub(super) fn drop_token(
+    txn: &WriteTransaction,
+    user: &UserId,
+    id: &DeviceId,
+    token: &PushToken,
+    since: Option<Timestamp>,
+) -> Result<bool, StoreError> {
+    let mut devices = read(txn, user)?;
+    let newer = |device: &Device| since.is_some_and(|since| device.registered_at > since);
+    let proved = |device: &Device| device.id == *id && !newer(device) && device.tokens().any(|held| held == token);
+    let Some(place) = devices.iter().position(proved) else { return Ok(false) };
+    let device = &mut devices[place];
+    for field in [&mut device.voip_token, &mut device.alert_token, &mut device.fcm_token, &mut device.fcm_fid] {
+        field.take_if(|held| held == token);
+    }
+    if device.tokens().next().is_none() {
+        devices.remove(place);
+    }
+    txn.open_table(TOKENS)?.remove(name(token).as_ref())?;
+    write(txn, user, &devices)?;
+    Ok(true)
+}
+
+pub(super) fn set_environment(
+    txn: &WriteTransaction,
+    user: &UserId,
+    id: &DeviceId,
+    environment: Environment,
+) -> Result<(), StoreError> {
+    let mut devices = read(txn, user)?;
+    match devices.iter_mut().find(|device| device.id == *id) {
+        Some(device) => device.environment = environment,
+        None => return Ok(()),
+    }
+    write(txn, user, &devices)
+}
+
+fn read(txn: &WriteTransaction, user: &UserId) -> Result<Vec<Device>, StoreError> {
+    let devices = txn.open_table(DEVICES)?;
+    devices.get(user.as_str())?.map_or_else(|| Ok(Vec::new()), |json| decode(json.value()))
+}
+
+fn write(txn: &WriteTransaction, user: &UserId, devices: &[Device]) -> Result<(), StoreError> {
+    let mut table = txn.open_table(DEVICES)?;
+    if devices.is_empty() {
+        table.remove(user.as_str())?;
+    } else {
+        table.insert(user.as_str(), write_json("devices", &devices)?.as_slice())?;
+    }
+    Ok(())
+}
+
+/// The devices that hold a token of this one.
+fn other_owners(txn: &WriteTransaction, user: &UserId, device: &Device) -> Result<Vec<(UserId, DeviceId)>, StoreError> {
+    let unreadable = |error: IdError| StoreError::Corrupt(format!("owner of a token: {error}"));
+    let tokens = txn.open_table(TOKENS)?;
+    let mut owners = Vec::new();
+    for token in device.tokens() {
+        let Some(row) = tokens.get(name(token).as_ref())? else { continue };
+        let (owner, id) = row.value();
+        if (owner, id) != (user.as_str(), device.id.as_str()) {
+            owners.push((UserId::new(owner).map_err(unreadable)?, DeviceId::new(id).map_err(unreadable)?));
+        }
+    }
+    Ok(owners)
+}
+
+fn own(txn: &WriteTransaction, user: &UserId, device: &Device) -> Result<(), StoreError> {
+    let mut tokens = txn.open_table(TOKENS)?;
+    for token in device.tokens() {
+        tokens.insert(name(token).as_ref(), (user.as_str(), device.id.as_str()))?;
+    }
+    Ok(())
+}
+
+fn disown(txn: &WriteTransaction, device: &Device) -> Result<(), StoreError> {
+    let mut tokens = txn.open_table(TOKENS)?;
+    for token in device.tokens() {
+        tokens.remove(name(token).as_ref())?;
+    }
+    Ok(())
+}
+
+fn name(token: &PushToken) -> ring::digest::Digest {
+    digest(&SHA256, token.as_str().as_bytes())
+}

@@ -1,0 +1,162 @@
+//! Users' lines, idempotency keys and histories: what an invite writes of each of its parties.
+
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+
+use super::calls::{id, key};
+use super::expiry::{self, Expiring};
+use super::{devices, missed, moderation};
+use crate::domain::{CallId, Device, Timestamp, UserId};
+use crate::store::codec::{read_json, write_json};
+use crate::store::{Callee, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
+
+/// By user: their claims as JSON, in the order in which they were made.
+pub(super) const LINES: TableDefinition<&str, &[u8]> = TableDefinition::new("lines");
+/// By user and idempotency key: until when (ms), the call, and the digest of the request's body.
+pub(super) const KEYS: TableDefinition<(&str, &str), (u64, u128, &str)> = TableDefinition::new("keys");
+/// By user: the ids of their calls, newest first, 16 bytes each.
+pub(super) const HISTORY: TableDefinition<&str, &[u8]> = TableDefinition::new("history");
+
+const ID_BYTES: usize = size_of::<u128>();
+
+pub(super) fn open(
+    txn: &WriteTransaction,
+    claim: &Claim,
+    reservation: Option<&Reservation>,
+    now: Timestamp,
+) -> Result<Opening, StoreError> {
+    if let Some(reservation) = reservation
+        && let Some(taken) = taken_by_another(txn, claim, reservation, now)?
+    {
+        return Ok(taken);
+    }
+    let others = put_claim(txn, claim, now)?;
+    if let Some(reservation) = reservation {
+        reserve(txn, claim, reservation)?;
+    }
+    remember(txn, &claim.user, claim.call)?;
+    missed::reset(txn, &claim.user, &claim.peer)?;
+    Ok(Opening::Claimed(others))
+}
+
+/// What [`ring`] found; the devices are left for the caller's task to decode.
+pub(super) struct Found {
+    others: Vec<Claim>,
+    devices: Vec<u8>,
+    blocked: bool,
+}
+
+impl Found {
+    pub(super) fn decode(self) -> Result<Callee, StoreError> {
+        let devices: Vec<Device> = devices::decode(&self.devices)?;
+        Ok(Callee { others: self.others, devices, blocked: self.blocked })
+    }
+}
+
+pub(super) fn ring(txn: &WriteTransaction, claim: &Claim, now: Timestamp) -> Result<Found, StoreError> {
+    let blocked = moderation::is_blocked(txn, &claim.user, &claim.peer)?;
+    let devices = devices::encoded(txn, &claim.user)?;
+    let others = if blocked {
+        let mut line = claims(txn, &claim.user, now)?;
+        line.retain(|other| other.call != claim.call);
+        line
+    } else {
+        let others = put_claim(txn, claim, now)?;
+        remember(txn, &claim.user, claim.call)?;
+        others
+    };
+    Ok(Found { others, devices, blocked })
+}
+
+pub(super) fn free(txn: &WriteTransaction, user: &UserId, call: CallId, now: Timestamp) -> Result<(), StoreError> {
+    let mut line = claims(txn, user, now)?;
+    line.retain(|claim| claim.call != call);
+    let mut lines = txn.open_table(LINES)?;
+    if line.is_empty() {
+        lines.remove(user.as_str())?;
+    } else {
+        lines.insert(user.as_str(), write_json("line", &line)?.as_slice())?;
+    }
+    Ok(())
+}
+
+pub(super) fn history(
+    txn: &ReadTransaction,
+    user: &UserId,
+    before: Option<CallId>,
+    limit: usize,
+) -> Result<Vec<CallId>, StoreError> {
+    let table = txn.open_table(HISTORY)?;
+    let Some(calls) = table.get(user.as_str())? else { return Ok(Vec::new()) };
+    let older = |call: &CallId| before.is_none_or(|before| *call < before);
+    Ok(unpack(calls.value()).map(id).filter(older).take(limit).collect())
+}
+
+/// Forgets a key that has expired.
+pub(super) fn forget_key(txn: &WriteTransaction, user: &str, name: &str, now: Timestamp) -> Result<(), StoreError> {
+    let mut keys = txn.open_table(KEYS)?;
+    if keys.get((user, name))?.is_some_and(|row| row.value().0 <= now.as_millis()) {
+        keys.remove((user, name))?;
+    }
+    Ok(())
+}
+
+fn taken_by_another(
+    txn: &WriteTransaction,
+    claim: &Claim,
+    reservation: &Reservation,
+    now: Timestamp,
+) -> Result<Option<Opening>, StoreError> {
+    let keys = txn.open_table(KEYS)?;
+    let Some(row) = keys.get((claim.user.as_str(), reservation.key.as_str()))? else { return Ok(None) };
+    let (until, call, body) = row.value();
+    let call = id(call);
+    let gives_way = until <= now.as_millis() || call == claim.call || Some(call) == reservation.replaces;
+    Ok((!gives_way).then(|| Opening::Reserved { call, same_body: body == reservation.body }))
+}
+
+fn reserve(txn: &WriteTransaction, claim: &Claim, reservation: &Reservation) -> Result<(), StoreError> {
+    let (user, name) = (claim.user.as_str(), reservation.key.as_str());
+    let row = (reservation.until.as_millis(), key(claim.call), reservation.body.as_str());
+    txn.open_table(KEYS)?.insert((user, name), row)?;
+    expiry::note(txn, reservation.until, Expiring::Key, user, name)
+}
+
+/// The claims of a user that have not lapsed.
+fn claims(txn: &WriteTransaction, user: &UserId, now: Timestamp) -> Result<Vec<Claim>, StoreError> {
+    let lines = txn.open_table(LINES)?;
+    let Some(line) = lines.get(user.as_str())? else { return Ok(Vec::new()) };
+    let mut claims: Vec<Claim> = read_json("line", line.value())?;
+    claims.retain(|claim| now < claim.until);
+    Ok(claims)
+}
+
+/// Adds a claim if its call has none; the answer is those before it.
+fn put_claim(txn: &WriteTransaction, claim: &Claim, now: Timestamp) -> Result<Vec<Claim>, StoreError> {
+    let mut line = claims(txn, &claim.user, now)?;
+    if let Some(place) = line.iter().position(|other| other.call == claim.call) {
+        line.truncate(place);
+        return Ok(line);
+    }
+    line.push(claim.clone());
+    txn.open_table(LINES)?.insert(claim.user.as_str(), write_json("line", &line)?.as_slice())?;
+    line.pop();
+    Ok(line)
+}
+
+/// Puts a call into a user's history, in its place by age.
+fn remember(txn: &WriteTransaction, user: &UserId, call: CallId) -> Result<(), StoreError> {
+    let mut history = txn.open_table(HISTORY)?;
+    let mut calls: Vec<u8> = history.get(user.as_str())?.map(|row| row.value().to_vec()).unwrap_or_default();
+    let place = unpack(&calls).take_while(|other| *other > key(call)).count();
+    if unpack(&calls).nth(place) == Some(key(call)) {
+        return Ok(());
+    }
+    calls.splice(place * ID_BYTES..place * ID_BYTES, key(call).to_be_bytes());
+    calls.truncate(HISTORY_LENGTH * ID_BYTES);
+    history.insert(user.as_str(), calls.as_slice())?;
+    Ok(())
+}
+
+fn unpack(calls: &[u8]) -> impl Iterator<Item = u128> {
+    calls.as_chunks::<ID_BYTES>().0.iter().map(|bytes| u128::from_be_bytes(*bytes))
+}

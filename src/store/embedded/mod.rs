@@ -1,0 +1,238 @@
+//! The store of a Bellwire that runs alone: one redb file, owned by one process.
+//!
+//! Writes go to one thread, which commits all that wait in one transaction (`writer`). Reads are done where they are asked
+//! for: they are small, and redb keeps what is used in memory. Nothing here is a rule of calls; see the laws of [`Store`].
+
+mod calls;
+mod devices;
+mod expiry;
+mod file;
+mod lines;
+mod missed;
+mod moderation;
+mod writer;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redb::{Database, WriteTransaction};
+use thiserror::Error;
+use tokio::sync::broadcast;
+
+use self::file::{File, Opener};
+use self::writer::{Promise, Writer};
+use super::{Announcement, Ban, Callee, Claim, Commit, Opening, Reservation, Slot, Store, StoreError, codec};
+use crate::clock::Clock;
+use crate::domain::{CallId, Device, DeviceId, Environment, PushToken, Timestamp, UserId};
+
+/// How many announcements a slow reader may be behind.
+const ANNOUNCEMENTS: usize = 8192;
+/// How much memory redb may use to keep pages.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// The embedded store.
+///
+/// Dropping it ends its writer thread, which finishes what waits; [`close`](Self::close) waits for that.
+pub struct Embedded {
+    path: PathBuf,
+    file: Arc<File>,
+    writer: Writer,
+    events: broadcast::Sender<Arc<Announcement>>,
+    clock: Clock,
+}
+
+/// Why an embedded store could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Another process, or this one, has it open.
+    #[error("{} is in use by another bellwire; one process owns an embedded store", .0.display())]
+    InUse(PathBuf),
+    /// The folder or the file cannot be created or written, or no thread started.
+    #[error("the embedded store {} cannot be opened", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is no database, or a damaged one.
+    #[error("the embedded store {} cannot be read", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What redb said.
+        source: redb::Error,
+    },
+}
+
+impl Embedded {
+    /// Opens the file, and creates it and its folder if they are not there. Each operation waits at most `timeout`.
+    pub fn open(path: &Path, timeout: Duration, clock: Clock) -> Result<Self, OpenError> {
+        file::prepare(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+        let opened = path.to_owned();
+        Self::start(
+            path,
+            timeout,
+            clock,
+            Box::new(move || Database::builder().set_cache_size(CACHE_BYTES).create(&opened)),
+        )
+    }
+
+    fn start(path: &Path, timeout: Duration, clock: Clock, opener: Opener) -> Result<Self, OpenError> {
+        let path = path.to_owned();
+        let file = File::open(opener).map_err(|error| open_error(&path, error))?;
+        let (file, (events, _)) = (Arc::new(file), broadcast::channel(ANNOUNCEMENTS));
+        let writer = Writer::start(file.clone(), events.clone(), clock.clone(), timeout)
+            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        Ok(Self { path, file, writer, events, clock })
+    }
+
+    /// Finishes what waits, puts everything on disk and gives the file free. Whatever is asked after that is unavailable.
+    pub async fn close(&self) {
+        self.writer.stop().await;
+    }
+
+    async fn write<T, F>(&self, promise: Promise, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&WriteTransaction) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.run(promise, None, work).await
+    }
+}
+
+fn open_error(path: &Path, error: redb::Error) -> OpenError {
+    let path = path.to_owned();
+    match error {
+        redb::Error::DatabaseAlreadyOpen => OpenError::InUse(path),
+        redb::Error::Io(source) => OpenError::Io { path, source },
+        source => OpenError::Database { path, source },
+    }
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn load(&self, id: CallId) -> Result<Slot, StoreError> {
+        calls::load(&self.file.begin_read()?, id)
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        let Commit { call, expected, announced } = commit;
+        let next = calls::Next::new(&call, expected)?;
+        let news = (call.last_seq() > announced).then_some(Announcement { call, after_seq: announced });
+        self.writer.run(Promise::Durable, news, move |txn| calls::commit(txn, &next)).await
+    }
+
+    async fn bury(&self, id: CallId) -> Result<Slot, StoreError> {
+        let now = self.clock.now();
+        let record = self.write(Promise::Durable, move |txn| calls::bury(txn, id, now)).await?;
+        codec::decode(&record)
+    }
+
+    async fn remove(&self, id: CallId, version: u64) -> Result<(), StoreError> {
+        self.write(Promise::Durable, move |txn| calls::remove(txn, id, version)).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<CallId>, StoreError> {
+        calls::due(&self.file.begin_read()?, now, limit)
+    }
+
+    async fn open_line(&self, claim: Claim, reservation: Option<Reservation>) -> Result<Opening, StoreError> {
+        let now = self.clock.now();
+        self.write(Promise::Soon, move |txn| lines::open(txn, &claim, reservation.as_ref(), now)).await
+    }
+
+    async fn ring_line(&self, claim: Claim) -> Result<Callee, StoreError> {
+        let now = self.clock.now();
+        self.write(Promise::Soon, move |txn| lines::ring(txn, &claim, now)).await?.decode()
+    }
+
+    async fn free_line(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
+        let (user, now) = (user.clone(), self.clock.now());
+        self.write(Promise::Soon, move |txn| lines::free(txn, &user, call, now)).await
+    }
+
+    async fn history(&self, user: &UserId, before: Option<CallId>, limit: usize) -> Result<Vec<CallId>, StoreError> {
+        lines::history(&self.file.begin_read()?, user, before, limit)
+    }
+
+    async fn put_device(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError> {
+        let user = user.clone();
+        self.write(Promise::Durable, move |txn| devices::put(txn, &user, device, most)).await
+    }
+
+    async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
+        devices::list(&self.file.begin_read()?, user)
+    }
+
+    async fn remove_device(&self, user: &UserId, device: &DeviceId) -> Result<bool, StoreError> {
+        let (user, device) = (user.clone(), device.clone());
+        self.write(Promise::Durable, move |txn| devices::remove(txn, &user, &device)).await
+    }
+
+    async fn drop_token(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        token: &PushToken,
+        since: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let (user, device, token) = (user.clone(), device.clone(), token.clone());
+        self.write(Promise::Durable, move |txn| devices::drop_token(txn, &user, &device, &token, since)).await
+    }
+
+    async fn set_environment(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        environment: Environment,
+    ) -> Result<(), StoreError> {
+        let (user, device) = (user.clone(), device.clone());
+        self.write(Promise::Durable, move |txn| devices::set_environment(txn, &user, &device, environment)).await
+    }
+
+    async fn count_missed(&self, user: &UserId, peer: &UserId, call: CallId) -> Result<u32, StoreError> {
+        let (user, peer, now) = (user.clone(), peer.clone(), self.clock.now());
+        self.write(Promise::Soon, move |txn| missed::count(txn, &user, &peer, call, now)).await
+    }
+
+    async fn set_block(&self, user: &UserId, peer: &UserId, blocked: bool) -> Result<bool, StoreError> {
+        let (user, peer) = (user.clone(), peer.clone());
+        self.write(Promise::Durable, move |txn| moderation::set_block(txn, &user, &peer, blocked)).await
+    }
+
+    async fn blocks(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+        moderation::blocks(&self.file.begin_read()?, user)
+    }
+
+    async fn put_ban(&self, ban: Ban) -> Result<(), StoreError> {
+        let json = codec::write_json("ban", &ban)?;
+        self.write(Promise::Durable, move |txn| moderation::put_ban(txn, &ban, &json)).await
+    }
+
+    async fn ban(&self, user: &UserId, now: Timestamp) -> Result<Option<Ban>, StoreError> {
+        moderation::ban(&self.file.begin_read()?, user, now)
+    }
+
+    async fn lift_ban(&self, user: &UserId) -> Result<bool, StoreError> {
+        let (user, now) = (user.clone(), self.clock.now());
+        self.write(Promise::Durable, move |txn| moderation::lift_ban(txn, &user, now)).await
+    }
+
+    async fn bans(&self, now: Timestamp) -> Result<Vec<Ban>, StoreError> {
+        moderation::bans(&self.file.begin_read()?, now)
+    }
+
+    fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {
+        self.events.subscribe()
+    }
+
+    async fn health(&self) -> Result<String, StoreError> {
+        // Through the writer and back, since that is what can be stuck.
+        self.write(Promise::Soon, |_| Ok(())).await?;
+        Ok(format!("embedded, {}, redb 4", self.path.display()))
+    }
+}

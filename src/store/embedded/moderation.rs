@@ -1,0 +1,92 @@
+//! Blocks and bans.
+
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+
+use super::expiry::{self, Expiring};
+use crate::domain::{Timestamp, UserId};
+use crate::store::codec::read_json;
+use crate::store::{Ban, StoreError};
+
+/// By user and the peer whom they have blocked.
+pub(super) const BLOCKS: TableDefinition<(&str, &str), ()> = TableDefinition::new("blocks");
+/// By user: their ban as JSON.
+pub(super) const BANS: TableDefinition<&str, &[u8]> = TableDefinition::new("bans");
+
+pub(super) fn is_blocked(txn: &WriteTransaction, user: &UserId, peer: &UserId) -> Result<bool, StoreError> {
+    Ok(txn.open_table(BLOCKS)?.get((user.as_str(), peer.as_str()))?.is_some())
+}
+
+pub(super) fn set_block(
+    txn: &WriteTransaction,
+    user: &UserId,
+    peer: &UserId,
+    blocked: bool,
+) -> Result<bool, StoreError> {
+    let mut blocks = txn.open_table(BLOCKS)?;
+    let pair = (user.as_str(), peer.as_str());
+    let was_blocked = if blocked { blocks.insert(pair, ())?.is_some() } else { blocks.remove(pair)?.is_some() };
+    Ok(was_blocked != blocked)
+}
+
+pub(super) fn blocks(txn: &ReadTransaction, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+    let mut peers = Vec::new();
+    for entry in txn.open_table(BLOCKS)?.range((user.as_str(), "")..)? {
+        let (key, _) = entry?;
+        let (owner, peer) = key.value();
+        if owner != user.as_str() {
+            break;
+        }
+        peers.push(UserId::new(peer).map_err(|error| StoreError::Corrupt(format!("block: {error}")))?);
+    }
+    Ok(peers)
+}
+
+/// Writes a ban, which comes as JSON too.
+pub(super) fn put_ban(txn: &WriteTransaction, ban: &Ban, json: &[u8]) -> Result<(), StoreError> {
+    txn.open_table(BANS)?.insert(ban.user.as_str(), json)?;
+    match ban.until {
+        Some(until) => expiry::note(txn, until, Expiring::Ban, ban.user.as_str(), ""),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn ban(txn: &ReadTransaction, user: &UserId, now: Timestamp) -> Result<Option<Ban>, StoreError> {
+    let bans = txn.open_table(BANS)?;
+    let ban = bans.get(user.as_str())?.map(|json| decode(json.value())).transpose()?;
+    Ok(ban.filter(|ban| ban.holds(now)))
+}
+
+pub(super) fn lift_ban(txn: &WriteTransaction, user: &UserId, now: Timestamp) -> Result<bool, StoreError> {
+    let mut bans = txn.open_table(BANS)?;
+    let lifted = bans.remove(user.as_str())?.map(|json| decode(json.value()));
+    // One that cannot be read is lifted all the same.
+    Ok(lifted.is_some_and(|ban| ban.map_or(true, |ban| ban.holds(now))))
+}
+
+pub(super) fn bans(txn: &ReadTransaction, now: Timestamp) -> Result<Vec<Ban>, StoreError> {
+    let mut bans = Vec::new();
+    for entry in txn.open_table(BANS)?.iter()? {
+        let ban = decode(entry?.1.value())?;
+        if ban.holds(now) {
+            bans.push(ban);
+        }
+    }
+    Ok(bans)
+}
+
+/// Forgets a ban that is over.
+pub(super) fn forget_ban(txn: &WriteTransaction, user: &str, now: Timestamp) -> Result<(), StoreError> {
+    let mut bans = txn.open_table(BANS)?;
+    let over = match bans.get(user)? {
+        Some(json) => !decode(json.value())?.holds(now),
+        None => false,
+    };
+    if over {
+        bans.remove(user)?;
+    }
+    Ok(())
+}
+
+fn decode(json: &[u8]) -> Result<Ban, StoreError> {
+    read_json("ban", json)
+}

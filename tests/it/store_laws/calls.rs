@@ -1,0 +1,317 @@
+//! Laws 1 to 6: records, their announcements and their wake-ups.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwire::domain::{Call, CallId, Input};
+use bellwire::store::{Commit, Slot};
+use serde_json::json;
+
+use super::Subject;
+use super::fixture::{after, at_once, create, device_id, is_conflict, loaded, new_call, replace, user};
+
+pub async fn law_01_what_was_committed_last_is_loaded(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let first = new_call(clock);
+    assert_eq!(store.load(first.id).await.expect("a slot"), Slot::Vacant);
+    create(&**store, &first).await.expect("written");
+    assert_eq!(loaded(&**store, first.id).await, first);
+
+    let mut call = first;
+    let inputs = [
+        Input::DeviceAlerting(device_id("phone")),
+        Input::Answer(device_id("phone")),
+        Input::ParticipantJoined(user("ann"), "session-1".to_owned()),
+        Input::HangUp(user("bob")),
+    ];
+    for input in &inputs {
+        let next = after(&call, input, clock.now());
+        replace(&**store, &call, &next).await.expect("written");
+        assert_eq!(loaded(&**store, call.id).await, next, "after {}", input.name());
+        call = next;
+    }
+}
+
+pub async fn law_01_fields_of_a_newer_release_are_kept(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let mut first = new_call(clock);
+    first.unknown.insert("mood".to_owned(), json!({"of": ["ann", null, 1]}));
+    create(&**store, &first).await.expect("written");
+
+    let read = loaded(&**store, first.id).await;
+    assert_eq!(read, first);
+    let next = after(&read, &Input::Cancel, clock.now());
+    replace(&**store, &read, &next).await.expect("written");
+    assert_eq!(loaded(&**store, first.id).await.unknown, first.unknown);
+}
+
+pub async fn law_02_a_new_call_is_written_only_where_nothing_stands(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let first = new_call(clock);
+    create(&**store, &first).await.expect("written");
+    let other = Call { room: "another".to_owned(), ..first.clone() };
+    assert!(is_conflict(&create(&**store, &other).await));
+    assert_eq!(loaded(&**store, first.id).await, first);
+
+    let buried = new_call(clock);
+    store.bury(buried.id).await.expect("buried");
+    assert!(is_conflict(&create(&**store, &buried).await));
+    assert_eq!(store.load(buried.id).await.expect("a slot"), Slot::Tombstone);
+}
+
+pub async fn law_02_a_record_is_replaced_only_at_the_version_expected(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let first = new_call(clock);
+    let second = after(&first, &Input::DeviceAlerting(device_id("phone")), clock.now());
+    let third = after(&second, &Input::Cancel, clock.now());
+    assert!(is_conflict(&replace(&**store, &first, &second).await), "nothing stands there");
+    assert_eq!(store.load(first.id).await.expect("a slot"), Slot::Vacant);
+
+    create(&**store, &first).await.expect("written");
+    assert!(is_conflict(&replace(&**store, &second, &third).await), "an older one stands there");
+    replace(&**store, &first, &second).await.expect("written");
+    assert!(is_conflict(&replace(&**store, &first, &second).await), "a newer one stands there");
+    assert_eq!(loaded(&**store, first.id).await, second);
+
+    replace(&**store, &second, &third).await.expect("written");
+    let buried = new_call(clock);
+    store.bury(buried.id).await.expect("buried");
+    for expected in [0, 1] {
+        let call = Arc::new(Call { version: expected + 1, ..buried.clone() });
+        let commit = Commit { call, expected: Some(expected), announced: 0 };
+        assert!(is_conflict(&store.commit(commit).await), "a tombstone stands there, which has no version");
+    }
+}
+
+pub async fn law_02_of_many_commits_that_expect_the_same_one_is_written(subject: &Subject) {
+    const MANY: usize = 40;
+    let Subject { store, clock, .. } = subject;
+    let first = new_call(clock);
+    let created = at_once(MANY, |number| {
+        let (store, call) = (store.clone(), Call { room: format!("room-{number}"), ..first.clone() });
+        async move { create(&*store, &call).await.map(|()| call) }
+    })
+    .await;
+    assert_eq!(created.iter().filter(|result| is_conflict(result)).count(), MANY - 1);
+    let written = created.into_iter().find_map(Result::ok).expect("one was written");
+    assert_eq!(loaded(&**store, first.id).await, written);
+
+    // Rounds of everybody against everybody, as instances do: load, change, commit, and start over on a conflict.
+    let committed = at_once(MANY, |_| {
+        let (store, clock, id) = (store.clone(), clock.clone(), first.id);
+        async move {
+            let mut conflicts = 0_u32;
+            loop {
+                let before = loaded(&*store, id).await;
+                let next = Call { version: before.version + 1, next_task: before.next_task + 1, ..before.clone() };
+                match replace(&*store, &before, &next).await {
+                    Ok(()) => return conflicts,
+                    result if is_conflict(&result) => conflicts += 1,
+                    Err(error) => panic!("{error} at {}", clock.now()),
+                }
+            }
+        }
+    })
+    .await;
+    let call = loaded(&**store, first.id).await;
+    assert_eq!(committed.len(), MANY);
+    assert_eq!(call.version, 1 + MANY as u64);
+    assert_eq!(call.next_task, written.next_task + u32::try_from(MANY).expect("few"), "no change was lost");
+}
+
+pub async fn law_03_new_events_are_announced_in_order(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let first = new_call(clock);
+    create(&**store, &new_call(clock)).await.expect("written before anybody listened");
+    let mut early = store.announcements();
+    create(&**store, &first).await.expect("written");
+    let mut late = store.announcements();
+    let second = after(&first, &Input::DeviceAlerting(device_id("tablet")), clock.now());
+    replace(&**store, &first, &second).await.expect("written");
+    let third = after(&second, &Input::Answer(device_id("tablet")), clock.now());
+    replace(&**store, &second, &third).await.expect("written");
+
+    for (call, after_seq) in [(&first, 0), (&second, first.last_seq()), (&third, second.last_seq())] {
+        let news = early.recv().await.expect("news");
+        assert_eq!((&*news.call, news.after_seq), (call, after_seq));
+    }
+    assert_eq!(*late.recv().await.expect("news").call, second, "nothing from before");
+    // It is due at the time that it was announced with.
+    let at = third.wake_up().at;
+    assert!(store.due(at, 10).await.expect("due").contains(&third.id));
+}
+
+pub async fn law_03_what_is_refused_or_without_news_is_not_announced(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let first = new_call(clock);
+    create(&**store, &first).await.expect("written");
+    let mut news = store.announcements();
+    assert!(is_conflict(&create(&**store, &first).await));
+    let second = Call { version: 2, ..first.clone() };
+    replace(&**store, &first, &second).await.expect("written, and nobody need know");
+    let third = after(&second, &Input::Cancel, clock.now());
+    replace(&**store, &second, &third).await.expect("written");
+    assert_eq!(*news.recv().await.expect("news").call, third, "only this had news");
+}
+
+pub async fn law_03_of_many_racing_commits_each_event_is_announced_once(subject: &Subject) {
+    const MANY: usize = 30;
+    let Subject { store, clock, .. } = subject;
+    let call = new_call(clock);
+    create(&**store, &call).await.expect("written");
+    let mut news = store.announcements();
+    let session = |number: usize| Input::ParticipantJoined(user("ann"), format!("session-{number}"));
+    let answered = after(&call, &Input::Answer(device_id("phone")), clock.now());
+    replace(&**store, &call, &answered).await.expect("written");
+    at_once(MANY, |number| {
+        let (store, clock, id) = (store.clone(), clock.clone(), call.id);
+        async move {
+            loop {
+                let before = loaded(&*store, id).await;
+                let next = after(&before, &session(number), clock.now());
+                if replace(&*store, &before, &next).await.is_ok() {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let ended = {
+        let before = loaded(&**store, call.id).await;
+        let next = after(&before, &Input::HangUp(user("ann")), clock.now());
+        replace(&**store, &before, &next).await.expect("written");
+        next
+    };
+    let mut seen = call.last_seq();
+    while seen < ended.last_seq() {
+        let announced = news.recv().await.expect("news");
+        assert_eq!(announced.after_seq, seen, "one follows the other");
+        assert!(announced.call.last_seq() > seen);
+        seen = announced.call.last_seq();
+    }
+}
+
+pub async fn law_04_a_tombstone_is_written_only_where_nothing_stands(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let id = clock.call_id();
+    assert_eq!(store.bury(id).await.expect("buried"), Slot::Tombstone);
+    assert_eq!(store.bury(id).await.expect("buried before"), Slot::Tombstone);
+    assert_eq!(store.load(id).await.expect("a slot"), Slot::Tombstone);
+
+    let call = new_call(clock);
+    create(&**store, &call).await.expect("written");
+    assert_eq!(store.bury(call.id).await.expect("a slot"), Slot::Call(Box::new(call.clone())));
+    assert_eq!(loaded(&**store, call.id).await, call);
+    let far = clock.now() + Duration::from_hours(1000);
+    assert_eq!(store.due(far, 10).await.expect("due"), [call.id], "a tombstone is never due");
+}
+
+pub async fn law_04_of_a_burial_and_a_commit_at_once_one_wins(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    for _ in 0..20 {
+        let call = new_call(clock);
+        let committing = tokio::spawn({
+            let (store, call) = (store.clone(), call.clone());
+            async move { create(&*store, &call).await }
+        });
+        let slot = store.bury(call.id).await.expect("a slot");
+        let committed = committing.await.expect("no panic");
+        match &slot {
+            Slot::Tombstone => assert!(is_conflict(&committed)),
+            Slot::Call(there) => {
+                committed.expect("written");
+                assert_eq!(**there, call);
+            }
+            Slot::Vacant => panic!("something stands there after a burial"),
+        }
+        assert_eq!(store.load(call.id).await.expect("a slot"), slot);
+    }
+}
+
+pub async fn law_05_only_the_version_named_is_removed(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let call = new_call(clock);
+    let far = clock.now() + Duration::from_hours(1000);
+    assert!(is_conflict(&store.remove(call.id, 1).await), "nothing stands there");
+    create(&**store, &call).await.expect("written");
+    for version in [0, 2] {
+        assert!(is_conflict(&store.remove(call.id, version).await));
+    }
+    assert_eq!(store.due(far, 10).await.expect("due"), [call.id]);
+    store.remove(call.id, 1).await.expect("removed");
+    assert_eq!(store.load(call.id).await.expect("a slot"), Slot::Vacant);
+    assert!(store.due(far, 10).await.expect("due").is_empty(), "its wake-up went with it");
+
+    store.bury(call.id).await.expect("buried");
+    for version in [0, 1] {
+        assert!(is_conflict(&store.remove(call.id, version).await), "a tombstone has no version");
+    }
+    assert_eq!(store.load(call.id).await.expect("a slot"), Slot::Tombstone);
+}
+
+pub async fn law_06_a_call_is_due_from_its_time_until_a_commit_moves_it(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let first = new_call(clock);
+    create(&**store, &first).await.expect("written");
+    let at = first.wake_up().at;
+    let millisecond = Duration::from_millis(1);
+    assert!(store.due(at - millisecond, 10).await.expect("due").is_empty(), "never before its time");
+    for _ in 0..2 {
+        assert_eq!(store.due(at, 10).await.expect("due"), [first.id], "again and again");
+    }
+    let second = after(&first, &Input::Wake, at);
+    let moved = second.wake_up().at;
+    assert!(moved > at);
+    replace(&**store, &first, &second).await.expect("written");
+    assert!(store.due(moved - millisecond, 10).await.expect("due").is_empty(), "it has one wake-up");
+    assert_eq!(store.due(moved, 10).await.expect("due"), [first.id]);
+
+    let refused = after(&first, &Input::Cancel, clock.now());
+    assert!(is_conflict(&replace(&**store, &first, &refused).await));
+    assert_eq!(store.due(moved, 10).await.expect("due"), [first.id], "what is refused moves nothing");
+}
+
+pub async fn law_06_urgent_calls_come_first_then_by_time_up_to_the_limit(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        let call = new_call(clock);
+        create(&**store, &call).await.expect("written");
+        ids.push(call.id);
+        clock.advance(Duration::from_secs(1));
+    }
+    let far = clock.now() + Duration::from_hours(1);
+    assert_eq!(store.due(far, 10).await.expect("due"), ids, "by time");
+    assert_eq!(store.due(far, 3).await.expect("due"), ids[..3], "the first of them");
+    assert!(store.due(far, 0).await.expect("due").is_empty());
+}
+
+pub async fn law_06_ended_calls_wait_behind_the_urgent_ones(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    // An ended call with nothing left to do but its compaction.
+    let ended = {
+        let first = new_call(clock);
+        create(&**store, &first).await.expect("written");
+        let mut last = after(&first, &Input::Cancel, clock.now());
+        last.tasks.clear();
+        assert!(!last.wake_up().urgent);
+        replace(&**store, &first, &last).await.expect("written");
+        last
+    };
+    clock.advance(Duration::from_hours(1));
+    let urgent = new_call(clock);
+    create(&**store, &urgent).await.expect("written");
+
+    let far = clock.now() + Duration::from_hours(1);
+    assert_eq!(store.due(far, 10).await.expect("due"), [urgent.id, ended.id], "though it has been due for longer");
+    assert_eq!(store.due(far, 1).await.expect("due"), [urgent.id]);
+    let due: Vec<CallId> = store.due(ended.wake_up().at, 10).await.expect("due");
+    assert_eq!(due, [ended.id]);
+
+    let compacted = after(&ended, &Input::Wake, ended.wake_up().at);
+    replace(&**store, &ended, &compacted).await.expect("written");
+    assert_eq!(store.due(ended.wake_up().at, 10).await.expect("due"), []);
+    assert_eq!(store.due(compacted.wake_up().at, 10).await.expect("due"), [urgent.id, ended.id]);
+    store.remove(ended.id, compacted.version).await.expect("removed");
+    assert_eq!(store.due(compacted.wake_up().at, 10).await.expect("due"), [urgent.id]);
+}

@@ -1,0 +1,108 @@
+//! The laws of `bellwire::store::Store`, each by its number, on every store.
+//!
+//! A law is a function of a [`Subject`]: a store that holds nothing yet, and its clock. `laws!` makes a test of each for one store, so
+//! that another store is one more line, and a law that it breaks is named in the output.
+
+mod calls;
+mod devices;
+mod fixture;
+mod lines;
+mod moderation;
+mod only_embedded;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwire::clock::Clock;
+use bellwire::store::Store;
+use bellwire::store::embedded::Embedded;
+
+/// An empty store under test.
+struct Subject {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    /// What must live as long as the store: its folder, its server.
+    _keep: Box<dyn Any + Send + Sync>,
+}
+
+async fn embedded_store() -> Subject {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Clock::system();
+    let store = Embedded::open(&folder.path().join("bellwire.redb"), Duration::from_secs(10), clock.clone());
+    Subject { store: Arc::new(store.expect("an embedded store")), clock, _keep: Box::new(folder) }
+}
+
+macro_rules! laws {
+    ($store:ident, $open:ident) => {
+        laws! { @each $store, $open,
+            calls: [
+                law_01_what_was_committed_last_is_loaded,
+                law_01_fields_of_a_newer_release_are_kept,
+                law_02_a_new_call_is_written_only_where_nothing_stands,
+                law_02_a_record_is_replaced_only_at_the_version_expected,
+                law_02_of_many_commits_that_expect_the_same_one_is_written,
+                law_03_new_events_are_announced_in_order,
+                law_03_what_is_refused_or_without_news_is_not_announced,
+                law_03_of_many_racing_commits_each_event_is_announced_once,
+                law_04_a_tombstone_is_written_only_where_nothing_stands,
+                law_04_of_a_burial_and_a_commit_at_once_one_wins,
+                law_05_only_the_version_named_is_removed,
+                law_06_a_call_is_due_from_its_time_until_a_commit_moves_it,
+                law_06_urgent_calls_come_first_then_by_time_up_to_the_limit,
+                law_06_ended_calls_wait_behind_the_urgent_ones,
+            ],
+            lines: [
+                law_07_claims_are_returned_in_the_order_in_which_they_were_made,
+                law_07_a_claim_made_again_changes_nothing,
+                law_07_a_claim_past_its_time_is_gone,
+                law_07_of_many_that_claim_each_sees_all_before_it,
+                law_08_a_key_belongs_to_the_first_call,
+                law_08_a_key_gives_way_to_its_own_call_and_to_the_replacing_one,
+                law_08_a_key_is_free_again_after_its_time,
+                law_08_keys_of_two_users_do_not_meet,
+                law_08_of_many_that_take_a_key_one_gets_it,
+                law_09_an_outgoing_call_is_the_newest_of_the_history,
+                law_09_calling_back_counts_missed_calls_from_zero,
+                law_10_ringing_claims_and_reads_what_an_invite_must_know,
+                law_10_a_blocked_caller_claims_nothing_and_is_not_recorded,
+                law_11_a_freed_line_keeps_its_other_claims,
+                law_12_the_history_keeps_the_newest,
+                law_12_the_history_is_read_in_pages,
+                law_16_a_missed_call_counts_once,
+                law_16_of_many_counted_at_once_each_has_its_own_number,
+            ],
+            devices: [
+                law_13_the_device_registered_longest_ago_gives_way,
+                law_13_a_refreshed_device_takes_no_second_place,
+                law_14_a_token_moves_from_user_to_user_and_takes_the_device_away,
+                law_14_a_token_moves_between_devices_of_a_user,
+                law_14_a_token_given_up_is_free,
+                law_14_of_many_that_register_a_token_one_keeps_it,
+                law_15_a_dead_token_is_dropped_only_where_it_stands,
+                law_15_a_token_registered_again_since_stays,
+                law_15_a_device_without_tokens_is_removed,
+                devices_are_listed_by_id_and_removed_one_by_one,
+                an_environment_is_noted_at_its_device_alone,
+            ],
+            moderation: [
+                law_17_a_ban_ends_at_its_time,
+                law_17_a_ban_is_replaced_and_lifted,
+                blocks_are_kept_in_order_and_by_user,
+                users_with_similar_names_stay_apart,
+            ],
+        }
+    };
+    (@each $store:ident, $open:ident, $($part:ident: [$($law:ident,)*],)*) => {
+        mod $store {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $law() {
+                    super::$part::$law(&super::$open().await).await;
+                }
+            )*)*
+        }
+    };
+}
+
+laws!(embedded, embedded_store);
