@@ -1,5 +1,6 @@
 //! Bellwire: call signalling for LiveKit. See `docs/ARCHITECTURE.md` for the map.
 
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,2 +1,7 @@
-//! Entry.
-fn main() {}
+//! The `bellwire` binary: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bellwire::cli::main()
+}

@@ -1,1 +1,125 @@
-//! (being written)
+//! The command line: what each command is called, and the runtime that it runs on.
+//!
+//! Results go to stdout, logs and errors to stderr. The exit code is 0 where the command did what it says, 1 where it did not,
+//! 2 where it was called wrongly.
+
+mod check;
+mod serve;
+mod simulate;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use thiserror::Error;
+
+use crate::app::StartError;
+use crate::config::{Config, ConfigError};
+
+/// Makes phones ring for LiveKit calls.
+#[derive(Debug, Parser)]
+#[command(name = "bellwire", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(serve::Serve),
+    /// Print the configuration in force, and try every key, certificate and provider.
+    Check(ConfigFile),
+    /// Make secrets, keys and tokens.
+    Token(token::Token),
+    /// Run a simulator of APNs and FCM, for tests and staging.
+    Simulate(simulate::Simulate),
+    /// Print the `OpenAPI` document.
+    Openapi,
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The configuration file; without it only defaults and variables count. Also `BELLWIRE_CONFIG`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+enum CliError {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Start(#[from] StartError),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Runs the command that the process was called with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors, and clap knows where each goes.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bellwire: {}", with_causes(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), CliError> {
+    if let Command::Openapi = command {
+        println!("{}", crate::http::openapi_json());
+        return Ok(());
+    }
+    crate::crypto::install().map_err(StartError::from)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(serve) => serve.run().await,
+            Command::Check(file) => check::run(&file).await,
+            Command::Token(token) => token.run(),
+            Command::Simulate(simulate) => simulate.run().await,
+            Command::Openapi => Ok(()),
+        }
+    })
+}
+
+impl ConfigFile {
+    fn path(&self) -> Option<PathBuf> {
+        self.config.clone().or_else(|| std::env::var_os("BELLWIRE_CONFIG").map(PathBuf::from))
+    }
+
+    fn load(&self) -> Result<Config, ConfigError> {
+        // Variables that are no UTF-8 are none of ours.
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Config::load(self.path().as_deref(), variables)
+    }
+}
+
+/// An error and what caused it, without saying the same twice.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,1 +1,142 @@
-//! (being written)
+//! Carries out the tasks that commits of this instance began, all at once, and tells the engine how each went.
+//!
+//! Nothing is queued here that is not in a call's record: an attempt that dies with this instance is begun again by the
+//! wake-up after its lease. Quick retries inside a lease stay in memory. A ring that is still on its way to the provider
+//! when its call is answered or over is called back, so that no phone rings for nothing.
+
+mod pushing;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::domain::{Call, CallId, Task, TaskKind, TaskResult};
+use crate::engine::{Begun, Engine};
+use crate::lifecycle::Stop;
+use crate::push::Pushers;
+use crate::ticket::Tickets;
+
+/// The pause before the first quick retry; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The pause after an attempt that used up its time.
+const NEXT_ATTEMPT: Duration = Duration::from_millis(500);
+/// How long LiveKit, which this version cannot ask, is left alone before it would be asked again.
+const ASK_LATER: Duration = Duration::from_secs(30);
+
+/// What carrying out tasks needs.
+#[derive(Clone)]
+pub struct Dispatcher {
+    /// Told how tasks went.
+    pub engine: Engine,
+    /// Sends pushes.
+    pub pushers: Arc<Pushers>,
+    /// Makes the tickets in them.
+    pub tickets: Tickets,
+    /// Where devices reach the gateway.
+    pub public_url: Arc<str>,
+}
+
+/// Rings on their way, by call, so that they can be called back.
+#[derive(Default)]
+struct Rings(HashMap<CallId, Vec<AbortHandle>>);
+
+impl Rings {
+    fn add(&mut self, call: CallId, handle: AbortHandle) {
+        self.0.entry(call).or_default().push(handle);
+    }
+
+    fn call_back(&mut self, call: CallId) {
+        for handle in self.0.remove(&call).into_iter().flatten() {
+            handle.abort();
+        }
+    }
+
+    fn forget_finished(&mut self, call: CallId) {
+        if let Some(handles) = self.0.get_mut(&call) {
+            handles.retain(|handle| !handle.is_finished());
+            if handles.is_empty() {
+                self.0.remove(&call);
+            }
+        }
+    }
+}
+
+/// Carries out tasks until `stop`; what has begun by then is finished.
+pub async fn run(dispatcher: Dispatcher, mut begun: UnboundedReceiver<Begun>, mut stop: Stop) {
+    let mut running = JoinSet::new();
+    let mut rings = Rings::default();
+    loop {
+        tokio::select! {
+            // Stopping comes last, so that what was committed before it is still begun.
+            biased;
+            Some(begun) = begun.recv() => start(&dispatcher, begun, &mut running, &mut rings),
+            Some(finished) = running.join_next(), if !running.is_empty() => {
+                if let Ok(call) = finished {
+                    rings.forget_finished(call);
+                }
+            }
+            () = stop.given() => break,
+        }
+    }
+    while running.join_next().await.is_some() {}
+}
+
+fn start(dispatcher: &Dispatcher, begun: Begun, running: &mut JoinSet<CallId>, rings: &mut Rings) {
+    let Begun { call, tasks } = begun;
+    if !call.is_unanswered() {
+        rings.call_back(call.id);
+    }
+    for task in tasks {
+        let is_ring = task.kind.is_ring();
+        let handle = running.spawn(carry_out(dispatcher.clone(), Arc::clone(&call), task));
+        if is_ring {
+            rings.add(call.id, handle);
+        }
+    }
+}
+
+async fn carry_out(dispatcher: Dispatcher, call: Arc<Call>, task: Task) -> CallId {
+    let result = match &task.kind {
+        TaskKind::Ring { .. } | TaskKind::StopRing { .. } | TaskKind::NotifyMissed { .. } => {
+            dispatcher.push_until_settled(&call, &task).await
+        }
+        TaskKind::FreeLine { user } => match dispatcher.engine.free_line(user, call.id).await {
+            Ok(()) => Some(TaskResult::Done(None)),
+            Err(error) => {
+                tracing::warn!(call_id = %call.id, %error, "a line could not be freed yet");
+                Some(TaskResult::Retry(NEXT_ATTEMPT, None))
+            }
+        },
+        TaskKind::AskPresence => Some(TaskResult::Retry(ASK_LATER, None)),
+    };
+    if let Some(result) = result
+        && let Err(error) = dispatcher.engine.task_finished(call.id, task.id, task.attempt, result).await
+    {
+        // Its lease passes, and the wake-up begins another attempt.
+        tracing::warn!(call_id = %call.id, task = task.id, %error, "the result of a task could not be recorded");
+    }
+    call.id
+}
+
+/// The time that an attempt has, and the pauses of its quick retries.
+struct Patience {
+    ends: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    fn new(deadline: Duration) -> Self {
+        Self { ends: Instant::now() + deadline, pause: FIRST_PAUSE }
+    }
+
+    /// The next pause, or, if there is no time for it, how long the record shall wait.
+    fn next(&mut self, dispatcher: &Dispatcher, after: Option<Duration>) -> Result<Duration, Duration> {
+        let pause = dispatcher.engine.clock().jitter(self.pause);
+        self.pause *= 2;
+        let pause = after.map_or(pause, |after| after.max(pause));
+        if Instant::now() + pause < self.ends { Ok(pause) } else { Err(pause.max(NEXT_ATTEMPT.min(pause * 2))) }
+    }
+}

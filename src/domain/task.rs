@@ -80,6 +80,19 @@ pub enum StopReason {
     Ended,
 }
 
+impl StopReason {
+    /// The name used in pushes.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::AnsweredElsewhere => "answered_elsewhere",
+            Self::DeclinedElsewhere => "declined_elsewhere",
+            Self::TimedOut => "timed_out",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 impl TaskKind {
     /// How long one attempt may take, its quick retries included.
     pub const fn deadline(&self) -> Duration {

@@ -82,6 +82,22 @@ impl Answer {
     }
 }
 
+/// A request without an answer.
+pub(super) struct BrokenOff {
+    pub error: h2::Error,
+    /// Whether the peer cannot have acted on it.
+    pub undone: bool,
+}
+
+impl From<h2::Error> for BrokenOff {
+    /// A GOAWAY fails only the streams that it names as not looked at (RFC 9113, section 6.8).
+    fn from(error: h2::Error) -> Self {
+        let went_away = error.is_go_away() && error.is_remote();
+        let undone = went_away || error.reason() == Some(Reason::REFUSED_STREAM);
+        Self { error, undone }
+    }
+}
+
 impl Connection {
     /// Connects, and waits until the peer has answered a PING, so that its limits are known and it is known to live.
     pub(super) async fn open(endpoint: &Endpoint, turn: usize) -> Result<Arc<Self>, TransportError> {
@@ -116,9 +132,13 @@ impl Connection {
     }
 
     /// Sends a request and reads the answer. A request dropped before its answer makes the connection doubted.
-    pub(super) async fn request(self: &Arc<Self>, request: Request<()>, body: Bytes) -> Result<Answer, h2::Error> {
+    pub(super) async fn request(self: &Arc<Self>, request: Request<()>, body: Bytes) -> Result<Answer, BrokenOff> {
         let mut exchange = Exchange::begin(self);
-        let (response, mut stream) = self.sender.clone().send_request(request, false)?;
+        let (response, mut stream) = self.sender.clone().send_request(request, false).map_err(|error| {
+            // It takes no more streams, as after a GOAWAY that was read a moment ago.
+            self.advance(Phase::Closed);
+            BrokenOff { error, undone: true }
+        })?;
         stream.send_data(body, true)?;
         let (parts, body) = response.await?.into_parts();
         let body = read(body).await?;

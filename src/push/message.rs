@@ -4,7 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::domain::{CallId, Device, Timestamp, UserId};
+use crate::domain::{CallId, Device, Party, StopReason, Timestamp};
 
 /// One push to one device.
 #[derive(Debug, Clone)]
@@ -29,14 +29,14 @@ pub enum Message {
         /// The call.
         call_id: CallId,
         /// Why it stops.
-        reason: CancelReason,
+        reason: StopReason,
     },
     /// A call was missed.
     Missed {
         /// The call missed last.
         call_id: CallId,
         /// Who called.
-        caller: PartyName,
+        caller: Party,
         /// How many calls from this caller were missed.
         count: u32,
         /// When the last one was missed.
@@ -80,7 +80,7 @@ pub struct Ring {
     /// The call.
     pub call_id: CallId,
     /// Who calls.
-    pub caller: PartyName,
+    pub caller: Party,
     /// Whether it is a video call.
     pub video: bool,
     /// When the call was made.
@@ -103,44 +103,5 @@ impl fmt::Debug for Ring {
             .field("caller", &self.caller.id)
             .field("ring_until", &self.ring_until)
             .finish_non_exhaustive()
-    }
-}
-
-/// A user, as shown on a screen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartyName {
-    /// The user.
-    pub id: UserId,
-    /// The name to show.
-    pub name: Option<String>,
-    /// URL of a picture.
-    pub avatar: Option<String>,
-}
-
-/// Why a device must stop ringing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CancelReason {
-    /// The caller gave up.
-    Cancelled,
-    /// Another device of the user answered.
-    AnsweredElsewhere,
-    /// Another device of the user declined.
-    DeclinedElsewhere,
-    /// Nobody answered in time.
-    TimedOut,
-    /// The call is over for another reason.
-    Ended,
-}
-
-impl CancelReason {
-    /// The word in the push.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cancelled => "cancelled",
-            Self::AnsweredElsewhere => "answered_elsewhere",
-            Self::DeclinedElsewhere => "declined_elsewhere",
-            Self::TimedOut => "timed_out",
-            Self::Ended => "ended",
-        }
     }
 }

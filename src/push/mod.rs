@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use crate::domain::Device;
 
 pub use error::PushError;
-pub use message::{CancelReason, Message, MessageKind, PartyName, Push, Ring};
+pub use message::{Message, MessageKind, Push, Ring};
 pub use pushers::Pushers;
 pub use report::{Probe, Report, Served, State, TokenKind, Verdict};
 

@@ -7,9 +7,9 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
-use super::message::{Message, PartyName, Push};
+use super::message::{Message, Push};
 use crate::config::push::Privacy;
-use crate::domain::Timestamp;
+use crate::domain::{Party, Timestamp};
 
 const METADATA: &str = "metadata";
 const CALLER_AVATAR: &str = "caller_avatar";
@@ -94,7 +94,7 @@ impl<'a> Fields<'a> {
         self.0.push((name, Value::Number(time.as_millis())));
     }
 
-    fn caller(&mut self, caller: &'a PartyName, privacy: Privacy) {
+    fn caller(&mut self, caller: &'a Party, privacy: Privacy) {
         self.text("caller_id", caller.id.as_str());
         if privacy == Privacy::Full {
             self.0.extend(caller.name.as_deref().map(|name| (CALLER_NAME, Value::Text(name.into()))));

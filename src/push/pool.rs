@@ -9,11 +9,14 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::backoff::Backoff;
-use super::connection::{Answer, Connection};
+use super::connection::{Answer, BrokenOff, Connection};
 use super::endpoint::Endpoint;
 use super::error::{TransportError, chain};
 use super::report::{Probe, State};
 use crate::clock::Clock;
+
+/// A host that refuses more often than this is not asked further.
+const MAX_REFUSALS: u32 = 8;
 
 /// When a pool opens its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,26 +64,31 @@ impl Pool {
         &self.shared.endpoint
     }
 
-    /// Sends a request over the connection with the fewest streams, and once more over another one if that breaks or
-    /// refuses it.
+    /// Sends a request over the connection with the fewest streams; over another one again if it is refused, and once
+    /// more if it breaks off.
     pub(super) async fn send(
         &self,
         request: impl Fn() -> Request<()>,
         body: Bytes,
         deadline: Instant,
     ) -> Result<Answer, TransportError> {
-        let exchange = async {
-            let first = self.shared.connection(None).await;
-            match first.request(request(), body.clone()).await {
-                Ok(answer) => Ok(answer),
-                Err(error) => {
-                    tracing::debug!(provider = self.shared.name, %error, "request broke off; sent again");
-                    let second = self.shared.connection(Some(&first)).await;
-                    second.request(request(), body).await.map_err(TransportError::Broken)
-                }
-            }
-        };
+        let exchange = self.exchange(request, body);
         timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(self.shared.too_late()))
+    }
+
+    async fn exchange(&self, request: impl Fn() -> Request<()>, body: Bytes) -> Result<Answer, TransportError> {
+        let (mut refused, mut broken) = (0, 0);
+        let mut last = None;
+        loop {
+            let connection = self.shared.connection(last.as_ref()).await;
+            match connection.request(request(), body.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(BrokenOff { undone: true, .. }) if refused < MAX_REFUSALS => refused += 1,
+                Err(BrokenOff { undone: false, .. }) if broken < 1 => broken += 1,
+                Err(BrokenOff { error, .. }) => return Err(TransportError::Broken(error)),
+            }
+            last = Some(connection);
+        }
     }
 
     /// Opens a connection of its own, to see whether that works, and tells where to.

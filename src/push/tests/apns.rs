@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{APP, Stage, alice, all_accepted, device, iphone, is_lower_case_uuid, token};
 use crate::config::push::Privacy;
-use crate::domain::{Environment, Timestamp};
-use crate::push::{CancelReason, Message, MessageKind, TokenKind, Verdict};
+use crate::domain::{Environment, StopReason, Timestamp};
+use crate::push::{Message, MessageKind, TokenKind, Verdict};
 use crate::simulator::Provider;
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn a_ring_can_be_an_alert() {
 async fn a_cancel_is_a_background_push_to_the_alert_token() {
     let stage = Stage::start().await;
     let call_id = stage.clock.call_id();
-    let cancel = Message::Cancel { call_id, reason: CancelReason::AnsweredElsewhere };
+    let cancel = Message::Cancel { call_id, reason: StopReason::AnsweredElsewhere };
     let (report, received) = stage.push(&iphone(1), cancel).await;
     assert_eq!((report.verdict, report.token), (Verdict::Accepted, Some(TokenKind::Alert)));
     assert_eq!(received.target, Some(token(1_000_001)));
@@ -102,7 +102,7 @@ async fn a_cancel_is_a_background_push_to_the_alert_token() {
 #[tokio::test]
 async fn a_cancel_goes_out_by_voip_too_where_configured() {
     let stage = Stage::with(|config| config.apns[0].cancel_by_voip = true).await;
-    let cancel = Message::Cancel { call_id: stage.clock.call_id(), reason: CancelReason::Cancelled };
+    let cancel = Message::Cancel { call_id: stage.clock.call_id(), reason: StopReason::Cancelled };
     let push = stage.message(&iphone(1), cancel);
     let report = stage.pushers.send(&push).await;
     assert_eq!((report.verdict, report.token), (Verdict::Accepted, Some(TokenKind::Voip)));
@@ -239,7 +239,7 @@ async fn a_device_that_cannot_be_pushed_to_is_told_apart() {
     assert!(!stage.pushers.can_push(&elsewhere, MessageKind::Ring));
 
     let quiet = device(&json!({"platform": "ios", "voip_token": token(1)}));
-    let cancel = Message::Cancel { call_id: stage.clock.call_id(), reason: CancelReason::Ended };
+    let cancel = Message::Cancel { call_id: stage.clock.call_id(), reason: StopReason::Ended };
     let report = stage.pushers.send(&stage.message(&quiet, cancel)).await;
     assert_eq!((report.verdict, report.reason.as_str()), (Verdict::GiveUp, "no-token"));
     assert!(stage.pushers.can_push(&quiet, MessageKind::Ring));

@@ -7,7 +7,7 @@ use super::{Stage, all_accepted, android, iphone};
 use crate::push::{Message, Verdict};
 use crate::simulator::Provider;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_to_goaway() {
     let stage = Stage::start().await;
     stage.rule("10% of apns goaway");
@@ -34,7 +34,7 @@ async fn a_stream_cut_without_an_answer_is_sent_again_with_the_same_id() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reset_connection_takes_nobody_down() {
     let stage = Stage::start().await;
     stage.rule("apns reset times 1");

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Stage, WITHIN, alice, all_accepted, android, device};
-use crate::push::{CancelReason, Message, TokenKind, Verdict};
+use crate::domain::StopReason;
+use crate::push::{Message, TokenKind, Verdict};
 use crate::simulator::Provider;
 
 fn strings_only(data: &Value) -> bool {
@@ -56,7 +57,7 @@ async fn an_installation_id_is_a_target_too() {
 async fn a_cancel_is_not_high_and_takes_the_rings_place() {
     let stage = Stage::start().await;
     let call_id = stage.clock.call_id();
-    let cancel = Message::Cancel { call_id, reason: CancelReason::TimedOut };
+    let cancel = Message::Cancel { call_id, reason: StopReason::TimedOut };
     let (report, received) = stage.push(&android(1), cancel).await;
     assert_eq!(report.verdict, Verdict::Accepted);
     let message = &received.body["message"];

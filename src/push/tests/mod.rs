@@ -12,11 +12,11 @@ use serde_json::json;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{Message, PartyName, Push, Pushers, Report, Ring, Verdict};
+use super::{Message, Push, Pushers, Report, Ring, Verdict};
 use crate::clock::Clock;
 use crate::config;
 use crate::config::push::{Apns, Fcm, PayloadProfile, Privacy};
-use crate::domain::{AppId, Device, Environment, UserId};
+use crate::domain::{AppId, Device, Environment, Party, UserId};
 use crate::simulator::{Options, Provider, Received, Simulator};
 
 const APP: &str = "com.example.phone";
@@ -130,8 +130,8 @@ fn configuration(simulator: &Simulator, files: &TempDir) -> config::push::Push {
     }
 }
 
-fn alice() -> PartyName {
-    PartyName {
+fn alice() -> Party {
+    Party {
         id: UserId::new("alice").expect("a user"),
         name: Some("Alice Liddell".to_owned()),
         avatar: Some("https://example.com/alice.png".to_owned()),

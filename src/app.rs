@@ -1,0 +1,253 @@
+//! The composition root: from a configuration to a running gateway, and to a gentle end of it.
+//!
+//! Every part is made here and handed what it needs; none finds another by itself.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::clock::Clock;
+use crate::config::store::StoreUrl;
+use crate::config::Config;
+use crate::crypto::AlreadyInstalled;
+use crate::dispatch::{self, Dispatcher};
+use crate::domain::Rules;
+use crate::domain::time::millis;
+use crate::engine::{Engine, Settings};
+use crate::http::auth::{AuthConfigError, Authenticator};
+use crate::http::health::Part;
+use crate::http::server::Server;
+use crate::http::{self, App};
+use crate::lifecycle::{Stop, Stopper, stop_signal};
+use crate::livekit::token::TokenMinter;
+use crate::push::{PushError, Pushers};
+use crate::scheduler;
+use crate::store::Store;
+use crate::store::embedded::{Embedded, OpenError};
+use crate::ticket::{Tickets, TicketsError};
+
+/// How many devices a user may have; the one that was registered longest ago gives way.
+const DEVICES_PER_USER: usize = 10;
+/// How often files of keys and certificates are looked at for changes.
+const RELOAD_EVERY: Duration = Duration::from_secs(10);
+
+/// A running gateway. It goes on until [`stop`](Self::stop).
+pub struct Gateway {
+    /// The address of the API.
+    pub http: SocketAddr,
+    /// The address of the operators' listener.
+    pub ops: SocketAddr,
+    /// The use cases, for whoever runs a gateway in their own process.
+    pub engine: Engine,
+    /// Why some device will not ring, in words; empty where every platform has a provider.
+    pub warnings: Vec<String>,
+    store: Arc<Embedded>,
+    requests: Phase,
+    work: Phase,
+    grace: Duration,
+}
+
+/// Parts that stop together.
+struct Phase {
+    stopper: Stopper,
+    parts: Vec<JoinHandle<()>>,
+}
+
+/// Why a gateway cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Another JWT provider was installed in this process.
+    #[error(transparent)]
+    Crypto(#[from] AlreadyInstalled),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A key of users is no good.
+    #[error("auth.users: {0}")]
+    Auth(#[from] AuthConfigError),
+    /// A ticket secret is no good.
+    #[error("auth.ticket_secret: {0}")]
+    Tickets(#[from] TicketsError),
+    /// A key or certificate of a push provider is no good.
+    #[error(transparent)]
+    Push(#[from] PushError),
+    /// No phone could be rung at all.
+    #[error("no push provider is configured: add [[push.apns]] or [[push.fcm]], or start with --without-push")]
+    NoPush,
+    /// An address cannot be listened on.
+    #[error("{key} {address} cannot be listened on: {source}")]
+    Listen {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Something still ran when the grace was over; what it was doing is taken up by the next start.
+#[derive(Debug, Error)]
+#[error("the grace of http.shutdown_grace was over before everything had stopped")]
+pub struct NotStopped;
+
+impl Gateway {
+    /// Starts a gateway and returns once it takes calls.
+    pub async fn start(config: &Config, clock: Clock, without_push: bool) -> Result<Self, StartError> {
+        crate::crypto::install()?;
+        let has_push = !config.push.apns.is_empty() || !config.push.fcm.is_empty();
+        if !has_push && !without_push {
+            return Err(StartError::NoPush);
+        }
+        let tickets = Tickets::new(&config.auth.ticket_secrets)?;
+        let auth = Authenticator::new(&config.auth, tickets.clone(), clock.clone())?;
+        let minter = TokenMinter::new(&config.livekit.url, &config.livekit.api_key, &config.livekit.api_secret)?;
+        let api = bind("http.listen", config.http.listen).await?;
+        let ops = bind("http.ops_listen", config.http.ops_listen).await?;
+        let pushers = Arc::new(Pushers::start(&config.push, clock.clone()).await?);
+        let StoreUrl::Embedded(path) = &config.store.url;
+        let store = Arc::new(Embedded::open(path, config.store.timeout, clock.clone())?);
+
+        let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
+        let (engine, follow_ups) =
+            Engine::new(Arc::clone(&store) as Arc<dyn Store>, clock, settings(config));
+        let (work_stopper, work_stop) = stop_signal();
+        let (requests_stopper, requests_stop) = stop_signal();
+        let dispatcher = Dispatcher {
+            engine: engine.clone(),
+            pushers: Arc::clone(&pushers),
+            tickets,
+            public_url: public_url.into(),
+        };
+        let warnings = unreachable_platforms(&pushers);
+        let auth = Arc::new(auth);
+        let work = vec![
+            tokio::spawn(dispatch::run(dispatcher, follow_ups.begun, work_stop.clone())),
+            tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, work_stop.clone())),
+            tokio::spawn(reload_keys(Arc::clone(&pushers), work_stop.clone())),
+        ];
+        tokio::spawn({
+            let auth = Arc::clone(&auth);
+            async move { auth.prefetch().await }
+        });
+        let app = App {
+            engine: engine.clone(),
+            auth,
+            minter,
+            limits: config.limits.clone(),
+            parts: Arc::new(move || push_parts(&pushers)),
+            stop: requests_stop.clone(),
+        };
+        let addresses = (api.address(), ops.address());
+        let requests = vec![
+            tokio::spawn(api.serve(http::api(app.clone(), &config.http.cors_origins), requests_stop)),
+        ];
+        // The operators' listener goes on while requests drain, to say so.
+        let mut work = Phase { stopper: work_stopper, parts: work };
+        work.parts.push(tokio::spawn(ops.serve(http::ops(app), work_stop)));
+        Ok(Self {
+            http: addresses.0,
+            ops: addresses.1,
+            engine,
+            warnings,
+            store,
+            requests: Phase { stopper: requests_stopper, parts: requests },
+            work,
+            grace: config.http.shutdown_grace,
+        })
+    }
+
+    /// The API's base URL on this machine.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    /// Stops: no new requests, those under way finish, then tasks do, as far as the grace reaches; then the store is closed.
+    pub async fn stop(self) -> Result<(), NotStopped> {
+        let Self { requests, work, store, grace, .. } = self;
+        let stopped = timeout(grace, async {
+            requests.stop().await;
+            work.stop().await;
+        })
+        .await;
+        store.close().await;
+        stopped.map_err(|_| NotStopped)
+    }
+}
+
+impl Phase {
+    async fn stop(self) {
+        self.stopper.stop();
+        for part in self.parts {
+            if let Err(error) = part.await {
+                tracing::error!(%error, "a part ended badly");
+            }
+        }
+    }
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<Server, StartError> {
+    Server::bind(address).await.map_err(|source| StartError::Listen { key, address, source })
+}
+
+fn settings(config: &Config) -> Settings {
+    let call = &config.call;
+    Settings {
+        ring: call.ring,
+        rules: Rules {
+            connect_timeout_ms: millis(call.connect_timeout),
+            reconnect_grace_ms: millis(call.reconnect_grace),
+            max_duration_ms: millis(call.max_duration),
+            retention_ms: millis(call.retention),
+            decline: call.decline,
+            missed_call: config.push.missed_call,
+            // LiveKit is not asked who is in a room yet, so nobody's absence ends a call.
+            presence: false,
+        },
+        call_waiting: call.call_waiting,
+        devices_per_user: DEVICES_PER_USER,
+        deployment: config.livekit.deployment.clone(),
+    }
+}
+
+/// Takes up changed keys and certificates; a file that is no good leaves the last good one in use.
+async fn reload_keys(pushers: Arc<Pushers>, mut stop: Stop) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(RELOAD_EVERY) => {}
+            () = stop.given() => return,
+        }
+        match pushers.reload().await {
+            Ok(true) => tracing::info!("changed push credentials are in use"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "changed push credentials are no good; the last ones stay in use"),
+        }
+    }
+}
+
+fn push_parts(pushers: &Pushers) -> Vec<Part> {
+    let parts = pushers.states().into_iter().map(|state| Part {
+        ok: state.connected > 0 && state.last_error.is_none(),
+        detail: match state.last_error {
+            Some(error) => format!("{} of {} connections: {error}", state.connected, state.of),
+            None => format!("{} of {} connections", state.connected, state.of),
+        },
+        name: state.name,
+    });
+    parts.collect()
+}
+
+fn unreachable_platforms(pushers: &Pushers) -> Vec<String> {
+    use crate::domain::Platform;
+    let served = pushers.platforms();
+    let missing = |platform: Platform| served.iter().all(|one| one.platform != platform);
+    let warn = |platform: Platform, section| {
+        missing(platform).then(|| format!("{} devices cannot be rung: there is no [[{section}]]", platform.as_str()))
+    };
+    [warn(Platform::Ios, "push.apns"), warn(Platform::Android, "push.fcm")].into_iter().flatten().collect()
+}
+
