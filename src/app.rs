@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::config::store::StoreUrl;
 use crate::config::Config;
+use crate::config::store::StoreUrl;
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::{self, Dispatcher};
 use crate::domain::Rules;
@@ -22,7 +22,7 @@ use crate::http::auth::{AuthConfigError, Authenticator};
 use crate::http::health::Part;
 use crate::http::server::Server;
 use crate::http::{self, App};
-use crate::lifecycle::{Stop, Stopper, stop_signal};
+use crate::lifecycle::{Stopper, stop_signal};
 use crate::livekit::token::TokenMinter;
 use crate::push::{PushError, Pushers};
 use crate::scheduler;
@@ -32,8 +32,6 @@ use crate::ticket::{Tickets, TicketsError};
 
 /// How many devices a user may have; the one that was registered longest ago gives way.
 const DEVICES_PER_USER: usize = 10;
-/// How often files of keys and certificates are looked at for changes.
-const RELOAD_EVERY: Duration = Duration::from_secs(10);
 
 /// A running gateway. It goes on until [`stop`](Self::stop).
 pub struct Gateway {
@@ -113,8 +111,7 @@ impl Gateway {
         let store = Arc::new(Embedded::open(path, config.store.timeout, clock.clone())?);
 
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
-        let (engine, follow_ups) =
-            Engine::new(Arc::clone(&store) as Arc<dyn Store>, clock, settings(config));
+        let (engine, follow_ups) = Engine::new(Arc::clone(&store) as Arc<dyn Store>, clock, settings(config));
         let (work_stopper, work_stop) = stop_signal();
         let (requests_stopper, requests_stop) = stop_signal();
         let dispatcher = Dispatcher {
@@ -128,7 +125,6 @@ impl Gateway {
         let work = vec![
             tokio::spawn(dispatch::run(dispatcher, follow_ups.begun, work_stop.clone())),
             tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, work_stop.clone())),
-            tokio::spawn(reload_keys(Arc::clone(&pushers), work_stop.clone())),
         ];
         tokio::spawn({
             let auth = Arc::clone(&auth);
@@ -143,9 +139,7 @@ impl Gateway {
             stop: requests_stop.clone(),
         };
         let addresses = (api.address(), ops.address());
-        let requests = vec![
-            tokio::spawn(api.serve(http::api(app.clone(), &config.http.cors_origins), requests_stop)),
-        ];
+        let requests = vec![tokio::spawn(api.serve(http::api(app.clone(), &config.http.cors_origins), requests_stop))];
         // The operators' listener goes on while requests drain, to say so.
         let mut work = Phase { stopper: work_stopper, parts: work };
         work.parts.push(tokio::spawn(ops.serve(http::ops(app), work_stop)));
@@ -214,21 +208,6 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-/// Takes up changed keys and certificates; a file that is no good leaves the last good one in use.
-async fn reload_keys(pushers: Arc<Pushers>, mut stop: Stop) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(RELOAD_EVERY) => {}
-            () = stop.given() => return,
-        }
-        match pushers.reload().await {
-            Ok(true) => tracing::info!("changed push credentials are in use"),
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, "changed push credentials are no good; the last ones stay in use"),
-        }
-    }
-}
-
 fn push_parts(pushers: &Pushers) -> Vec<Part> {
     let parts = pushers.states().into_iter().map(|state| Part {
         ok: state.connected > 0 && state.last_error.is_none(),
@@ -250,4 +229,3 @@ fn unreachable_platforms(pushers: &Pushers) -> Vec<String> {
     };
     [warn(Platform::Ios, "push.apns"), warn(Platform::Android, "push.fcm")].into_iter().flatten().collect()
 }
-

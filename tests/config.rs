@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bellwire::config::auth::{Asymmetric, UserKey};
-use bellwire::config::call::DeclineScope;
 use bellwire::config::limits::Rate;
 use bellwire::config::push::Privacy;
 use bellwire::config::store::StoreUrl;
 use bellwire::config::telemetry::{LogFormat, LogLevel};
 use bellwire::config::{Config, ConfigError, Secret};
+use bellwire::domain::DeclineScope;
 use bellwire::domain::Environment;
 use tempfile::TempDir;
 

@@ -104,8 +104,8 @@ impl ConfigFile {
 
     fn load(&self) -> Result<Config, ConfigError> {
         // Variables that are no UTF-8 are none of ours.
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Config::load(self.path().as_deref(), variables)
     }
 }

@@ -65,13 +65,7 @@ fn random_text(clock: &Clock) -> String {
     BASE64URL_NOPAD.encode(&bytes)
 }
 
-fn user_token(
-    providers: &[Users],
-    user: &str,
-    name: Option<&str>,
-    now: u64,
-    seconds: u64,
-) -> Result<String, CliError> {
+fn user_token(providers: &[Users], user: &str, name: Option<&str>, now: u64, seconds: u64) -> Result<String, CliError> {
     let by_secret = providers.iter().find_map(|users| match &users.key {
         UserKey::Secret(secret) => Some((users, secret)),
         UserKey::PublicKeyFile(..) | UserKey::Jwks(..) => None,

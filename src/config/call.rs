@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::domain::DeclineScope;
+
 use super::describe::Description;
 use super::fields::Fields;
 use super::kind;
@@ -23,15 +25,6 @@ pub struct Call {
     pub decline: DeclineScope,
     /// How long an ended call is kept.
     pub retention: Duration,
-}
-
-/// `call.decline`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeclineScope {
-    /// The call, for every device of the callee.
-    Call,
-    /// The ringing of that device only.
-    Device,
 }
 
 const SCOPES: &[(&str, DeclineScope)] = &[("call", DeclineScope::Call), ("device", DeclineScope::Device)];

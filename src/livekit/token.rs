@@ -1,4 +1,4 @@
-//! Tokens with which a party of a call joins its LiveKit room, and the room's name.
+//! Tokens with which a party of a call joins its LiveKit room.
 //!
 //! Who gets one, and when, is for `engine` to say. A token can be read by whoever has it, so nothing
 //! secret is put in. Source: <https://docs.livekit.io/home/get-started/authentication/>.
@@ -6,13 +6,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use data_encoding::HEXLOWER;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use livekit_api::access_token::{Claims, VideoGrants};
 
 use crate::config::Secret;
 use crate::crypto::{self, AlreadyInstalled};
-use crate::domain::{CallId, Timestamp, UserId};
+use crate::domain::{Timestamp, UserId};
 
 /// A call has two parties; recorders and agents do not count.
 const MAX_PARTICIPANTS: u32 = 2;
@@ -104,11 +103,6 @@ impl TokenMinter {
     }
 }
 
-/// The name of a call's room: `bw_<deployment>_<call id>_<random hex>`, which nobody can guess.
-pub fn room_name(deployment: &str, call: CallId, random: [u8; 16]) -> String {
-    format!("bw_{deployment}_{call}_{}", HEXLOWER.encode(&random))
-}
-
 fn grants(join: &Join<'_>) -> VideoGrants {
     let sources: &[&str] =
         if join.video { &["microphone", "camera", "screen_share", "screen_share_audio"] } else { &["microphone"] };
@@ -197,15 +191,6 @@ mod tests {
         let claims = TokenVerifier::with_api_key("key", "a secret of LiveKit").verify(&access.token).expect("valid");
         assert_eq!(claims.sub, "alice");
         assert!(TokenVerifier::with_api_key("key", "another").verify(&access.token).is_err());
-    }
-
-    #[test]
-    fn the_room_names_deployment_and_call() {
-        let call = CallId::parse("0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a").expect("a call");
-        assert_eq!(
-            room_name("eu", call, [0xab; 16]),
-            "bw_eu_0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a_abababababababababababababababab"
-        );
     }
 
     #[test]

@@ -1,3 +1,5 @@
-//! Tests of the parts together, on the wire and on disk.
+//! Tests of the whole and of its larger parts, in one binary.
 
+mod main_flow;
 mod store_laws;
+mod support;

@@ -110,6 +110,11 @@ impl Jwks {
         self.refetch(last).await;
     }
 
+    /// How many keys there are to verify with.
+    pub(super) fn count(&self) -> usize {
+        self.0.keys.borrow().keys.len()
+    }
+
     fn find(&self, kid: Option<&str>) -> Option<VerifyingKey> {
         let set = self.0.keys.borrow();
         match (kid, set.keys.as_slice()) {

@@ -121,6 +121,13 @@ impl Authenticator {
         }
     }
 
+    /// Whether each issuer's keys can be had, for `bellwire check`.
+    pub async fn probe(&self) -> Vec<(String, Result<String, String>)> {
+        self.prefetch().await;
+        let all = self.users.iter().flat_map(|(issuer, users)| users.iter().map(move |one| (issuer, one)));
+        all.map(|(issuer, users)| (issuer.clone(), users.keys_at_hand())).collect()
+    }
+
     /// Tells who sent a request with this `Authorization` header (RFC 6750, section 2.1).
     pub async fn authenticate(&self, authorization: Option<&str>) -> Result<Caller, AuthError> {
         let (scheme, token) = authorization.and_then(|value| value.split_once(' ')).ok_or(AuthError::Missing)?;

@@ -63,6 +63,18 @@ impl Users {
         }
     }
 
+    /// What there is to verify with, in words.
+    pub(super) fn keys_at_hand(&self) -> Result<String, String> {
+        let algorithm = self.algorithm();
+        match &self.key {
+            Key::Fixed(_) => Ok(format!("{algorithm:?}")),
+            Key::Fetched(jwks) => match jwks.count() {
+                0 => Err(format!("no {algorithm:?} key could be fetched from its JWKS URL")),
+                count => Ok(format!("{algorithm:?}, {count} keys fetched")),
+            },
+        }
+    }
+
     /// Verifies a token of this issuer, whose claims are `claims`, and says who its user is.
     pub(super) async fn identify(
         &self,

@@ -1,0 +1,125 @@
+//! A stage for tests of the whole: a real gateway on the embedded store, real pushes over TLS to the simulator, and
+//! people with phones.
+//!
+//! Every test has a stage of its own, on ports that the system chose and in a folder of its own. Its clock can be moved forward.
+
+mod http;
+pub mod people;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bellwire::app::Gateway;
+use bellwire::clock::Clock;
+use bellwire::config::Config;
+use bellwire::domain::Environment;
+use bellwire::simulator::{Log, Options, Simulator};
+
+pub use http::{Http, Reply};
+pub use people::{Device, Sse, bearer, service_bearer, user_token};
+
+/// How long anything may take that should happen at once.
+pub const SOON: Duration = Duration::from_secs(10);
+/// The app whose devices ring.
+pub const APP: &str = "com.example.phone";
+/// The secret of the users' identity provider.
+pub const USER_SECRET: &str = "a-secret-of-the-identity-provider-00";
+/// The backend's key.
+pub const SERVICE_KEY: &str = "bw_sk_tests-tests-tests-tests-tests";
+
+/// A running gateway and what surrounds it.
+pub struct Stage {
+    pub gateway: Gateway,
+    pub simulator: Simulator,
+    pub clock: Clock,
+    pub http: Http,
+    pub config_file: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Stage {
+    /// A stage with the defaults.
+    pub async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// A stage whose configuration has these lines too: whole sections other than `[http]`, `[auth]`, `[store]`.
+    pub async fn with(extra: &str) -> Self {
+        bellwire::crypto::install().expect("the JWT provider");
+        let clock = Clock::system();
+        let simulator = Simulator::start(Options::new(clock.clone())).await.expect("the simulator");
+        let folder = tempfile::tempdir().expect("a folder");
+        let config_file = write_config(folder.path(), &simulator, extra);
+        let config = Config::load(Some(&config_file), []).expect("the configuration");
+        let gateway = Gateway::start(&config, clock.clone(), false).await.expect("the gateway");
+        let http = Http::new(gateway.url());
+        Self { gateway, simulator, clock, http, config_file, _folder: folder }
+    }
+
+    /// What the providers received.
+    pub fn pushes(&self) -> &Log {
+        self.simulator.log()
+    }
+}
+
+/// Writes a configuration for this simulator into a folder, and the keys beside it.
+pub fn write_config(folder: &std::path::Path, simulator: &Simulator, extra: &str) -> PathBuf {
+    let files = simulator.credentials().write_to(folder).expect("the credentials");
+    let credentials = simulator.credentials();
+    let service_key_hash =
+        data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, SERVICE_KEY.as_bytes()).as_ref());
+    let apns: String = [Environment::Production, Environment::Sandbox]
+        .into_iter()
+        .map(|environment| {
+            format!(
+                r#"
+                [[push.apns]]
+                app = "{APP}"
+                environment = "{}"
+                team_id = "{}"
+                key_id = "{}"
+                key_file = "{}"
+                endpoint = "{}"
+                ca_file = "{}"
+                "#,
+                environment.as_str(),
+                credentials.apns_team_id,
+                credentials.apns_key_id,
+                files.apns_key.display(),
+                simulator.apns_url(environment),
+                files.ca.display(),
+            )
+        })
+        .collect();
+    let text = format!(
+        r#"
+        [http]
+        listen = "127.0.0.1:0"
+        ops_listen = "127.0.0.1:0"
+        [auth]
+        ticket_secret = "a-secret-for-the-tickets-of-the-tests"
+        service_keys = ["sha256:{service_key_hash}"]
+        [[auth.users]]
+        issuer = "tests"
+        audience = "bellwire"
+        algorithm = "HS256"
+        secret = "{USER_SECRET}"
+        name_claim = "name"
+        [store]
+        url = "embedded:calls.redb"
+        {apns}
+        [[push.fcm]]
+        app = "{APP}"
+        service_account_file = "{service_account}"
+        endpoint = "{fcm}"
+        ca_file = "{ca}"
+        {extra}
+        "#,
+        service_account = files.service_account.display(),
+        fcm = simulator.fcm_url(),
+        ca = files.ca.display(),
+    );
+    let path = folder.join("bellwire.toml");
+    std::fs::write(&path, text).expect("the configuration file");
+    path
+}
