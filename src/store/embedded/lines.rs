@@ -38,7 +38,7 @@ pub(super) fn open(
     Ok(Opening::Claimed(others))
 }
 
-/// What [`ring`] found; the devices are left for the caller's task to decode.
+/// What [`ring()`] found; the devices are left for the caller's task to decode.
 pub(super) struct Found {
     others: Vec<Claim>,
     devices: Vec<u8>,
