@@ -125,9 +125,9 @@ fn claim_two_lines(bencher: Bencher, at_once: usize) {
     let next_user = || user(&format!("user-{}", users.fetch_add(1, Ordering::Relaxed) % 10_000));
     bencher.counter(ItemsCount::new(at_once)).bench_local(|| {
         bench.at_once(at_once, |store, call| {
-            let (caller, callee) = (next_user(), next_user());
-            let outgoing = claim(&call, &caller, &callee, Role::Caller);
-            let incoming = claim(&call, &callee, &caller, Role::Callee);
+            let (from, to) = (next_user(), next_user());
+            let outgoing = claim(&call, &from, &to, Role::Caller);
+            let incoming = claim(&call, &to, &from, Role::Callee);
             async move {
                 store.open_line(outgoing, None).await.expect("opened");
                 store.ring_line(incoming).await.expect("rung");
