@@ -1,6 +1,6 @@
 //! How often a user missed a peer since they last called back.
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{AccessGuard, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::calls::key;
 use super::expiry::{self, Expiring};
@@ -24,8 +24,10 @@ pub(super) fn count(
 ) -> Result<u32, StoreError> {
     let pair = (user.as_str(), peer.as_str());
     let mut missed = txn.open_table(MISSED)?;
-    let row = missed.get(pair)?.map(|row| (row.value().1, row.value().2.to_vec()));
-    let (mut before, mut calls) = row.unwrap_or_default();
+    let (mut before, mut calls) = match missed.get(pair)?.as_ref().map(AccessGuard::value) {
+        Some((until, before, calls)) if now.as_millis() < until => (before, calls.to_vec()),
+        _ => (0, Vec::new()),
+    };
     let id = key(call).to_be_bytes();
     if let Some(place) = calls.as_chunks::<ID_BYTES>().0.iter().position(|other| *other == id) {
         return Ok(before.saturating_add(ordinal(place)));

@@ -175,20 +175,25 @@ async fn a_record_of_a_newer_release_is_left_alone() {
 #[tokio::test]
 async fn a_value_that_cannot_be_read_refuses_its_own_operation_whole() {
     let store = store();
-    let device = |id: &str| -> Device {
-        let json = json!({"id": id, "platform": "android", "app": "a", "fcm_token": "secret", "registered_at": 1});
+    let device = |id: &str, voip: &str, alert: &str| -> Device {
+        let json = json!({
+            "id": id, "platform": "ios", "app": "a", "voip_token": voip, "alert_token": alert, "registered_at": 1,
+        });
         serde_json::from_value(json).expect("a device")
     };
-    store.put_device(&user("ann"), device("phone"), 10).await.expect("registered");
+    store.put_device(&user("ann"), device("phone", "aa11", "aa22"), 10).await.expect("registered");
+    store.put_device(&user("cid"), device("pad", "cc11", "cc22"), 10).await.expect("registered");
     let txn = store.file.begin_write().expect("a transaction");
-    let broken = br#"[{"id":"phone","fcm_token":["secret"]}]"#.as_slice();
-    txn.open_table(devices::DEVICES).expect("devices").insert("ann", broken).expect("inserted");
+    let broken = br#"[{"id":"pad","voip_token":["cc11"]}]"#.as_slice();
+    txn.open_table(devices::DEVICES).expect("devices").insert("cid", broken).expect("inserted");
     txn.commit().expect("committed");
 
-    let error = store.put_device(&user("bob"), device("mine"), 10).await.expect_err("a broken record");
+    let robber = device("mine", "aa11", "cc11");
+    let error = store.put_device(&user("bob"), robber, 10).await.expect_err("a broken record");
     assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
-    assert!(!error.to_string().contains("secret"), "{error}");
+    assert!(!error.to_string().contains("cc11"), "{error}");
     assert!(store.devices(&user("bob")).await.expect("devices").is_empty());
+    assert_eq!(store.devices(&user("ann")).await.expect("devices").len(), 1, "it took nothing away");
     store.commit(first(&call(&store))).await.expect("the others are not concerned");
 }
 

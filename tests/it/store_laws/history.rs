@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bellwire::domain::CallId;
-use bellwire::store::{HISTORY_LENGTH, Role};
+use bellwire::store::{HISTORY_LENGTH, MISSED_KEPT, Role};
 
 use super::Subject;
 use super::fixture::{at_once, claim, open, user};
@@ -89,6 +89,19 @@ pub async fn law_16_a_missed_call_counts_once(subject: &Subject) {
         assert_eq!(counted, number, "call {call}");
     }
     assert_eq!(store.count_missed(&ann, &bob, calls[0]).await.expect("a count"), 1, "the other way round is another");
+}
+
+pub async fn law_16_a_caller_who_does_not_give_up_is_counted_on(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let (ann, bob) = (user("ann"), user("bob"));
+    for number in 1..=150 {
+        let call = clock.call_id();
+        for _ in 0..2 {
+            assert_eq!(store.count_missed(&bob, &ann, call).await.expect("a count"), number);
+        }
+    }
+    clock.advance(MISSED_KEPT);
+    assert_eq!(store.count_missed(&bob, &ann, clock.call_id()).await.expect("a count"), 1, "long forgotten");
 }
 
 pub async fn law_16_of_many_counted_at_once_each_has_its_own_number(subject: &Subject) {

@@ -79,6 +79,7 @@ macro_rules! laws {
                 law_12_the_history_keeps_the_newest,
                 law_12_the_history_is_read_in_pages,
                 law_16_a_missed_call_counts_once,
+                law_16_a_caller_who_does_not_give_up_is_counted_on,
                 law_16_of_many_counted_at_once_each_has_its_own_number,
             ],
             devices: [
