@@ -155,10 +155,7 @@ fn receipt(reason: &str, at: Timestamp) -> Receipt {
 fn name(kind: &TaskKind) -> String {
     match kind {
         TaskKind::Ring { device, .. } => format!("ring {device}"),
-        TaskKind::StopRing { device, reason, .. } => {
-            let reason = serde_json::to_value(reason).expect("JSON");
-            format!("stop {device}: {}", reason.as_str().expect("a text"))
-        }
+        TaskKind::StopRing { device, reason, .. } => format!("stop {device}: {}", reason.as_str()),
         TaskKind::NotifyMissed { device, .. } => format!("missed {device}"),
         TaskKind::FreeLine { user } => format!("free {user}"),
         TaskKind::AskPresence => "ask".to_owned(),
