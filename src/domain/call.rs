@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::event::{Event, EventKind, MAX_EVENTS};
+use super::event::{Event, EventKind, MAX_EVENT_BYTES};
 use super::ids::{CallId, DeviceId, UserId};
 use super::presence::Presence;
 use super::ring::{Leg, LegState};
@@ -345,10 +345,12 @@ impl Call {
     /// What a ticket of this call and device is good for.
     pub fn ticket_scope(&self, device: &DeviceId, now: Timestamp) -> TicketScope {
         let Some(leg) = self.leg(device) else { return TicketScope::Nothing };
-        let ring_over = match (self.state, leg.state) {
-            (State::Ended, _) => self.ended_at,
-            (_, LegState::Stopped) => self.answered_at,
-            _ => return TicketScope::Full,
+        let ring_over = match self.state {
+            State::Calling | State::Ringing => return TicketScope::Full,
+            State::Active if leg.state == LegState::Answered => return TicketScope::Full,
+            State::Ended if leg.state == LegState::Answered => self.ended_at,
+            // For every other device the ring was over with the answer, or with the end if there was none.
+            State::Active | State::Ended => self.answered_at.or(self.ended_at),
         };
         match ring_over {
             Some(at) if now > at + OUTCOME_READABLE_FOR => TicketScope::Nothing,
@@ -358,8 +360,8 @@ impl Call {
 
     /// Records an event under the next number. Past the limit only the end is recorded.
     pub(super) fn tell(&mut self, kind: EventKind, at: Timestamp) {
-        let room_left = self.events.len() + 1 < MAX_EVENTS;
-        if room_left || matches!(kind, EventKind::Ended { .. }) {
+        let used: usize = self.events.iter().map(Event::bytes).sum();
+        if used < MAX_EVENT_BYTES || matches!(kind, EventKind::Ended { .. }) {
             self.events.push(Event { seq: self.last_seq() + 1, at, kind });
         }
     }

@@ -92,6 +92,7 @@ pub fn begin(invite: Invite, now: Timestamp) -> Call {
 pub fn step(call: &Call, input: &Input, now: Timestamp) -> Result<Outcome, Refusal> {
     let mut next = call.clone();
     match apply(&mut next, input, now) {
+        Ok(Effect::Changed) if next == *call => Ok(Outcome::Ignored("it changes nothing")),
         Ok(Effect::Changed) => Ok(Outcome::Applied(Box::new(next))),
         Ok(Effect::Nothing(why)) => Ok(Outcome::Ignored(why)),
         Err(why) => Err(Refusal { state: call.state, input: input.name(), why }),
@@ -115,7 +116,7 @@ fn apply(call: &mut Call, input: &Input, now: Timestamp) -> Result<Effect, Refus
         }
         Input::DeviceNotRung(device, reason) => {
             rings(call, device)?;
-            Ok(changed_if(call.not_rung(device, reason)))
+            Ok(changed_if(call.not_rung(device, reason, now)))
         }
         Input::Answer(device) => answer(call, device, now),
         Input::InvitedBack(device) => invited_back(call, device.as_ref(), now),
@@ -168,14 +169,12 @@ fn answer(call: &mut Call, device: &DeviceId, now: Timestamp) -> Result<Effect, 
     if call.state == State::Active {
         return Ok(DUPLICATE);
     }
-    match call.leg(device).map(|leg| leg.state) {
-        Some(LegState::Declined | LegState::Busy) => Err(RefusalReason::Declined),
-        _ => {
-            call.answer(Some(device), now);
-            call.meet(now);
-            Ok(Effect::Changed)
-        }
+    if call.leg(device).is_some_and(|leg| matches!(leg.state, LegState::Declined | LegState::Busy)) {
+        return Err(RefusalReason::Declined);
     }
+    call.answer(Some(device), now);
+    call.meet(now);
+    Ok(Effect::Changed)
 }
 
 fn invited_back(call: &mut Call, device: Option<&DeviceId>, now: Timestamp) -> Result<Effect, RefusalReason> {
@@ -183,6 +182,8 @@ fn invited_back(call: &mut Call, device: Option<&DeviceId>, now: Timestamp) -> R
         (State::Ended, reason) => Err(RefusalReason::Ended(reason.unwrap_or(EndReason::Failed))),
         (State::Active, _) if call.answered_by.as_ref() == device => Ok(DUPLICATE),
         (State::Active, _) => Err(RefusalReason::AnsweredElsewhere),
+        // The callee does not know of it, so calling back is no answer.
+        _ if call.hidden => Err(RefusalReason::NotAParty),
         (State::Calling | State::Ringing, _) => {
             call.answer(device, now);
             call.meet(now);
@@ -214,7 +215,7 @@ fn decline(call: &mut Call, device: &DeviceId, reason: DeclineReason, now: Times
 fn hang_up(call: &mut Call, user: &UserId, now: Timestamp) -> Result<Effect, RefusalReason> {
     if call.caller.id == *user {
         Ok(finish(call, EndReason::Cancelled, now))
-    } else if call.callee.id == *user {
+    } else if call.is_visible_to(user) {
         // Before the answer there is nothing to hang up: the callee does not want the call.
         Ok(finish(call, EndReason::Declined, now))
     } else {
@@ -300,40 +301,27 @@ fn failed(call: &mut Call, kind: &TaskKind, now: Timestamp) {
 }
 
 fn wake(call: &mut Call, now: Timestamp) -> Effect {
-    let due = call.wake_up().at;
-    if due > now {
+    if call.wake_up().at > now {
         return Effect::Nothing("nothing is due yet");
     }
     if call.is_unanswered() && call.ring_until <= now {
         end(call, EndReason::TimedOut, now);
-        return Effect::Changed;
-    }
-    if call.state == State::Active && call.longest() <= now {
+    } else if call.state == State::Active && call.longest() <= now {
         end(call, EndReason::MaxDuration, now);
-        return Effect::Changed;
-    }
-    if call.state == State::Active && call.presence_deadline().is_some_and(|at| at <= now) {
+    } else if call.state == State::Active && call.presence_deadline().is_some_and(|at| at <= now) {
         ask_presence(call, now);
     }
-    if call.is_ended() && call.compact_at() <= now && !call.compacted && call.tasks.is_empty() {
-        compact(call);
-        return Effect::Changed;
-    }
-    let before = call.tasks.len();
-    call.tasks.retain(|task| task.until > now);
-    let dropped = call.tasks.len() < before;
-    let mut begun = false;
+    // What has lost its purpose goes, but not before an attempt that is under way has had its time.
+    call.tasks.retain(|task| task.until > now || task.due > now);
     for task in call.tasks.iter_mut().filter(|task| task.due <= now) {
         task.attempt += 1;
         task.due = now + task.kind.lease();
-        begun = true;
     }
-    if dropped || begun || call.wake_up().at != due {
-        Effect::Changed
-    } else {
-        // Retention has passed; the record waits to be removed.
-        Effect::Nothing("nothing is left to do")
+    if call.is_ended() && call.tasks.is_empty() && !call.compacted && call.compact_at() <= now {
+        compact(call);
     }
+    // Past its retention nothing changes any more, and the record waits to be removed.
+    Effect::Changed
 }
 
 /// Ends the call: stops what rings, tells the parties, and opens what is left to do.
@@ -362,10 +350,10 @@ fn end(call: &mut Call, reason: EndReason, now: Timestamp) {
 
 fn free_lines(call: &mut Call, now: Timestamp) {
     let until = call.retained_until();
-    let (caller, callee) = (call.caller.id.clone(), call.callee.id.clone());
-    call.open(TaskKind::FreeLine { user: caller }, until, now);
+    call.open(TaskKind::FreeLine { user: call.caller.id.clone() }, until, now);
+    // A hidden call claims nothing of the callee's line.
     if !call.hidden {
-        call.open(TaskKind::FreeLine { user: callee }, until, now);
+        call.open(TaskKind::FreeLine { user: call.callee.id.clone() }, until, now);
     }
 }
 
