@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::call::EndReason;
 use super::ids::{DeviceId, UserId};
+use super::state::EndReason;
 use super::time::Timestamp;
 
 /// The most bytes of events that a record keeps (about a hundred); past it only the end is still recorded.

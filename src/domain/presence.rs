@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::call::{Call, EndReason, State};
+use super::call::Call;
 use super::event::EventKind;
 use super::ids::UserId;
+use super::state::{EndReason, State};
 use super::task::TaskKind;
 use super::time::{Timestamp, millis};
 

@@ -5,11 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::call::{Call, EndReason, State};
+use super::call::Call;
 use super::device::{Device, Platform};
 use super::event::EventKind;
 use super::ids::DeviceId;
 use super::input::DeclineReason;
+use super::state::{EndReason, State};
 use super::task::{Receipt, StopReason, TaskKind};
 use super::time::Timestamp;
 
