@@ -29,8 +29,6 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The subprotocol of the stream; the token comes in another one, since a browser's WebSocket sets no header.
 const PROTOCOL: &str = "bellwire.v1";
 const BEARER_PROTOCOL: &str = "bearer.";
-/// A quiet connection is pinged this often, so that a dead one is found.
-const PING_EVERY: Duration = Duration::from_secs(25);
 /// A client that takes nothing for this long is given up.
 const SEND_WITHIN: Duration = Duration::from_secs(20);
 /// A client sends nothing but control frames.
@@ -99,7 +97,10 @@ pub async fn events(
             .max_message_size(MAX_MESSAGE)
             .max_frame_size(MAX_MESSAGE)
             .on_upgrade(move |socket| serve_socket(app, listener, socket))),
-        Err(_) => Ok(Sse::new(sse(app, listener)).keep_alive(KeepAlive::new().interval(PING_EVERY)).into_response()),
+        Err(_) => {
+            let keep_alive = KeepAlive::new().interval(app.limits.event_ping);
+            Ok(Sse::new(sse(app, listener)).keep_alive(keep_alive).into_response())
+        }
     }
 }
 
@@ -217,10 +218,12 @@ fn sse(app: App, listener: Listener) -> impl Stream<Item = Result<SseEvent, Infa
 
 async fn serve_socket(app: App, listener: Listener, mut socket: WebSocket) {
     use futures_util::StreamExt;
+    let mut ping = tokio::time::interval(app.limits.event_ping);
+    ping.reset();
+    // A phone that went out of reach says no goodbye; it must not count as connected until TCP gives up.
+    let mut heard = true;
     let messages = messages(app, listener);
     tokio::pin!(messages);
-    let mut ping = tokio::time::interval(PING_EVERY);
-    ping.reset();
     loop {
         let texts = tokio::select! {
             next = messages.next() => match next {
@@ -236,10 +239,13 @@ async fn serve_socket(app: App, listener: Listener, mut socket: WebSocket) {
             },
             received = socket.recv() => match received {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => continue,
+                Some(Ok(_)) => {
+                    heard = true;
+                    continue;
+                }
             },
             _ = ping.tick() => {
-                if send(&mut socket, Message::Ping(Vec::new().into())).await.is_err() {
+                if !std::mem::take(&mut heard) || send(&mut socket, Message::Ping(Vec::new().into())).await.is_err() {
                     return;
                 }
                 continue;

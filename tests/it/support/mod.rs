@@ -69,7 +69,7 @@ pub fn write_config(folder: &std::path::Path, simulator: &Simulator, extra: &str
     let credentials = simulator.credentials();
     let service_key_hash =
         data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, SERVICE_KEY.as_bytes()).as_ref());
-    let apns: String = [Environment::Production, Environment::Sandbox]
+    let apns = [Environment::Production, Environment::Sandbox]
         .into_iter()
         .map(|environment| {
             format!(
@@ -91,7 +91,8 @@ pub fn write_config(folder: &std::path::Path, simulator: &Simulator, extra: &str
                 files.ca.display(),
             )
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let text = format!(
         r#"
         [http]
