@@ -91,17 +91,12 @@ pub async fn events(
     let caller = authenticate(&app, &headers).await?;
     let since = since(&headers, params.since.as_deref())?;
     let listener = listen(&app, caller, params.device_id, since)?;
-    match upgrade {
-        Ok(upgrade) => Ok(upgrade
-            .protocols([PROTOCOL])
-            .max_message_size(MAX_MESSAGE)
-            .max_frame_size(MAX_MESSAGE)
-            .on_upgrade(move |socket| serve_socket(app, listener, socket))),
-        Err(_) => {
-            let keep_alive = KeepAlive::new().interval(app.limits.event_ping);
-            Ok(Sse::new(sse(app, listener)).keep_alive(keep_alive).into_response())
-        }
+    if let Ok(upgrade) = upgrade {
+        let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
+        return Ok(upgrade.on_upgrade(move |socket| serve_socket(app, listener, socket)));
     }
+    let keep_alive = KeepAlive::new().interval(app.limits.event_ping);
+    Ok(Sse::new(sse(app, listener)).keep_alive(keep_alive).into_response())
 }
 
 async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
