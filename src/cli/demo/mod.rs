@@ -4,6 +4,7 @@
 //! credentials, no network and no other service are needed. What must be seen is checked; what was not makes the exit code 1.
 
 mod client;
+mod expect;
 mod play;
 mod scenes;
 mod screen;

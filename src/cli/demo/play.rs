@@ -8,10 +8,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::{Events, SOON};
+use super::expect::{joins, livekit_claims, same};
 use super::screen::Screen;
 use super::seen::{CallSeen, Check, Mark, Moment, push_data};
 use super::stage::{Phone, Stage};
-use crate::crypto::{Compact, VerifyingKey};
 use crate::domain::{CallId, Platform, Timestamp};
 use crate::engine::Asker;
 use crate::simulator::Received;
@@ -93,16 +93,16 @@ impl<'a> Play<'a> {
         self.since(self.stage.clock.now())
     }
 
-    /// Sends a request about the call, without judging the answer.
-    async fn post(&self, verb: &str, token: &str, body: &Value) -> Result<(u16, Value), String> {
+    /// Sends somebody's request about the call, without judging the answer.
+    async fn post(&self, who: &str, verb: &str, token: &str, body: &Value) -> Result<(u16, Value), String> {
         let path = format!("/v1/calls/{}/{verb}", self.id);
         let reply = self.stage.client.send(Method::POST, &path, token, Some(body)).await?;
-        self.screen.step(self.ms(), "HTTP", &format!("POST …/{verb} {body}: {}", reply.status));
+        self.screen.step(self.ms(), who, &format!("POST …/{verb} {body}: {}", reply.status));
         Ok((reply.status, reply.body))
     }
 
-    pub(super) async fn post_ok(&self, verb: &str, token: &str, body: &Value) -> Result<Value, String> {
-        match self.post(verb, token, body).await? {
+    async fn post_ok(&self, who: &str, verb: &str, token: &str, body: &Value) -> Result<Value, String> {
+        match self.post(who, verb, token, body).await? {
             (200, body) => Ok(body),
             (status, body) => Err(format!("POST {verb} was answered {status} {}", body["code"])),
         }
@@ -117,7 +117,7 @@ impl<'a> Play<'a> {
         let answer = reply.and_then(|reply| reply.expect(201));
         let answer = self.need("the invite is answered 201", answer)?;
         let ms = self.mark(Moment::InviteAnswered, self.stage.clock.now());
-        self.id = answer["call"]["id"].as_str().unwrap_or_default().to_owned();
+        answer["call"]["id"].as_str().unwrap_or_default().clone_into(&mut self.id);
         self.screen.step(ms, "Alice", &format!("POST /v1/calls {body}: 201, call {}", self.id));
         self.event("call.invited").await?;
         Ok(answer)
@@ -206,8 +206,14 @@ impl<'a> Play<'a> {
         ticket: &str,
         body: &Value,
     ) -> Result<Value, Stopped> {
-        let answer = self.post_ok(verb, ticket, body).await;
-        self.need(&format!("{} may {verb} with the ticket of its push", phone.name), answer)
+        let answer = self.post_ok(phone.name, verb, ticket, body).await;
+        self.need(&format!("{}'s {verb} by the ticket of its push is answered 200", phone.name), answer)
+    }
+
+    /// Alice hangs up.
+    pub(super) async fn hang_up(&mut self) -> Result<(), Stopped> {
+        let answer = self.post_ok("Alice", "hangup", &self.stage.alice, &json!({})).await;
+        self.need("Alice's hangup is answered 200", answer).map(drop)
     }
 
     /// The next event on Alice's stream, which must be this one, with the next number.
@@ -238,7 +244,7 @@ impl<'a> Play<'a> {
         if let Some(data) = shown.as_object_mut() {
             data.remove("call");
         }
-        self.screen.step(self.since(at), "events", &format!("Alice's stream, {seq}: {kind} {shown}"));
+        self.screen.step(self.since(at), "Alice", &format!("event stream, number {seq}: {kind} {shown}"));
         self.now.events.push(event.clone());
         Ok(event)
     }
@@ -264,46 +270,23 @@ impl<'a> Play<'a> {
 
     /// Shows and checks the LiveKit token in an answer.
     pub(super) fn livekit(&mut self, name: &str, user: &str, answer: &Value) {
-        let claims = self.livekit_claims(answer);
+        let claims = livekit_claims(answer, self.stage.config.livekit.api_secret.reveal());
         let room = answer["livekit"]["room"].as_str().unwrap_or_default();
-        let found = claims.as_ref().map_err(Clone::clone).and_then(|claims| {
-            same(&[
-                ("sub", claims["sub"].as_str(), user),
-                ("video.room", claims["video"]["room"].as_str(), room),
-                ("video.roomJoin", Some(&claims["video"]["roomJoin"].to_string()), "true"),
-            ])
-        });
-        self.check(&format!("{name} has a LiveKit token, signed, for this room only"), found);
+        let found = claims.as_ref().map_err(Clone::clone).and_then(|claims| joins(claims, user, room));
+        self.check(&format!("{name} has a LiveKit token, signed, for this room"), found);
         if let Ok(claims) = claims {
-            self.screen.step(self.ms(), "LiveKit", &format!("{name}'s token lets in:"));
-            self.screen.json(&claims);
+            self.screen.step(self.ms(), name, "may join LiveKit by a token with these claims:");
+            self.screen.fields(&claims);
             self.now.livekit.push(claims);
         }
     }
 
-    fn livekit_claims(&self, answer: &Value) -> Result<Value, String> {
-        let token = answer["livekit"]["token"].as_str().ok_or("no token")?;
-        let token = Compact::read(token).map_err(|error| error.to_string())?;
-        let key = VerifyingKey::hs256(self.stage.config.livekit.api_secret.reveal().as_bytes());
-        token.verify(&key).map_err(|error| error.to_string())?;
-        token.claims().map_err(|error| error.to_string())
-    }
-
     /// The late answer of a phone that another one was quicker than.
     pub(super) async fn late_answer(&mut self, phone: &Phone, ticket: &str) {
-        let found = self.post("answer", ticket, &json!({})).await.and_then(|(status, body)| {
+        let found = self.post(phone.name, "answer", ticket, &json!({})).await.and_then(|(status, body)| {
             let status = status.to_string();
             same(&[("status", Some(&status), "409"), ("code", body["code"].as_str(), "answered-elsewhere")])
         });
         self.check(&format!("{}'s late answer is refused", phone.name), found);
     }
-}
-
-/// Whether each is as expected; tells those that are not.
-pub(super) fn same(fields: &[(&str, Option<&str>, &str)]) -> Result<(), String> {
-    let different = fields.iter().filter(|(_, found, expected)| *found != Some(*expected));
-    let different: Vec<String> = different
-        .map(|(name, found, expected)| format!("{name}: expected {expected}, found {}", found.unwrap_or("nothing")))
-        .collect();
-    if different.is_empty() { Ok(()) } else { Err(different.join(", ")) }
 }

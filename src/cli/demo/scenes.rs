@@ -3,15 +3,11 @@
 use serde_json::json;
 
 use super::client::SOON;
-use super::play::{Play, Stopped, same};
+use super::expect::{fcm_ring, in_time, same, voip_ring};
+use super::play::{Play, Stopped};
 use super::screen::Screen;
 use super::seen::Check;
-use super::stage::{APP, Stage};
-use crate::domain::Timestamp;
-use crate::simulator::Received;
-
-/// The longest that the end of an unanswered call may be late, in milliseconds.
-const LATE_MS: u128 = 2000;
+use super::stage::Stage;
 
 impl<'a> Play<'a> {
     /// Plays all calls.
@@ -47,10 +43,10 @@ impl<'a> Play<'a> {
         self.livekit("Alice", "alice", &invited);
         let (ring, ticket) = self.ring_push(iphone).await?;
         self.screen.push(self.since(ring.at), iphone.name, &ring, "ring");
-        self.check("the ring to Bob's iPhone is a VoIP push of highest priority", check_voip(&ring));
+        self.check("the ring to Bob's iPhone is a VoIP push of highest priority", voip_ring(&ring));
         let (ring, pixels_ticket) = self.ring_push(pixel).await?;
         self.screen.push(self.since(ring.at), pixel.name, &ring, "ring");
-        self.check("the ring to Bob's Pixel is a data message of high priority", check_fcm(&ring));
+        self.check("the ring to Bob's Pixel is a data message of high priority", fcm_ring(&ring));
         self.accepted().await?;
         self.device(iphone, "alerting", &ticket, &json!({})).await?;
         self.event("call.ringing").await?;
@@ -68,8 +64,7 @@ impl<'a> Play<'a> {
         let cancel = self.cancel_push(pixel, "answered_elsewhere").await?;
         self.screen.push(self.since(cancel.at), pixel.name, &cancel, "cancel");
         self.late_answer(pixel, &pixels_ticket).await;
-        let hung_up = self.post_ok("hangup", &self.stage.alice, &json!({})).await;
-        self.need("Alice hangs up", hung_up)?;
+        self.hang_up().await?;
         self.ended("completed").await?;
         self.close();
         Ok(())
@@ -84,7 +79,7 @@ impl<'a> Play<'a> {
             self.screen.push_line(self.since(ring.at), phone.name, &ring, "ring");
         }
         self.accepted().await?;
-        self.screen.line("               (five seconds pass, in real time)");
+        self.screen.line("               (the ring lasts five seconds, which pass in real time)");
         self.ended("timed_out").await?;
         let ended = self.now.call["ended_at"].as_str();
         let in_time = in_time(invited["call"]["ring_until"].as_str(), ended);
@@ -118,39 +113,4 @@ impl<'a> Play<'a> {
         self.close();
         Ok(())
     }
-}
-
-/// Apple's rules for a VoIP push, as far as they show in its headers.
-fn check_voip(push: &Received) -> Result<(), String> {
-    same(&[
-        ("method", Some(&push.method), "POST"),
-        ("apns-push-type", push.header("apns-push-type"), "voip"),
-        ("apns-topic", push.header("apns-topic"), &format!("{APP}.voip")),
-        ("apns-priority", push.header("apns-priority"), "10"),
-        ("type", push.body["type"].as_str(), "ring"),
-        ("caller_name", push.body["caller_name"].as_str(), "Alice"),
-        ("video", Some(&push.body["video"].to_string()), "true"),
-    ])
-}
-
-/// Google's rules for a message that wakes a phone.
-fn check_fcm(push: &Received) -> Result<(), String> {
-    let message = &push.body["message"];
-    same(&[
-        ("method", Some(&push.method), "POST"),
-        ("android.priority", message["android"]["priority"].as_str(), "HIGH"),
-        ("data.type", message["data"]["type"].as_str(), "ring"),
-        ("data.caller_name", message["data"]["caller_name"].as_str(), "Alice"),
-        ("data.video", message["data"]["video"].as_str(), "true"),
-        ("notification", Some(&message["notification"].to_string()), "null"),
-    ])
-}
-
-fn in_time(ring_until: Option<&str>, ended_at: Option<&str>) -> Result<(), String> {
-    let read = |text: Option<&str>| text.and_then(Timestamp::parse_rfc3339).ok_or("a time is missing");
-    let (due, ended) = (read(ring_until)?, read(ended_at)?);
-    if ended >= due && ended.since(due).as_millis() <= LATE_MS {
-        return Ok(());
-    }
-    Err(format!("due at {due}, ended at {ended}"))
 }

@@ -5,12 +5,12 @@ use std::io::Write;
 use serde_json::Value;
 
 use super::play::Play;
-use super::seen::{Moment, shortened};
+use super::seen::{CallSeen, Moment, shortened};
 use super::stage::Stage;
 use crate::domain::Environment;
 use crate::simulator::Received;
 
-const INDENT: &str = "                       ";
+const INDENT: &str = "                            ";
 
 /// Where lines go, unless only a document is wanted.
 #[derive(Clone, Copy)]
@@ -36,7 +36,7 @@ impl Screen {
 
     /// What somebody did or saw, so many milliseconds after the invite.
     pub(super) fn step(self, ms: u64, who: &str, what: &str) {
-        self.line(&format!("{ms:>6} ms  {who:<12} {what}"));
+        self.line(&format!("{ms:>6} ms  {who:<14}  {what}"));
     }
 
     /// Lines that belong to the step before.
@@ -49,6 +49,13 @@ impl Screen {
     /// JSON that belongs to the step before.
     pub(super) fn json(self, value: &Value) {
         self.detail(&serde_json::to_string_pretty(value).unwrap_or_default());
+    }
+
+    /// An object that belongs to the step before, a line for each field.
+    pub(super) fn fields(self, object: &Value) {
+        for (name, value) in object.as_object().into_iter().flatten() {
+            self.detail(&format!("{name}: {value}"));
+        }
     }
 
     /// A push in one line.
@@ -70,17 +77,17 @@ impl Screen {
 
     /// What runs where.
     pub(super) fn opening(self, stage: &Stage) {
+        let (gateway, simulator) = (stage.gateway.url(), &stage.simulator);
+        let (apns, fcm) = (simulator.apns_url(Environment::Production), simulator.fcm_url());
         self.line("Bellwire's demo. All of it runs in this process, on loopback, with keys made a moment ago.\n");
-        self.line(&format!("  gateway   {}  HTTP", stage.gateway.url()));
-        let apns = stage.simulator.apns_url(Environment::Production);
-        self.line(&format!("  APNs     {apns}  simulator, HTTP/2 over TLS"));
-        self.line(&format!("  FCM      {}  simulator, HTTP/2 over TLS", stage.simulator.fcm_url()));
-        self.line(&format!(
-            "  files     {}  configuration, keys, store; removed at the end",
-            stage.folder.path().display()
-        ));
-        self.line("  LiveKit   not needed: tokens are made for it, and it is never asked\n");
-        self.line("Registered over HTTP: Alice's phone, Bob's iPhone (APNs), Bob's Pixel (FCM).");
+        self.line(&format!("  gateway  {gateway:<25}HTTP"));
+        self.line(&format!("  APNs     {apns:<25}simulator, HTTP/2 over TLS"));
+        self.line(&format!("  FCM      {fcm:<25}simulator, HTTP/2 over TLS"));
+        self.line(&format!("  files    {}", stage.folder.path().display()));
+        self.line("           configuration, keys and store; removed at the end");
+        self.line("  LiveKit  not needed: tokens are made for it, and it is never asked\n");
+        self.line("Alice's phone, Bob's iPhone (APNs) and Bob's Pixel (FCM) were registered over HTTP.");
+        self.line("Times are when a thing happened, in milliseconds after the invite was sent. Tickets are cut short.");
     }
 
     /// The heading of a call.
@@ -92,11 +99,12 @@ impl Screen {
     /// The timelines side by side, and what was not seen.
     pub(super) fn closing(self, play: &Play<'_>) {
         self.line("\nTimeline in milliseconds after the invite was sent\n");
-        let heads: String = play.calls.iter().map(|call| format!("{:>10}", format!("call {}", call.number))).collect();
-        self.line(&format!("  {:<34}{heads}", ""));
+        let columns = |cell: &dyn Fn(&CallSeen) -> String| {
+            play.calls.iter().fold(String::new(), |line, call| format!("{line}{:>10}", cell(call)))
+        };
+        self.line(&format!("  {:<34}{}", "", columns(&|call| format!("call {}", call.number))));
         for (what, name) in Moment::ALL {
-            let times = play.calls.iter().map(|call| call.ms(what).map_or("-".to_owned(), |ms| ms.to_string()));
-            let times: String = times.map(|ms| format!("{ms:>10}")).collect();
+            let times = columns(&|call| call.ms(what).map_or("-".to_owned(), |ms| ms.to_string()));
             self.line(&format!("  {name:<34}{times}"));
         }
         self.line("");

@@ -92,7 +92,9 @@ impl Stage {
         let config = Config::load(Some(&file), [])?;
         let gateway = Gateway::start(&config, clock.clone(), false).await?;
         // Only now, so that they befall pushes and nothing of the start.
-        rules.into_iter().for_each(|rule| simulator.add_rule(rule));
+        for rule in rules {
+            simulator.add_rule(rule);
+        }
         let client = Client::new(gateway.url())?;
         let user = |id: &str, name: &str| user_token(&clock, &user_secret, id, name);
         let fcm = format!("fcm-{}", random_text(&clock));

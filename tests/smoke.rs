@@ -1,0 +1,10 @@
+//! The real binary: each command as a person or a process manager calls it, by its exit code, stdout and stderr.
+//!
+//! What the gateway does is tested in `it`; here is only what the command line promises.
+
+mod smoke {
+    pub mod demo;
+    pub mod process;
+    pub mod serve;
+    pub mod simple;
+}
