@@ -1,5 +1,6 @@
 //! Tests of the whole and of its larger parts, in one binary.
 
+mod machine;
 mod main_flow;
 mod store_laws;
 mod support;
