@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The binary in a folder of its own, without the variables of whoever runs the tests.
 pub fn bellwire(folder: &Path, args: &[&str]) -> Command {
