@@ -1,6 +1,7 @@
 //! `bellwire demo`: sees everything, says so in both forms, names what it did not see, and leaves nothing behind.
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -15,6 +16,14 @@ fn assert_empty(folder: &Path) {
 fn has_token(text: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     text.split(|c| !word(c)).any(|word| word.starts_with("eyJ") && word.split('.').count() == 3)
+}
+
+/// The JSON that a printed line would have curl send, after a shell has taken its quotes apart.
+fn in_a_shell(line: &str) -> Value {
+    let script = format!("curl() {{ for last; do :; done; printf %s \"$last\"; }}; {line}");
+    let output = Command::new("sh").args(["-c", &script]).output().expect("sh runs");
+    assert!(output.status.success(), "{line}: {}", stderr(&output));
+    serde_json::from_str(&stdout(&output)).unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
 #[test]
@@ -118,6 +127,8 @@ fn served_it_goes_on_and_shows_what_to_do_with_each_push() {
     let api = demo.line("URL=http://");
     let alice = demo.line("ALICE=");
     let bob = demo.line("BOB=");
+    let registration = in_a_shell(&format!("URL=http://{api} curl -X PUT {}", demo.line("curl -X PUT ")));
+    assert_eq!(registration["platform"], "ios");
     let (status, body) = http(&api, "GET", "/v1/devices", &bob, &Value::Null);
     assert_eq!((status, body["devices"].as_array().map(Vec::len)), (200, Some(2)), "{body}");
     let (status, invited) = http(&api, "POST", "/v1/calls", &alice, &json!({"callee": "bob", "media": "video"}));

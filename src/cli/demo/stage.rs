@@ -165,10 +165,10 @@ impl Phone {
     /// Its registration at the gateway.
     pub(super) fn registration(&self) -> Value {
         match self.platform {
-            Platform::Ios => json!({"platform": "ios", "app": APP, "name": self.name,
+            Platform::Ios => json!({"platform": "ios", "app": APP,
                 "voip_token": self.ring_token, "alert_token": self.notice_token}),
             Platform::Android | Platform::Web => {
-                json!({"platform": "android", "app": APP, "name": self.name, "fcm_token": self.ring_token})
+                json!({"platform": "android", "app": APP, "fcm_token": self.ring_token})
             }
         }
     }
