@@ -10,7 +10,7 @@ use super::stage::Stage;
 use crate::domain::Environment;
 use crate::simulator::Received;
 
-const INDENT: &str = "                            ";
+const INDENT: &str = "                           ";
 
 /// Where lines go, unless only a document is wanted.
 #[derive(Clone, Copy)]
