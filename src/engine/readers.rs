@@ -117,14 +117,15 @@ impl Readers {
         locked(&self.0).get(user).into_iter().flatten().filter_map(|mailbox| mailbox.device.clone()).collect()
     }
 
-    fn count(&self, user: &UserId) -> usize {
-        locked(&self.0).get(user).map_or(0, Vec::len)
-    }
-
-    fn add(&self, user: &UserId, device: Option<DeviceId>) -> Arc<Mailbox> {
+    fn add(&self, user: &UserId, device: Option<DeviceId>, most: usize) -> Option<Arc<Mailbox>> {
+        let mut readers = locked(&self.0);
+        let mailboxes = readers.entry(user.clone()).or_default();
+        if mailboxes.len() >= most {
+            return None;
+        }
         let mailbox = Arc::new(Mailbox { device, waiting: Mutex::default(), arrived: Notify::new() });
-        locked(&self.0).entry(user.clone()).or_default().push(Arc::clone(&mailbox));
-        mailbox
+        mailboxes.push(Arc::clone(&mailbox));
+        Some(mailbox)
     }
 
     fn remove(&self, user: &UserId, mailbox: &Arc<Mailbox>) {
@@ -139,15 +140,10 @@ impl Readers {
 }
 
 impl Engine {
-    /// A reader of the user's calls, or of one of them, on a device if it is named.
-    pub fn read(&self, user: &UserId, device: Option<DeviceId>, only: Option<CallId>) -> Reader {
-        let mailbox = self.0.readers.add(user, device);
-        Reader { engine: self.clone(), user: user.clone(), only, mailbox, seen: HashMap::new() }
-    }
-
-    /// How many readers a user has here.
-    pub fn readers_of(&self, user: &UserId) -> usize {
-        self.0.readers.count(user)
+    /// A reader of the user's calls, or of one of them, on a device if it is named. `None`: the user has `most` here already.
+    pub fn read(&self, user: &UserId, device: Option<DeviceId>, only: Option<CallId>, most: usize) -> Option<Reader> {
+        let mailbox = self.0.readers.add(user, device, most)?;
+        Some(Reader { engine: self.clone(), user: user.clone(), only, mailbox, seen: HashMap::new() })
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "Clippy knows a test by its attribute, not the functions that help it")]
 
+mod hostile;
 mod machine;
 mod main_flow;
 mod store_laws;
