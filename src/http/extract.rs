@@ -126,10 +126,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = pointer(error.path());
         let inner = error.into_inner();
-        match inner.classify() {
-            serde_json::error::Category::Data => field_problem(&pointer, &inner),
-            _ => bad_json(inner.to_string()),
-        }
+        // A null or a number in an enum's place is called a syntax error, too.
+        let is_json = inner.is_data() || serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+        if is_json { field_problem(&pointer, &inner) } else { bad_json(inner.to_string()) }
     })?;
     json.end().map_err(|error| bad_json(error.to_string()))?;
     Ok(value)
