@@ -89,7 +89,7 @@ pub async fn events(
     }
     let caller = authenticate(&app, &headers).await?;
     let since = since(&headers, params.since.as_deref())?;
-    let listener = listen(&app, caller, params.device_id, since)?;
+    let listener = listen(&app, caller, params.device_id, since).await?;
     match upgrade {
         Ok(upgrade) => Ok(upgrade
             .protocols([PROTOCOL])
@@ -133,18 +133,33 @@ fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Vec<(CallId, u32)>,
 }
 
 /// Begins to listen before anything is read, so that nothing falls between the snapshot and the first event.
-fn listen(app: &App, caller: Caller, device: Option<DeviceId>, since: Vec<(CallId, u32)>) -> Result<Listener, Problem> {
-    let (user, device, only, until): (UserId, _, _, _) = match caller {
-        Caller::User(user) => (user.id, device, None, user.expires_at),
-        Caller::Device(ticket) => (ticket.user, Some(ticket.device), Some(ticket.call), ticket.expires_at),
+async fn listen(
+    app: &App,
+    caller: Caller,
+    device: Option<DeviceId>,
+    since: Vec<(CallId, u32)>,
+) -> Result<Listener, Problem> {
+    let (reader, until) = match caller {
+        Caller::User(user) => {
+            refuse_too_many(app, &user.id)?;
+            (app.engine.read(&user.id, device).await?, user.expires_at)
+        }
+        Caller::Device(ticket) => {
+            refuse_too_many(app, &ticket.user)?;
+            (app.engine.read_by_ticket(&ticket.user, ticket.device, ticket.call).await?, ticket.expires_at)
+        }
         Caller::Service => return Err(Problem::forbidden("users-only", "a service has no events")),
     };
-    if app.engine.readers_of(&user) >= app.limits.event_streams_per_user {
-        let status = StatusCode::TOO_MANY_REQUESTS;
-        let problem = Problem::new(status, "too-many-streams", "Too many event streams", "close one of the others");
-        return Err(problem.retry_after(5));
+    Ok(Listener { reader, since, until })
+}
+
+fn refuse_too_many(app: &App, user: &UserId) -> Result<(), Problem> {
+    if app.engine.readers_of(user) < app.limits.event_streams_per_user {
+        return Ok(());
     }
-    Ok(Listener { reader: app.engine.read(&user, device, only), since, until })
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let problem = Problem::new(status, "too-many-streams", "Too many event streams", "close one of the others");
+    Err(problem.retry_after(5))
 }
 
 impl Listener {
@@ -156,12 +171,13 @@ impl Listener {
 
     async fn next(&mut self, app: &App) -> Next {
         let mut stop = app.stop.clone();
+        let until = self.reader.ends().map_or(self.until, |ends| ends.min(self.until));
         tokio::select! {
             news = self.reader.next() => match news {
                 Some(news) => Next::Events(news),
                 None => Next::Over("closed"),
             },
-            () = app.engine.clock().sleep_until(self.until) => Next::Over("the token has expired"),
+            () = app.engine.clock().sleep_until(until) => Next::Over("the token has expired"),
             () = stop.given() => Next::Over("the gateway restarts"),
         }
     }
