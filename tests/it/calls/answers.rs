@@ -38,7 +38,10 @@ async fn of_ten_devices_that_answer_at_once_one_wins() {
                 assert_eq!(again["livekit"]["room"], answered["livekit"]["room"]);
             } else {
                 let problem = reply.expect_problem(409, "answered-elsewhere");
-                assert!(problem["type"].as_str().is_some_and(|kind| kind.ends_with("/answered-elsewhere")), "{problem}");
+                assert!(
+                    problem["type"].as_str().is_some_and(|kind| kind.ends_with("/answered-elsewhere")),
+                    "{problem}"
+                );
                 assert_eq!(problem.get("livekit"), None);
             }
         }

@@ -13,9 +13,12 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn cancel_and_hang_up_may_be_said_again() {
     let stage = Stage::new().await;
     let iphone = stage.iphone("bob", "iphone-1").await;
-    for (verb, answered, reason) in
-        [("cancel", false, "cancelled"), ("cancel", true, "completed"), ("hangup", false, "cancelled"), ("hangup", true, "completed")]
-    {
+    for (verb, answered, reason) in [
+        ("cancel", false, "cancelled"),
+        ("cancel", true, "completed"),
+        ("hangup", false, "cancelled"),
+        ("hangup", true, "completed"),
+    ] {
         let call = stage.invite("alice", "bob").await["call"]["id"].clone();
         if answered {
             stage.answer(&iphone, &call).await;

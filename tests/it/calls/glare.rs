@@ -47,7 +47,10 @@ async fn calling_back_whoever_calls_connects_both() {
     let id = &by_alice["call"]["id"];
     let answered = stage.event("alice", "call.answered", id).await;
     assert_eq!(answered["data"]["device_id"], "bob-phone");
-    assert_eq!(stage.pushes().all().iter().filter(|push| push.target.as_deref() == Some("fcm-alice-alice-phone")).count(), 0);
+    assert_eq!(
+        stage.pushes().all().iter().filter(|push| push.target.as_deref() == Some("fcm-alice-alice-phone")).count(),
+        0
+    );
     // The device that called back is the one that answered, with all that comes with it.
     let body = json!({"device_id": "bob-phone"});
     stage.http.post(&path(id, "token"), &bearer("bob"), body).await.expect(200);
@@ -99,7 +102,11 @@ async fn a_third_caller_in_the_middle_of_it_finds_a_line_that_is_taken() {
         let talking = live_calls(&stage, "bob").await;
         assert!(talking.len() <= 2, "{talking:?}");
         for answer in [by_alice, by_bob, by_carol] {
-            stage.http.post(&path(&answer["call"]["id"], "hangup"), crate::support::service_bearer(), json!({})).await.expect(200);
+            stage
+                .http
+                .post(&path(&answer["call"]["id"], "hangup"), crate::support::service_bearer(), json!({}))
+                .await
+                .expect(200);
         }
     }
 }

@@ -94,8 +94,7 @@ async fn a_third_party_cannot_tell_that_a_call_exists() {
         }
         let real = stage.http.get(&path(&live, ""), &mallory).await.expect_problem(404, "call-not-found");
         assert_eq!(real, stage.http.get(&path(&none, ""), &mallory).await.expect_problem(404, "call-not-found"));
-        let (_, snapshot) =
-            stage.events(&mallory, &format!("?since={}:0", live.as_str().expect("an id"))).await;
+        let (_, snapshot) = stage.events(&mallory, &format!("?since={}:0", live.as_str().expect("an id"))).await;
         assert_eq!(snapshot["calls"], json!([]));
     }
     assert_eq!(stage.seen_by("alice", &live).await["state"], "active");

@@ -109,8 +109,7 @@ async fn a_bad_invite_is_refused_with_a_pointer_to_the_field() {
     ] {
         let mut body = json!({"callee": "bob", "media": "audio"});
         body[field] = value.clone();
-        let problem =
-            stage.http.post("/v1/calls", &bearer("alice"), body).await.expect_problem(400, "invalid-field");
+        let problem = stage.http.post("/v1/calls", &bearer("alice"), body).await.expect_problem(400, "invalid-field");
         assert_eq!(problem["errors"][0]["pointer"], format!("/{field}"), "{value}");
     }
     let answer = stage.http.post("/v1/calls", &bearer("alice"), json!({})).await.expect_problem(400, "invalid-field");

@@ -73,8 +73,7 @@ async fn the_others_are_told_that_one_has_answered() {
 async fn a_decline_ends_the_call_on_every_device() {
     for iphone_declines in [true, false] {
         let r = ringing("").await;
-        let (ticket, other) =
-            if iphone_declines { (&r.iphone_ticket, &r.pixel) } else { (&r.pixel_ticket, &r.iphone) };
+        let (ticket, other) = if iphone_declines { (&r.iphone_ticket, &r.pixel) } else { (&r.pixel_ticket, &r.iphone) };
         for _ in 0..3 {
             let declined = r.post("decline", ticket, json!({"reason": "declined"})).await;
             assert_eq!(declined["call"]["end_reason"], "declined");

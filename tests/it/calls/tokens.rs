@@ -28,7 +28,10 @@ async fn a_token_is_for_one_room_one_user_and_a_short_while() {
         let answer = stage.http.post("/v1/calls", &bearer("alice"), body).await.expect(201);
         let call = answer["call"]["id"].clone();
         let given = claims(&answer["livekit"]["token"]);
-        assert_eq!((&given["iss"], &given["sub"], &given["name"]), (&json!("devkey"), &json!("alice"), &json!("Alice")));
+        assert_eq!(
+            (&given["iss"], &given["sub"], &given["name"]),
+            (&json!("devkey"), &json!("alice"), &json!("Alice"))
+        );
         let video = &given["video"];
         assert_eq!((&video["roomJoin"], &video["room"]), (&json!(true), &answer["livekit"]["room"]));
         assert_eq!(video["canPublishSources"], sources);
