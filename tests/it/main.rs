@@ -2,6 +2,7 @@
 
 mod calls;
 mod devices;
+mod events;
 mod machine;
 mod main_flow;
 mod store_laws;

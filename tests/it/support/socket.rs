@@ -1,6 +1,6 @@
 //! The event stream over a WebSocket.
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -51,6 +51,11 @@ impl Socket {
                 return event;
             }
         }
+    }
+
+    /// Says something to the server.
+    pub async fn say(&mut self, text: &str) {
+        self.0.send(Message::text(text)).await.expect("sent");
     }
 
     /// Reads until the server closes; the code.
