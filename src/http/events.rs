@@ -21,7 +21,7 @@ use super::code::Code;
 use super::extract::{Params, only_header};
 use super::problem::Problem;
 use super::view::{CallView, EventView};
-use crate::domain::{CallId, DeviceId, Timestamp, UserId};
+use crate::domain::{CallId, DeviceId, Timestamp};
 use crate::engine::{News, Reader};
 
 /// Where SSE says what it has seen.
@@ -90,7 +90,7 @@ pub async fn events(
     }
     let caller = authenticate(&app, &headers).await?;
     let since = since(&headers, params.since.as_deref())?;
-    let listener = listen(&app, caller, params.device_id, since)?;
+    let listener = listen(&app, caller, params.device_id, since).await?;
     if let Ok(upgrade) = upgrade {
         let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
         return Ok(upgrade.on_upgrade(move |socket| serve_socket(app, listener, socket)));
@@ -133,15 +133,21 @@ fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Vec<(CallId, u32)>,
 }
 
 /// Begins to listen before anything is read, so that nothing falls between the snapshot and the first event.
-fn listen(app: &App, caller: Caller, device: Option<DeviceId>, since: Vec<(CallId, u32)>) -> Result<Listener, Problem> {
-    let (user, device, only, until): (UserId, _, _, _) = match caller {
-        Caller::User(user) => (user.id, device, None, user.expires_at),
-        Caller::Device(ticket) => (ticket.user, Some(ticket.device), Some(ticket.call), ticket.expires_at),
+async fn listen(
+    app: &App,
+    caller: Caller,
+    device: Option<DeviceId>,
+    since: Vec<(CallId, u32)>,
+) -> Result<Listener, Problem> {
+    let (engine, most) = (&app.engine, app.limits.event_streams_per_user);
+    let (reader, until) = match caller {
+        Caller::User(user) => (engine.read(&user.id, device, most).await?, user.expires_at),
+        Caller::Device(ticket) => {
+            (engine.read_by_ticket(&ticket.user, ticket.device, ticket.call, most).await?, ticket.expires_at)
+        }
         Caller::Service => return Err(Problem::new(Code::UsersOnly, "a service has no events")),
     };
-    let reader = app.engine.read(&user, device, only, app.limits.event_streams_per_user);
-    let full = || Problem::new(Code::TooManyStreams, "close one of the others").retry_after(5);
-    Ok(Listener { reader: reader.ok_or_else(full)?, since, until })
+    Ok(Listener { reader, since, until })
 }
 
 impl Listener {
@@ -153,12 +159,13 @@ impl Listener {
 
     async fn next(&mut self, app: &App) -> Next {
         let mut stop = app.stop.clone();
+        let until = self.reader.ends().map_or(self.until, |ends| ends.min(self.until));
         tokio::select! {
             news = self.reader.next() => match news {
                 Some(news) => Next::Events(news),
                 None => Next::Over("closed"),
             },
-            () = app.engine.clock().sleep_until(self.until) => Next::Over("the token has expired"),
+            () = app.engine.clock().sleep_until(until) => Next::Over("the token has expired"),
             () = stop.given() => Next::Over("the gateway restarts"),
         }
     }

@@ -2,6 +2,9 @@
 
 #![expect(clippy::expect_used, reason = "Clippy knows a test by its attribute, not the functions that help it")]
 
+mod calls;
+mod devices;
+mod events;
 mod hostile;
 mod machine;
 mod main_flow;
