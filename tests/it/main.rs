@@ -1,5 +1,8 @@
 //! Tests of the whole and of its larger parts, in one binary.
 
+mod crashes;
 mod main_flow;
+mod promises;
+mod providers;
 mod store_laws;
 mod support;

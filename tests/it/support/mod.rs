@@ -3,8 +3,10 @@
 //!
 //! Every test has a stage of its own, on ports that the system chose and in a folder of its own. Its clock can be moved forward.
 
+mod dice;
 mod http;
 pub mod people;
+mod process;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,8 +17,10 @@ use bellwire::config::Config;
 use bellwire::domain::Environment;
 use bellwire::simulator::{Log, Options, Simulator};
 
+pub use dice::Dice;
 pub use http::{Http, Reply};
 pub use people::{Device, Sse, bearer, service_bearer, user_token};
+pub use process::Process;
 
 /// How long anything may take that should happen at once.
 pub const SOON: Duration = Duration::from_secs(10);
@@ -27,9 +31,9 @@ pub const USER_SECRET: &str = "a-secret-of-the-identity-provider-00";
 /// The backend's key.
 pub const SERVICE_KEY: &str = "bw_sk_tests-tests-tests-tests-tests";
 
-/// A running gateway and what surrounds it.
-pub struct Stage {
-    pub gateway: Gateway,
+/// A running gateway, in this process or as a [`Process`] of its own, and what surrounds it.
+pub struct Stage<G = Gateway> {
+    pub gateway: G,
     pub simulator: Simulator,
     pub clock: Clock,
     pub http: Http,
@@ -55,7 +59,9 @@ impl Stage {
         let http = Http::new(gateway.url());
         Self { gateway, simulator, clock, http, config_file, _folder: folder }
     }
+}
 
+impl<G> Stage<G> {
     /// What the providers received.
     pub fn pushes(&self) -> &Log {
         self.simulator.log()

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use bellwire::domain::Timestamp;
 use bellwire::simulator::Received;
 use futures_util::StreamExt;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 
-use super::{APP, Http, SERVICE_KEY, SOON, Stage, USER_SECRET};
+use super::{APP, Http, Reply, SERVICE_KEY, SOON, Stage, USER_SECRET};
 
 /// A user's token of these claims.
 pub fn user_token(claims: &Value) -> String {
@@ -39,7 +40,7 @@ pub struct Device {
     pub notice_token: String,
 }
 
-impl Stage {
+impl<G> Stage<G> {
     /// Registers an iPhone.
     pub async fn iphone(&self, user: &str, id: &str) -> Device {
         let (voip, alert) = (hex(user, id, "voip"), hex(user, id, "alert"));
@@ -93,16 +94,39 @@ impl Stage {
         (stream, snapshot)
     }
 
-    /// Reads a call as the backend does, until it is as it should be; each change is awaited on the event stream of a party.
+    /// `caller` calls `callee` (audio) for so many seconds; the answer, whatever it is.
+    pub async fn invite_for(&self, caller: &str, callee: &str, seconds: u64) -> Reply {
+        self.http.post("/v1/calls", &bearer(caller), invite_body(callee, seconds)).await
+    }
+
+    /// Waits for an event of a call, past or to come, as a party hears it.
+    pub async fn event(&self, user: &str, kind: &str, call: &Value) -> Value {
+        let since = format!("?since={}:0", call.as_str().expect("a call id"));
+        let (mut stream, _) = self.events(&bearer(user), &since).await;
+        stream.until(kind, call).await
+    }
+
+    /// A call as the backend sees it now.
     pub async fn call(&self, call: &Value) -> Value {
         self.http.get(&path(call, ""), service_bearer()).await.expect(200)
     }
+}
+
+/// The body of an invite (audio) that rings for so many seconds.
+pub fn invite_body(callee: &str, seconds: u64) -> Value {
+    json!({"callee": callee, "media": "audio", "ring_seconds": seconds})
 }
 
 /// The path of a call, or of a verb of it.
 pub fn path(call: &Value, verb: &str) -> String {
     let id = call.as_str().expect("a call id");
     if verb.is_empty() { format!("/v1/calls/{id}") } else { format!("/v1/calls/{id}/{verb}") }
+}
+
+/// A time in an answer of the API.
+pub fn time(value: &Value) -> Timestamp {
+    let text = value.as_str().expect("a time");
+    Timestamp::parse_rfc3339(text).unwrap_or_else(|| panic!("{text} is no time"))
 }
 
 /// What a push says: APNs' custom keys or FCM's data.

@@ -1,0 +1,1 @@
+//! What providers answer, and what the gateway makes of it.
