@@ -2,4 +2,7 @@
 //!
 //! Those that speak of crashes are tried again in `crashes`, on a process that is killed.
 
+mod answers;
 mod ends;
+mod lines;
+mod rings;
