@@ -4,5 +4,9 @@
 
 mod answers;
 mod ends;
+mod gaps;
 mod lines;
+mod replay;
 mod rings;
+mod secrets;
+mod tokens;

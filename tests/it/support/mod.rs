@@ -7,6 +7,7 @@ mod dice;
 mod http;
 pub mod people;
 mod process;
+mod reader;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub use dice::Dice;
 pub use http::{Http, Reply};
 pub use people::{Device, Sse, bearer, service_bearer, user_token};
 pub use process::Process;
+pub use reader::Reader;
 
 /// How long anything may take that should happen at once.
 pub const SOON: Duration = Duration::from_secs(10);

@@ -148,11 +148,15 @@ pub struct Sse {
 
 impl Sse {
     pub async fn open(http: &Http, token: &str, query: &str) -> Self {
+        Self::try_open(http, token, query).await.expect("an answer")
+    }
+
+    /// Opens the stream; `None` if there is nobody to open it to.
+    pub async fn try_open(http: &Http, token: &str, query: &str) -> Option<Self> {
         let request = http.request(reqwest::Method::GET, &format!("/v1/events{query}"));
-        let response =
-            request.bearer_auth(token).header("accept", "text/event-stream").send().await.expect("an answer");
+        let response = request.bearer_auth(token).header("accept", "text/event-stream").send().await.ok()?;
         assert_eq!(response.status(), 200);
-        Self { chunks: Box::pin(response.bytes_stream()), buffer: String::new(), last_id: None }
+        Some(Self { chunks: Box::pin(response.bytes_stream()), buffer: String::new(), last_id: None })
     }
 
     /// The next message; panics if none comes soon or the stream ends.

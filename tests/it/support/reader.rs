@@ -1,0 +1,52 @@
+//! A client of the event stream that goes away and comes back, and counts what it is told.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Http, Sse, bearer};
+
+/// A user's reader. It comes back with the last number that it saw of each call, and panics at a gap or a repetition.
+pub struct Reader {
+    user: String,
+    /// By call: the last number, and whether the call has ended.
+    seen: BTreeMap<String, (u64, bool)>,
+}
+
+impl Reader {
+    pub fn new(user: &str) -> Self {
+        Self { user: user.to_owned(), seen: BTreeMap::new() }
+    }
+
+    /// How many calls it has seen end.
+    pub fn ended(&self) -> usize {
+        self.seen.values().filter(|(_, ended)| *ended).count()
+    }
+
+    /// Connects, reads so many events or until as many calls have ended in all, and goes away. False: the stream broke off.
+    pub async fn read(&mut self, http: &Http, events: usize, until_ended: usize) -> bool {
+        let since: Vec<String> = self.seen.iter().map(|(call, (seq, _))| format!("{call}:{seq}")).collect();
+        let query = if since.is_empty() { String::new() } else { format!("?since={}", since.join(",")) };
+        let Some(mut stream) = Sse::try_open(http, &bearer(&self.user), &query).await else { return false };
+        let Some(snapshot) = stream.next_or_end().await else { return false };
+        assert_eq!(snapshot["type"], "snapshot", "{snapshot}");
+        for _ in 0..events {
+            if self.ended() >= until_ended {
+                return true;
+            }
+            let Some(event) = stream.next_or_end().await else { return false };
+            self.note(&event);
+        }
+        true
+    }
+
+    fn note(&mut self, event: &Value) {
+        let call = event["call_id"].as_str().expect("a call").to_owned();
+        let seq = event["seq"].as_u64().expect("a number");
+        let (last, ended) = self.seen.entry(call).or_default();
+        assert_eq!(seq, *last + 1, "{} saw {last} and then {event}", self.user);
+        assert!(!*ended, "{} was told of something after the end: {event}", self.user);
+        *last = seq;
+        *ended = event["type"] == "call.ended";
+    }
+}
