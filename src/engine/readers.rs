@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -13,6 +14,10 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use super::{Engine, EngineError};
 use crate::domain::{Call, CallId, DeviceId, Event, Timestamp, UserId};
 use crate::store::{Announcement, Slot};
+
+/// How much later than it happened an event may be announced: the time of a commit, of one that just made it within the store's
+/// timeout, say. So events of several calls may come in another order than their times.
+pub const ANNOUNCED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Every reader of this instance, by user.
 #[derive(Clone, Default)]
@@ -154,8 +159,8 @@ impl Engine {
 impl Reader {
     /// The snapshot to begin with, and the events after those that `since` names.
     ///
-    /// A reader comes back with the last event that it saw, perhaps of one call among several. Calls that it does not name are told from
-    /// that event's time on, so none of theirs is missed; at worst one of the same millisecond comes twice, with its number.
+    /// A reader comes back with the last events that it saw, perhaps not of each of its calls. Events come in the order of their times, up to
+    /// [`ANNOUNCED_WITHIN`]; so calls that it does not name are told from that long before its last event, and none of theirs is missed.
     pub async fn begin(&mut self, since: &[(CallId, u32)]) -> Result<Beginning, EngineError> {
         let snapshot = self.calls().await?;
         let mut named = Vec::new();
@@ -177,9 +182,10 @@ impl Reader {
         if let Some(last_seen) = last_seen {
             let unnamed = snapshot.iter().filter(|call| named.iter().all(|(known, _)| known.id != call.id));
             for call in unnamed {
-                missed.extend(news(call, |event| event.at >= last_seen));
+                missed.extend(news(call, |event| event.at + ANNOUNCED_WITHIN >= last_seen));
             }
         }
+        let missed = in_order(missed);
         self.seen
             .extend(snapshot.iter().chain(named.iter().map(|(call, _)| call)).map(|call| (call.id, call.last_seq())));
         Ok(Beginning { snapshot, missed })
@@ -198,7 +204,7 @@ impl Reader {
                 // A store that cannot be read now ends the reader; it comes back with the last number that it saw.
                 changed.extend(self.calls().await.ok()?);
             }
-            let fresh: Vec<News> = changed.iter().flat_map(|call| self.unseen(call)).collect();
+            let fresh = in_order(changed.iter().flat_map(|call| self.unseen(call)).collect());
             if !fresh.is_empty() {
                 return Some(fresh);
             }
@@ -242,4 +248,17 @@ impl Drop for Reader {
 fn news(call: &Arc<Call>, wanted: impl Fn(&Event) -> bool) -> impl Iterator<Item = News> {
     let chosen: Vec<Event> = call.events.iter().filter(|event| wanted(event)).cloned().collect();
     chosen.into_iter().map(|event| News { call: Arc::clone(call), event })
+}
+
+/// In the order of their times. A clock that was set back does not turn a call's own events around.
+fn in_order(news: Vec<News>) -> Vec<News> {
+    let mut latest: HashMap<CallId, Timestamp> = HashMap::new();
+    let mut timed: Vec<(Timestamp, News)> = Vec::with_capacity(news.len());
+    for one in news {
+        let at = latest.entry(one.call.id).or_default();
+        *at = one.event.at.max(*at);
+        timed.push((*at, one));
+    }
+    timed.sort_by_key(|(at, _)| *at);
+    timed.into_iter().map(|(_, one)| one).collect()
 }

@@ -30,6 +30,9 @@ impl Reader {
         let Some(mut stream) = Sse::try_open(http, &bearer(&self.user), &query).await else { return false };
         let Some(snapshot) = stream.next_or_end().await else { return false };
         assert_eq!(snapshot["type"], "snapshot", "{snapshot}");
+        if since.is_empty() {
+            self.begin(&snapshot);
+        }
         for _ in 0..events {
             if self.ended() >= until_ended {
                 return true;
@@ -38,6 +41,14 @@ impl Reader {
             self.note(&event);
         }
         true
+    }
+
+    /// The first time, what was before is in the snapshot.
+    fn begin(&mut self, snapshot: &Value) {
+        for call in snapshot["calls"].as_array().expect("calls") {
+            let (id, seq) = (call["id"].as_str().expect("an id"), call["seq"].as_u64().expect("a number"));
+            self.seen.insert(id.to_owned(), (seq, call["state"] == "ended"));
+        }
     }
 
     fn note(&mut self, event: &Value) {
