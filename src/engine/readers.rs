@@ -51,7 +51,9 @@ pub struct News {
 pub struct Beginning {
     /// Live calls, and those that ended a short while ago.
     pub snapshot: Vec<Arc<Call>>,
-    /// Events since the ones that the reader has seen.
+    /// The last events that the reader has seen, in the snapshot or before.
+    pub seen: Vec<News>,
+    /// Events since those.
     pub missed: Vec<News>,
 }
 
@@ -171,10 +173,11 @@ impl Reader {
                 named.push((call, *seq));
             }
         }
-        let last_seen: Option<Timestamp> = named
-            .iter()
-            .flat_map(|(call, seq)| call.events.iter().filter(move |event| event.seq == *seq).map(|event| event.at))
-            .max();
+        let mut seen: Vec<News> = named.iter().flat_map(|(call, seq)| news(call, |event| event.seq == *seq)).collect();
+        let last_seen: Option<Timestamp> = seen.iter().map(|one| one.event.at).max();
+        if since.is_empty() {
+            seen = snapshot.iter().flat_map(|call| news(call, |event| event.seq == call.last_seq())).collect();
+        }
         let mut missed = Vec::new();
         for (call, seq) in &named {
             missed.extend(news(call, |event| event.seq > *seq));
@@ -188,7 +191,7 @@ impl Reader {
         let missed = in_order(missed);
         self.seen
             .extend(snapshot.iter().chain(named.iter().map(|(call, _)| call)).map(|call| (call.id, call.last_seq())));
-        Ok(Beginning { snapshot, missed })
+        Ok(Beginning { snapshot, seen, missed })
     }
 
     /// The next events, as soon as there are any. `None`: the reader was closed.

@@ -38,7 +38,7 @@ async fn promise_7_readers_that_come_and_go_are_told_everything_once_and_in_orde
     let stage = Stage::with("[call]\ncall_waiting = true").await;
     let phone = stage.iphone("bob", "iphone-1").await;
     let mut readers: Vec<(Reader, Dice)> =
-        (0..6).map(|n| (Reader::new("bob"), Dice::new(&format!("reader {n}")))).collect();
+        (0..6).map(|n| (Reader::new("bob", n % 2 == 0), Dice::new(&format!("reader {n}")))).collect();
     let reading = join_all(readers.iter_mut().map(|(reader, dice)| {
         let stage = &stage;
         async move {
@@ -59,7 +59,7 @@ async fn promise_7_a_reader_that_was_away_for_a_whole_call_is_told_of_it() {
     let stage = Stage::new().await;
     let phone = stage.iphone("bob", "iphone-1").await;
     let first = stage.invite("alice", "bob").await["call"]["id"].take();
-    let mut reader = Reader::new("bob");
+    let mut reader = Reader::new("bob", false);
     stage.http.post(&path(&first, "cancel"), &bearer("alice"), json!({})).await.expect(200);
     let (mut stream, snapshot) = stage.events(&bearer("bob"), &format!("?since={}:1", first.as_str().unwrap())).await;
     assert_eq!(snapshot["calls"][0]["state"], "ended");

@@ -6,16 +6,19 @@ use serde_json::Value;
 
 use super::{Http, Sse, bearer};
 
-/// A user's reader. It comes back with the last number that it saw of each call, and panics at a gap or a repetition.
+/// A user's reader, which panics at a gap or a repetition.
 pub struct Reader {
     user: String,
+    /// Whether it comes back as browsers do, with the last event's id alone; else with the last number that it saw of each call.
+    by_last_id: bool,
+    last_id: Option<String>,
     /// By call: the last number, and whether the call has ended.
     seen: BTreeMap<String, (u64, bool)>,
 }
 
 impl Reader {
-    pub fn new(user: &str) -> Self {
-        Self { user: user.to_owned(), seen: BTreeMap::new() }
+    pub fn new(user: &str, by_last_id: bool) -> Self {
+        Self { user: user.to_owned(), by_last_id, last_id: None, seen: BTreeMap::new() }
     }
 
     /// How many calls it has seen end.
@@ -25,8 +28,8 @@ impl Reader {
 
     /// Connects, reads so many events or until as many calls have ended in all, and goes away. False: the stream broke off.
     pub async fn read(&mut self, http: &Http, events: usize, until_ended: usize) -> bool {
-        let since: Vec<String> = self.seen.iter().map(|(call, (seq, _))| format!("{call}:{seq}")).collect();
-        let query = if since.is_empty() { String::new() } else { format!("?since={}", since.join(",")) };
+        let since = self.since();
+        let query = if since.is_empty() { String::new() } else { format!("?since={since}") };
         let Some(mut stream) = Sse::try_open(http, &bearer(&self.user), &query).await else { return false };
         let Some(snapshot) = stream.next_or_end().await else { return false };
         assert_eq!(snapshot["type"], "snapshot", "{snapshot}");
@@ -39,8 +42,17 @@ impl Reader {
             }
             let Some(event) = stream.next_or_end().await else { return false };
             self.note(&event);
+            self.last_id = stream.last_id.take();
         }
         true
+    }
+
+    fn since(&self) -> String {
+        if self.by_last_id {
+            return self.last_id.clone().unwrap_or_default();
+        }
+        let numbers: Vec<String> = self.seen.iter().map(|(call, (seq, _))| format!("{call}:{seq}")).collect();
+        numbers.join(",")
     }
 
     /// The first time, what was before is in the snapshot.
