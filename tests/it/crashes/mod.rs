@@ -2,4 +2,9 @@
 //!
 //! The simulator lives on in this process, so that it sees what is pushed before and after.
 
+mod answers;
 mod ends;
+mod gaps;
+mod lines;
+mod rings;
+mod stop;

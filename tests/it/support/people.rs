@@ -179,6 +179,11 @@ impl Sse {
         }
     }
 
+    /// What came after the last message, once the stream has ended.
+    pub fn rest(&self) -> &str {
+        &self.buffer
+    }
+
     async fn read(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.buffer.find("\n\n") {
