@@ -80,9 +80,9 @@ async fn burst(stage: &mut Stage<Process>, acknowledged: usize) -> HashMap<usize
     while let Some((n, reply)) = timeout(SOON, invites.next()).await.expect("in time") {
         if let Ok(reply) = reply {
             calls.insert(n, reply.expect(201)["call"].take());
-        }
-        if calls.len() == acknowledged {
-            stage.gateway.kill().await;
+            if calls.len() == acknowledged {
+                stage.gateway.kill().await;
+            }
         }
     }
     calls

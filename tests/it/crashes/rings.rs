@@ -27,12 +27,13 @@ async fn phones(stage: &Stage<Process>) -> Vec<[Device; 2]> {
 #[tokio::test]
 async fn promise_3_killed_with_pushes_in_flight_or_not_sent_and_every_device_is_tried() {
     // Nothing is ever answered before the kill: every ring is in flight, or not sent yet.
-    for (rule, both) in [("apns delay 1m", "fcm delay 1m"), ("apns half-open", "fcm half-open")] {
+    let tried = [("apns delay 1m", "fcm delay 1m"), ("apns half-open", "fcm half-open")].map(|rules| async move {
         let mut stage = Stage::of_process("").await;
         let mut dice = Dice::new("killed with pushes in flight");
         let phones = phones(&stage).await;
-        stage.simulator.add_rule(rule.parse().expect(rule));
-        stage.simulator.add_rule(both.parse().expect(both));
+        for rule in [rules.0, rules.1] {
+            stage.simulator.add_rule(rule.parse().expect(rule));
+        }
         let calls = invite_until_killed(&mut stage, dice.roll(1..CALLS)).await;
         let before = stage.pushes().count();
         let sent: HashMap<(String, String), String> = ring_ids(&stage);
@@ -61,8 +62,10 @@ async fn promise_3_killed_with_pushes_in_flight_or_not_sent_and_every_device_is_
                 }
             }
         }
-        println!("{rule}: {} calls, taken up at most {:?} after lease or start", calls.len(), waited.iter().max());
-    }
+        let longest = waited.iter().max().expect("calls");
+        println!("{}: {} calls, taken up at most {longest:?} after lease or start", rules.0, calls.len());
+    });
+    join_all(tried).await;
 }
 
 /// The `apns-id` of each ring so far, by call and token.
@@ -87,9 +90,9 @@ async fn invite_until_killed(stage: &mut Stage<Process>, acknowledged: usize) ->
     while let Some((n, reply)) = invites.next().await {
         if let Ok(reply) = reply {
             calls.push((n, reply.expect(201)["call"].take()));
-        }
-        if calls.len() == acknowledged {
-            stage.gateway.kill().await;
+            if calls.len() == acknowledged {
+                stage.gateway.kill().await;
+            }
         }
     }
     calls
@@ -123,9 +126,9 @@ async fn promise_4_killed_after_calls_have_ended_and_nothing_rings_for_them() {
     while let Some((n, reply)) = cancels.next().await {
         if let Ok(reply) = reply {
             ended.insert(n, time(&reply.expect(200)["call"]["ended_at"]));
-        }
-        if ended.len() == kill_at {
-            stage.gateway.kill().await;
+            if ended.len() == kill_at {
+                stage.gateway.kill().await;
+            }
         }
     }
     let before = stage.pushes().count();

@@ -144,6 +144,8 @@ pub struct Sse {
     buffer: String,
     /// The last id seen.
     pub last_id: Option<String>,
+    /// Whether it was said when to come back.
+    pub told_to_come_back: bool,
 }
 
 impl Sse {
@@ -156,7 +158,12 @@ impl Sse {
         let request = http.request(reqwest::Method::GET, &format!("/v1/events{query}"));
         let response = request.bearer_auth(token).header("accept", "text/event-stream").send().await.ok()?;
         assert_eq!(response.status(), 200);
-        Some(Self { chunks: Box::pin(response.bytes_stream()), buffer: String::new(), last_id: None })
+        Some(Self {
+            chunks: Box::pin(response.bytes_stream()),
+            buffer: String::new(),
+            last_id: None,
+            told_to_come_back: false,
+        })
     }
 
     /// The next message; panics if none comes soon or the stream ends.
@@ -179,11 +186,6 @@ impl Sse {
         }
     }
 
-    /// What came after the last message, once the stream has ended.
-    pub fn rest(&self) -> &str {
-        &self.buffer
-    }
-
     async fn read(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.buffer.find("\n\n") {
@@ -192,6 +194,7 @@ impl Sse {
                 if let Some(id) = field("id:") {
                     self.last_id = Some(id.to_owned());
                 }
+                self.told_to_come_back |= field("retry:").is_some();
                 if let Some(data) = field("data:") {
                     return Some(serde_json::from_str(data).expect("JSON"));
                 }
