@@ -85,6 +85,12 @@ impl Stage {
         ticket
     }
 
+    /// A device of the callee answers by its ticket; the answer's body.
+    pub async fn answer(&self, device: &Device, call: &Value) -> Value {
+        let ticket = self.ticket(device, call).await;
+        self.http.post(&path(call, "answer"), &ticket, json!({})).await.expect(200)
+    }
+
     /// Opens the event stream (SSE), whose first message, the snapshot, is read.
     pub async fn events(&self, token: &str, query: &str) -> (Sse, Value) {
         let mut stream = Sse::open(&self.http, token, query).await;
@@ -124,10 +130,14 @@ pub struct Sse {
 
 impl Sse {
     pub async fn open(http: &Http, token: &str, query: &str) -> Self {
-        let request = http.request(reqwest::Method::GET, &format!("/v1/events{query}"));
-        let response =
-            request.bearer_auth(token).header("accept", "text/event-stream").send().await.expect("an answer");
+        Self::of(http.request(reqwest::Method::GET, &format!("/v1/events{query}")).bearer_auth(token)).await
+    }
+
+    /// The stream that a request opens.
+    pub async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.header("accept", "text/event-stream").send().await.expect("an answer");
         assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self { chunks: Box::pin(response.bytes_stream()), buffer: String::new(), last_id: None }
     }
 
