@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 pub use calls::{Asker, Page};
 pub use invite::{InviteRequest, Invited, Key};
-pub use readers::{Beginning, News, Reader};
+pub use readers::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 
 pub use crate::store::{Ban, StoreError};
 

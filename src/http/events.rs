@@ -22,7 +22,7 @@ use super::extract::{Params, only_header};
 use super::problem::Problem;
 use super::view::{CallView, EventView};
 use crate::domain::{CallId, DeviceId, Timestamp};
-use crate::engine::{News, Reader};
+use crate::engine::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 
 /// Where SSE says what it has seen.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -66,7 +66,8 @@ struct Listener {
 
 /// What comes next on a stream.
 enum Next {
-    Snapshot(Snapshot),
+    /// The snapshot, and what the reader has seen with it.
+    Snapshot(Snapshot, Vec<News>),
     Events(Vec<News>),
     /// The stream ends, for this reason.
     Over(&'static str),
@@ -151,10 +152,10 @@ async fn listen(
 }
 
 impl Listener {
-    async fn begin(&mut self) -> Result<(Snapshot, Vec<News>), Problem> {
-        let beginning = self.reader.begin(&self.since).await?;
-        let calls = beginning.snapshot.iter().map(|call| CallView::for_party(call)).collect();
-        Ok((Snapshot { kind: "snapshot", calls }, beginning.missed))
+    async fn begin(&mut self) -> Result<(Next, Vec<News>), Problem> {
+        let Beginning { snapshot, seen, missed } = self.reader.begin(&self.since).await?;
+        let calls = snapshot.iter().map(|call| CallView::for_party(call)).collect();
+        Ok((Next::Snapshot(Snapshot { kind: "snapshot", calls }, seen), missed))
     }
 
     async fn next(&mut self, app: &App) -> Next {
@@ -182,7 +183,7 @@ fn messages(app: App, listener: Listener) -> impl Stream<Item = Next> {
     stream::unfold((app, listener, Phase::Begin), |(app, mut listener, phase)| async move {
         let (next, phase) = match phase {
             Phase::Begin => match listener.begin().await {
-                Ok((snapshot, missed)) => (Next::Snapshot(snapshot), Phase::Missed(missed)),
+                Ok((snapshot, missed)) => (snapshot, Phase::Missed(missed)),
                 Err(_) => (Next::Over("the store is not available"), Phase::Done),
             },
             Phase::Missed(missed) if !missed.is_empty() => (Next::Events(missed), Phase::Live),
@@ -202,20 +203,42 @@ fn json(value: &impl Serialize) -> String {
 
 fn sse(app: App, listener: Listener) -> impl Stream<Item = Result<SseEvent, Infallible>> {
     use futures_util::StreamExt;
-    messages(app, listener).flat_map(|next| {
+    let mut place = Place::default();
+    messages(app, listener).flat_map(move |next| {
         let events: Vec<_> = match next {
-            Next::Snapshot(snapshot) => vec![SseEvent::default().data(json(&snapshot))],
+            Next::Snapshot(snapshot, seen) => {
+                seen.iter().for_each(|news| place.pass(news));
+                vec![SseEvent::default().data(json(&snapshot))]
+            }
             Next::Events(news) => news
                 .iter()
                 .map(|news| {
-                    let id = format!("{}:{}", news.call.id, news.event.seq);
-                    SseEvent::default().id(id).data(json(&EventView::from(news)))
+                    place.pass(news);
+                    SseEvent::default().id(place.id()).data(json(&EventView::from(news)))
                 })
                 .collect(),
             Next::Over(why) => vec![SseEvent::default().comment(why).retry(Duration::from_secs(1))],
         };
         stream::iter(events.into_iter().map(Ok))
     })
+}
+
+/// Where in its calls a reader is. A browser comes back with the id of the last event alone, so that must tell of each call whose
+/// events are too young to be told apart by their times; of one call at a time, it is that call's number.
+#[derive(Default)]
+struct Place(Vec<(CallId, u32, Timestamp)>);
+
+impl Place {
+    fn pass(&mut self, News { call, event }: &News) {
+        self.0.retain(|(other, _, at)| *other != call.id && *at + ANNOUNCED_WITHIN >= event.at);
+        self.0.truncate(MAX_SINCE - 1);
+        self.0.insert(0, (call.id, event.seq, event.at));
+    }
+
+    fn id(&self) -> String {
+        let parts: Vec<String> = self.0.iter().map(|(call, seq, _)| format!("{call}:{seq}")).collect();
+        parts.join(",")
+    }
 }
 
 async fn serve_socket(app: App, listener: Listener, mut socket: WebSocket) {
@@ -229,7 +252,7 @@ async fn serve_socket(app: App, listener: Listener, mut socket: WebSocket) {
     loop {
         let texts = tokio::select! {
             next = messages.next() => match next {
-                Some(Next::Snapshot(snapshot)) => vec![json(&snapshot)],
+                Some(Next::Snapshot(snapshot, _)) => vec![json(&snapshot)],
                 Some(Next::Events(news)) => news.iter().map(|news| json(&EventView::from(news))).collect(),
                 Some(Next::Over(why)) => {
                     // 1012, service restart, for all: come back (with a fresh token where that was why).

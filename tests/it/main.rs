@@ -3,10 +3,13 @@
 #![expect(clippy::expect_used, reason = "Clippy knows a test by its attribute, not the functions that help it")]
 
 mod calls;
+mod crashes;
 mod devices;
 mod events;
 mod hostile;
 mod machine;
 mod main_flow;
+mod promises;
+mod providers;
 mod store_laws;
 mod support;
