@@ -14,6 +14,9 @@ use crate::ticket::Ticket;
 /// How long a provider keeps a stop push at least, for a device that is just coming back.
 const STOP_KEPT_FOR: Duration = Duration::from_secs(30);
 
+/// The most characters of a provider's reason that a record keeps.
+const LONGEST_REASON: usize = 100;
+
 impl Dispatcher {
     /// Pushes until the provider takes it or refuses it for good, the time of the attempt is up, or it has lost its purpose.
     pub(super) async fn push_until_settled(&self, call: &Call, task: &Task) -> Option<TaskResult> {
@@ -99,7 +102,7 @@ impl Dispatcher {
             provider: report.provider.to_owned(),
             push: push_name(&task.kind).to_owned(),
             status: report.status,
-            reason: report.reason.clone(),
+            reason: report.reason.chars().take(LONGEST_REASON).collect(),
             provider_id: report.provider_id.clone(),
             latency_ms: crate::domain::time::millis(report.latency),
         }

@@ -3,16 +3,16 @@
 //! How it changes is `machine`'s; how it is written down is the store's. Fields that this code does not know
 //! (a newer release wrote them) are kept as they came.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::event::{Event, EventKind, MAX_EVENTS};
+use super::event::{Event, EventKind, MAX_EVENT_BYTES};
 use super::ids::{CallId, DeviceId, UserId};
 use super::presence::Presence;
 use super::ring::{Leg, LegState};
+use super::state::{DeclineScope, EndReason, Media, State};
 use super::task::{Task, TaskKind};
 use super::time::Timestamp;
 
@@ -90,109 +90,6 @@ pub struct Call {
     pub unknown: Map<String, Value>,
 }
 
-/// Where a call stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Pushes are out; no device has said that it rings.
-    Calling,
-    /// At least one device rings.
-    Ringing,
-    /// One device has answered.
-    Active,
-    /// Over for good.
-    Ended,
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Calling => "calling",
-            Self::Ringing => "ringing",
-            Self::Active => "active",
-            Self::Ended => "ended",
-        })
-    }
-}
-
-/// Why a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndReason {
-    /// A party hung up after the answer, or both left.
-    Completed,
-    /// A device declined.
-    Declined,
-    /// The caller gave up first.
-    Cancelled,
-    /// Nobody answered in time.
-    TimedOut,
-    /// The callee was on another call.
-    Busy,
-    /// No device of the callee could be reached.
-    Unreachable,
-    /// Answered, but the two never met in the room.
-    NotConnected,
-    /// A party was lost and did not come back.
-    ConnectionLost,
-    /// The longest allowed length was reached.
-    MaxDuration,
-    /// A party was banned.
-    Banned,
-    /// The gateway could not go on.
-    Failed,
-}
-
-impl EndReason {
-    /// The name used in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Declined => "declined",
-            Self::Cancelled => "cancelled",
-            Self::TimedOut => "timed_out",
-            Self::Busy => "busy",
-            Self::Unreachable => "unreachable",
-            Self::NotConnected => "not_connected",
-            Self::ConnectionLost => "connection_lost",
-            Self::MaxDuration => "max_duration",
-            Self::Banned => "banned",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// Whether the callee is told of a missed call.
-    pub const fn is_missed(self) -> bool {
-        matches!(self, Self::Cancelled | Self::TimedOut | Self::Busy | Self::Unreachable | Self::Failed)
-    }
-}
-
-impl fmt::Display for EndReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// What is transported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Media {
-    /// Sound.
-    Audio,
-    /// Sound and pictures.
-    Video,
-}
-
-impl Media {
-    /// The name used in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Audio => "audio",
-            Self::Video => "video",
-        }
-    }
-}
-
 /// A party as the other one sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Party {
@@ -223,16 +120,6 @@ pub struct Rules {
     pub missed_call: bool,
     /// Whether LiveKit can be asked who is in the room; without it nobody's absence ends a call.
     pub presence: bool,
-}
-
-/// What a decline ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DeclineScope {
-    /// The whole call.
-    Call,
-    /// The device that declined.
-    Device,
 }
 
 /// The one next wake-up of a record.
@@ -345,10 +232,12 @@ impl Call {
     /// What a ticket of this call and device is good for.
     pub fn ticket_scope(&self, device: &DeviceId, now: Timestamp) -> TicketScope {
         let Some(leg) = self.leg(device) else { return TicketScope::Nothing };
-        let ring_over = match (self.state, leg.state) {
-            (State::Ended, _) => self.ended_at,
-            (_, LegState::Stopped) => self.answered_at,
-            _ => return TicketScope::Full,
+        let ring_over = match self.state {
+            State::Calling | State::Ringing => return TicketScope::Full,
+            State::Active if leg.state == LegState::Answered => return TicketScope::Full,
+            State::Ended if leg.state == LegState::Answered => self.ended_at,
+            // For every other device the ring was over with the answer, or with the end if there was none.
+            State::Active | State::Ended => self.answered_at.or(self.ended_at),
         };
         match ring_over {
             Some(at) if now > at + OUTCOME_READABLE_FOR => TicketScope::Nothing,
@@ -358,8 +247,8 @@ impl Call {
 
     /// Records an event under the next number. Past the limit only the end is recorded.
     pub(super) fn tell(&mut self, kind: EventKind, at: Timestamp) {
-        let room_left = self.events.len() + 1 < MAX_EVENTS;
-        if room_left || matches!(kind, EventKind::Ended { .. }) {
+        let used: usize = self.events.iter().map(Event::bytes).sum();
+        if used < MAX_EVENT_BYTES || matches!(kind, EventKind::Ended { .. }) {
             self.events.push(Event { seq: self.last_seq() + 1, at, kind });
         }
     }

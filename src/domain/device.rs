@@ -53,6 +53,7 @@ impl Environment {
     }
 
     /// The other host, tried once for a token that this one calls bad.
+    #[must_use]
     pub const fn other(self) -> Self {
         match self {
             Self::Production => Self::Sandbox,
@@ -198,7 +199,7 @@ impl Device {
 mod tests {
     use super::*;
 
-    fn device(json: serde_json::Value) -> Device {
+    fn device(json: &serde_json::Value) -> Device {
         let mut fields = serde_json::json!({"id": "d", "app": "com.example.phone", "registered_at": 1});
         fields.as_object_mut().expect("an object").extend(json.as_object().expect("an object").clone());
         serde_json::from_value(fields).expect("a device")
@@ -218,14 +219,14 @@ mod tests {
             (serde_json::json!({"platform": "web"}), None),
             (serde_json::json!({"platform": "web", "voip_token": "ab"}), Some("voip_token")),
         ] {
-            let found = device(json.clone()).validate().err().map(|error| error.field);
+            let found = device(&json).validate().err().map(|error| error.field);
             assert_eq!(found, field, "{json}");
         }
     }
 
     #[test]
     fn debug_shows_no_token() {
-        let shown = format!("{:?}", device(serde_json::json!({"platform": "ios", "voip_token": "abcd1234"})));
+        let shown = format!("{:?}", device(&serde_json::json!({"platform": "ios", "voip_token": "abcd1234"})));
         assert!(!shown.contains("abcd1234"), "{shown}");
     }
 }

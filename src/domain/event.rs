@@ -4,12 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::call::EndReason;
 use super::ids::{DeviceId, UserId};
+use super::state::EndReason;
 use super::time::Timestamp;
 
-/// The most events that a record keeps; past it only the end is still recorded.
-pub const MAX_EVENTS: usize = 200;
+/// The most bytes of events that a record keeps (about a hundred); past it only the end is still recorded.
+pub const MAX_EVENT_BYTES: usize = 12 * 1024;
 
 /// One numbered event of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,24 @@ pub struct Event {
     /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
+}
+
+impl Event {
+    /// How many bytes it takes in a record, at most.
+    pub(super) fn bytes(&self) -> usize {
+        let id = match &self.kind {
+            EventKind::Reconnecting { user_id } | EventKind::Reconnected { user_id } => user_id.as_str().len(),
+            EventKind::Answered { device_id } => device_id.as_ref().map_or(0, |id| id.as_str().len()),
+            EventKind::Invited {}
+            | EventKind::Ringing {}
+            | EventKind::Declined {}
+            | EventKind::Cancelled {}
+            | EventKind::Connected {}
+            | EventKind::Ended { .. } => 0,
+        };
+        // JSON writes a quotation mark or a backslash as two bytes.
+        90 + 2 * id
+    }
 }
 
 /// What happened. The names are those of the API.

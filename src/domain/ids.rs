@@ -144,7 +144,7 @@ text_id!(
 text_id!(
     /// What a provider calls a device: an APNs token in hex, an FCM token or installation id. A secret: it
     /// is printed by nothing but [`as_str`](Self::as_str).
-    PushToken, 1024, |c| c.is_ascii_graphic() && !"/?#%\"\\".contains(c),
+    PushToken, 512, |c| c.is_ascii_graphic() && !"/?#%\"\\".contains(c),
     "must be of printable ASCII characters without / ? # % \" and \\"
 );
 shown!(UserId);

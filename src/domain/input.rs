@@ -2,9 +2,10 @@
 
 use thiserror::Error;
 
-use super::call::{Call, EndReason, State};
+use super::call::Call;
 use super::device::Device;
 use super::ids::{DeviceId, UserId};
+use super::state::{EndReason, State};
 use super::task::TaskResult;
 
 /// Something that happened to a call.

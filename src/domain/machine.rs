@@ -1,102 +1,30 @@
-//! The state machine of a call: `begin` makes its record, `step` takes it from one input to the next.
+//! The state machine of a call: `step` takes its record from one input to the next.
 //!
-//! Pure: the time comes in, the next record comes out, and nothing else happens. `docs/STATE-MACHINE.md` has the table of
+//! Its first record is made in `invite`, and what an end brings with it is in `ending`. Pure: the time comes in, the next record comes out, and nothing else happens. `docs/STATE-MACHINE.md` has the table of
 //! every state against every input; a test walks it.
 
-use serde_json::Map;
-
-use super::call::{Call, DeclineScope, EndReason, Media, Party, Rules, State};
+use super::call::Call;
 use super::device::Device;
-use super::event::{Event, EventKind};
-use super::ids::{CallId, DeviceId, UserId};
+use super::ids::{DeviceId, UserId};
 use super::input::{DeclineReason, Input, Outcome, Refusal, RefusalReason};
-use super::presence::Presence;
 use super::ring::{Leg, LegState, Settled};
-use super::task::{StopReason, Task, TaskKind, TaskResult};
+use super::state::{DeclineScope, EndReason, State};
+use super::task::{Task, TaskKind, TaskResult};
 use super::time::Timestamp;
-
-/// What an invite brings.
-#[derive(Debug, Clone)]
-pub struct Invite {
-    /// The id of the call.
-    pub id: CallId,
-    /// Who calls.
-    pub caller: Party,
-    /// From which device, if it was named.
-    pub caller_device: Option<DeviceId>,
-    /// Who is called.
-    pub callee: UserId,
-    /// Sound or pictures.
-    pub media: Media,
-    /// The room's name.
-    pub room: String,
-    /// The app's own data.
-    pub metadata: Option<serde_json::Value>,
-    /// The rules of this call.
-    pub rules: Rules,
-    /// When an unanswered call ends.
-    pub ring_until: Timestamp,
-    /// The callee's devices.
-    pub devices: Vec<Device>,
-    /// Whether the callee's line is taken.
-    pub busy: bool,
-    /// Whether the callee has blocked the caller.
-    pub hidden: bool,
-}
-
-/// The first record of a call: calling, or ended at once as `busy` or `unreachable`.
-pub fn begin(invite: Invite, now: Timestamp) -> Call {
-    let reachable = !invite.devices.is_empty();
-    // Of a blocked caller's call the callee's devices learn nothing, so it has no legs.
-    let devices = if invite.hidden { Vec::new() } else { invite.devices };
-    let mut call = Call {
-        id: invite.id,
-        version: 1,
-        state: State::Calling,
-        end_reason: None,
-        caller: invite.caller,
-        caller_device: invite.caller_device,
-        callee: Party { id: invite.callee, name: None, avatar: None },
-        media: invite.media,
-        room: invite.room,
-        metadata: invite.metadata,
-        hidden: invite.hidden,
-        rules: invite.rules,
-        created_at: now,
-        ring_until: invite.ring_until,
-        ringing_at: None,
-        answered_at: None,
-        answered_by: None,
-        ended_at: None,
-        presence: Presence::default(),
-        legs: devices.into_iter().map(Leg::new).collect(),
-        tasks: Vec::new(),
-        next_task: 1,
-        events: vec![Event { seq: 1, at: now, kind: EventKind::Invited {} }],
-        compacted: false,
-        unknown: Map::new(),
-    };
-    if invite.busy && !invite.hidden {
-        // Nothing was pushed, so there is nothing to stop; the missed call is still news.
-        call.legs.iter_mut().for_each(|leg| leg.state = LegState::Stopped);
-        end(&mut call, EndReason::Busy, now);
-    } else if reachable {
-        call.ring_legs(now);
-    } else {
-        end(&mut call, EndReason::Unreachable, now);
-    }
-    call
-}
 
 /// Takes a call through one input.
 pub fn step(call: &Call, input: &Input, now: Timestamp) -> Result<Outcome, Refusal> {
     let mut next = call.clone();
     match apply(&mut next, input, now) {
+        Ok(Effect::Changed) if next == *call => Ok(Outcome::Ignored("it changes nothing")),
         Ok(Effect::Changed) => Ok(Outcome::Applied(Box::new(next))),
         Ok(Effect::Nothing(why)) => Ok(Outcome::Ignored(why)),
         Err(why) => Err(Refusal { state: call.state, input: input.name(), why }),
     }
 }
+
+/// The most legs of a call, so that its record stays small however many devices are registered while it rings.
+const MAX_LEGS: usize = 16;
 
 enum Effect {
     Changed,
@@ -115,7 +43,7 @@ fn apply(call: &mut Call, input: &Input, now: Timestamp) -> Result<Effect, Refus
         }
         Input::DeviceNotRung(device, reason) => {
             rings(call, device)?;
-            Ok(changed_if(call.not_rung(device, reason)))
+            Ok(changed_if(call.not_rung(device, reason, now)))
         }
         Input::Answer(device) => answer(call, device, now),
         Input::InvitedBack(device) => invited_back(call, device.as_ref(), now),
@@ -158,6 +86,9 @@ fn add_leg(call: &mut Call, device: &Device) -> Effect {
     if call.leg(&device.id).is_some() {
         return DUPLICATE;
     }
+    if call.legs.len() >= MAX_LEGS {
+        return Effect::Nothing("the call has as many legs as its record can hold");
+    }
     // It has spoken, so it is awake and needs no push.
     call.legs.push(Leg { state: LegState::Sent, ..Leg::new(device.clone()) });
     Effect::Changed
@@ -168,14 +99,12 @@ fn answer(call: &mut Call, device: &DeviceId, now: Timestamp) -> Result<Effect, 
     if call.state == State::Active {
         return Ok(DUPLICATE);
     }
-    match call.leg(device).map(|leg| leg.state) {
-        Some(LegState::Declined | LegState::Busy) => Err(RefusalReason::Declined),
-        _ => {
-            call.answer(Some(device), now);
-            call.meet(now);
-            Ok(Effect::Changed)
-        }
+    if call.leg(device).is_some_and(|leg| matches!(leg.state, LegState::Declined | LegState::Busy)) {
+        return Err(RefusalReason::Declined);
     }
+    call.answer(Some(device), now);
+    call.meet(now);
+    Ok(Effect::Changed)
 }
 
 fn invited_back(call: &mut Call, device: Option<&DeviceId>, now: Timestamp) -> Result<Effect, RefusalReason> {
@@ -183,6 +112,8 @@ fn invited_back(call: &mut Call, device: Option<&DeviceId>, now: Timestamp) -> R
         (State::Ended, reason) => Err(RefusalReason::Ended(reason.unwrap_or(EndReason::Failed))),
         (State::Active, _) if call.answered_by.as_ref() == device => Ok(DUPLICATE),
         (State::Active, _) => Err(RefusalReason::AnsweredElsewhere),
+        // The callee does not know of it, so calling back is no answer.
+        _ if call.hidden => Err(RefusalReason::NotAParty),
         (State::Calling | State::Ringing, _) => {
             call.answer(device, now);
             call.meet(now);
@@ -206,7 +137,7 @@ fn decline(call: &mut Call, device: &DeviceId, reason: DeclineReason, now: Times
     let whole_call = reason == DeclineReason::Declined && call.rules.decline == DeclineScope::Call;
     let ends = if whole_call { Some(EndReason::Declined) } else { call.exhausted() };
     if let Some(reason) = ends {
-        end(call, reason, now);
+        call.end(reason, now);
     }
     Ok(Effect::Changed)
 }
@@ -214,7 +145,7 @@ fn decline(call: &mut Call, device: &DeviceId, reason: DeclineReason, now: Times
 fn hang_up(call: &mut Call, user: &UserId, now: Timestamp) -> Result<Effect, RefusalReason> {
     if call.caller.id == *user {
         Ok(finish(call, EndReason::Cancelled, now))
-    } else if call.callee.id == *user {
+    } else if call.is_visible_to(user) {
         // Before the answer there is nothing to hang up: the callee does not want the call.
         Ok(finish(call, EndReason::Declined, now))
     } else {
@@ -229,7 +160,7 @@ fn finish(call: &mut Call, unanswered: EndReason, now: Timestamp) -> Effect {
         State::Active => EndReason::Completed,
         State::Calling | State::Ringing => unanswered,
     };
-    end(call, reason, now);
+    call.end(reason, now);
     Effect::Changed
 }
 
@@ -237,7 +168,7 @@ fn banned(call: &mut Call, user: &UserId, now: Timestamp) -> Effect {
     if call.is_ended() || call.party(user).is_none() {
         return LATE;
     }
-    end(call, EndReason::Banned, now);
+    call.end(EndReason::Banned, now);
     Effect::Changed
 }
 
@@ -279,7 +210,7 @@ fn task_finished(call: &mut Call, id: u32, attempt: u32, result: &TaskResult, no
         }
         TaskResult::Present(users) => {
             if let Some(reason) = call.present(users, now) {
-                end(call, reason, now);
+                call.end(reason, now);
             }
         }
     }
@@ -295,104 +226,30 @@ fn failed(call: &mut Call, kind: &TaskKind, now: Timestamp) {
         && call.is_unanswered()
         && let Some(reason) = call.exhausted()
     {
-        end(call, reason, now);
+        call.end(reason, now);
     }
 }
 
 fn wake(call: &mut Call, now: Timestamp) -> Effect {
-    let due = call.wake_up().at;
-    if due > now {
+    if call.wake_up().at > now {
         return Effect::Nothing("nothing is due yet");
     }
     if call.is_unanswered() && call.ring_until <= now {
-        end(call, EndReason::TimedOut, now);
-        return Effect::Changed;
-    }
-    if call.state == State::Active && call.longest() <= now {
-        end(call, EndReason::MaxDuration, now);
-        return Effect::Changed;
-    }
-    if call.state == State::Active && call.presence_deadline().is_some_and(|at| at <= now) {
+        call.end(EndReason::TimedOut, now);
+    } else if call.state == State::Active && call.longest() <= now {
+        call.end(EndReason::MaxDuration, now);
+    } else if call.state == State::Active && call.presence_deadline().is_some_and(|at| at <= now) {
         ask_presence(call, now);
     }
-    if call.is_ended() && call.compact_at() <= now && !call.compacted && call.tasks.is_empty() {
-        compact(call);
-        return Effect::Changed;
-    }
-    let before = call.tasks.len();
-    call.tasks.retain(|task| task.until > now);
-    let dropped = call.tasks.len() < before;
-    let mut begun = false;
+    // What has lost its purpose goes, but not before an attempt that is under way has had its time.
+    call.tasks.retain(|task| task.until > now || task.due > now);
     for task in call.tasks.iter_mut().filter(|task| task.due <= now) {
         task.attempt += 1;
         task.due = now + task.kind.lease();
-        begun = true;
     }
-    if dropped || begun || call.wake_up().at != due {
-        Effect::Changed
-    } else {
-        // Retention has passed; the record waits to be removed.
-        Effect::Nothing("nothing is left to do")
+    if call.is_ended() && call.tasks.is_empty() && !call.compacted && call.compact_at() <= now {
+        call.compact();
     }
-}
-
-/// Ends the call: stops what rings, tells the parties, and opens what is left to do.
-fn end(call: &mut Call, reason: EndReason, now: Timestamp) {
-    let was_unanswered = call.is_unanswered();
-    let missed = reason.is_missed() && call.rules.missed_call && !call.hidden;
-    call.part(now);
-    call.tasks.retain(|task| task.kind != TaskKind::AskPresence);
-    if was_unanswered {
-        call.stop_open_legs(stop_reason(reason), missed, now);
-    }
-    call.state = State::Ended;
-    call.end_reason = Some(reason);
-    call.ended_at = Some(now);
-    match reason {
-        EndReason::Declined => call.tell(EventKind::Declined {}, now),
-        EndReason::Cancelled => call.tell(EventKind::Cancelled {}, now),
-        _ => {}
-    }
-    call.tell(EventKind::Ended { reason }, now);
-    if missed {
-        call.notify_missed(now);
-    }
-    free_lines(call, now);
-}
-
-fn free_lines(call: &mut Call, now: Timestamp) {
-    let until = call.retained_until();
-    let (caller, callee) = (call.caller.id.clone(), call.callee.id.clone());
-    call.open(TaskKind::FreeLine { user: caller }, until, now);
-    if !call.hidden {
-        call.open(TaskKind::FreeLine { user: callee }, until, now);
-    }
-}
-
-const fn stop_reason(reason: EndReason) -> StopReason {
-    match reason {
-        EndReason::Cancelled => StopReason::Cancelled,
-        EndReason::Declined => StopReason::DeclinedElsewhere,
-        EndReason::TimedOut => StopReason::TimedOut,
-        EndReason::Completed
-        | EndReason::Busy
-        | EndReason::Unreachable
-        | EndReason::NotConnected
-        | EndReason::ConnectionLost
-        | EndReason::MaxDuration
-        | EndReason::Banned
-        | EndReason::Failed => StopReason::Ended,
-    }
-}
-
-/// Drops what only a live call needs: push tokens and receipts.
-fn compact(call: &mut Call) {
-    for leg in &mut call.legs {
-        leg.device.voip_token = None;
-        leg.device.alert_token = None;
-        leg.device.fcm_token = None;
-        leg.device.fcm_fid = None;
-        leg.receipts.clear();
-    }
-    call.compacted = true;
+    // Past its retention nothing changes any more, and the record waits to be removed.
+    Effect::Changed
 }

@@ -7,21 +7,26 @@
 
 pub mod call;
 pub mod device;
+mod ending;
 pub mod event;
 pub mod ids;
 pub mod input;
+pub mod invite;
 pub mod machine;
 pub mod presence;
 pub mod ring;
+pub mod state;
 pub mod task;
 pub mod time;
 
-pub use call::{Call, DeclineScope, EndReason, Media, Party, Rules, State, TicketScope, WakeUp};
+pub use call::{Call, Party, Rules, TicketScope, WakeUp};
 pub use device::{Device, Environment, IosPushMode, Platform};
 pub use event::{Event, EventKind};
 pub use ids::{AppId, CallId, DeviceId, PushToken, UserId};
 pub use input::{DeclineReason, Input, Outcome, Refusal, RefusalReason};
-pub use machine::{Invite, begin, step};
+pub use invite::{Invite, begin};
+pub use machine::step;
 pub use ring::{Leg, LegState};
+pub use state::{DeclineScope, EndReason, Media, State};
 pub use task::{Receipt, StopReason, Task, TaskKind, TaskResult};
 pub use time::Timestamp;

@@ -7,14 +7,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::call::{Call, EndReason, State};
+use super::call::Call;
 use super::event::EventKind;
 use super::ids::UserId;
+use super::state::{EndReason, State};
 use super::task::TaskKind;
 use super::time::{Timestamp, millis};
 
 /// How long a call that LiveKit could not be asked about waits to ask again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The session of a party whom LiveKit's list shows and no webhook has named yet.
+const LISTED: &str = "listed";
+/// How many earlier sessions of a party are remembered.
+const MAX_EARLIER: usize = 8;
 
 /// Who is in the room, and what that adds up to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,9 +59,37 @@ pub struct Visit {
     /// Whether the party left of their own will.
     #[serde(default)]
     pub on_purpose: bool,
+    /// Sessions that are over: a webhook that tells of one again changes nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<String>,
 }
 
 impl Visit {
+    fn new(session: &str) -> Self {
+        Self { session: session.to_owned(), left_at: None, on_purpose: false, earlier: Vec::new() }
+    }
+
+    fn knows(&self, session: &str) -> bool {
+        self.session == session || self.earlier.iter().any(|earlier| earlier == session)
+    }
+
+    fn remember(&mut self, session: String) {
+        if self.earlier.len() == MAX_EARLIER {
+            self.earlier.remove(0);
+        }
+        self.earlier.push(session);
+    }
+
+    /// Goes on in another session.
+    fn renew(&mut self, session: &str) {
+        let earlier = std::mem::replace(&mut self.session, session.to_owned());
+        if earlier != LISTED {
+            self.remember(earlier);
+        }
+        self.left_at = None;
+        self.on_purpose = false;
+    }
+
     fn is_there(visit: Option<&Self>) -> bool {
         visit.is_some_and(|visit| visit.left_at.is_none())
     }
@@ -90,16 +124,24 @@ impl Call {
     /// A party came in. Returns whether that was news.
     pub(super) fn joined(&mut self, user: &UserId, session: &str, now: Timestamp) -> bool {
         let Some(visit) = self.visit_mut(user) else { return false };
-        if visit.as_ref().is_some_and(|known| known.session == session) {
+        if visit.as_ref().is_some_and(|known| known.knows(session)) {
             return false;
         }
+        self.enter(user, session, now);
+        true
+    }
+
+    fn enter(&mut self, user: &UserId, session: &str, now: Timestamp) {
+        let Some(visit) = self.visit_mut(user) else { return };
         let returns = visit.as_ref().is_some_and(|known| known.left_at.is_some());
-        *visit = Some(Visit { session: session.to_owned(), left_at: None, on_purpose: false });
+        match visit {
+            Some(known) => known.renew(session),
+            None => *visit = Some(Visit::new(session)),
+        }
         if returns && self.presence.connected_at.is_some() && self.state == State::Active {
             self.tell(EventKind::Reconnected { user_id: user.clone() }, now);
         }
         self.meet(now);
-        true
     }
 
     /// Takes note when both are there and the call has been answered.
@@ -120,17 +162,30 @@ impl Call {
     pub(super) fn left(&mut self, user: &UserId, session: &str, on_purpose: bool, now: Timestamp) -> bool {
         let Some(visit) = self.visit_mut(user) else { return false };
         match visit {
-            Some(known) if known.session == session && known.left_at.is_none() => {
-                known.left_at = Some(now);
-                known.on_purpose = on_purpose;
+            Some(known) if known.session == session && known.left_at.is_some() => return false,
+            Some(known) if known.session == session => {}
+            Some(known) if known.knows(session) => return false,
+            // LiveKit's list showed the party before the webhook of this session came, if it ever does.
+            Some(known) if known.session == LISTED && known.left_at.is_none() => session.clone_into(&mut known.session),
+            // The webhook of the leaving was quicker than that of the coming.
+            Some(known) => {
+                known.remember(session.to_owned());
+                return true;
             }
-            _ => return false,
+            None => *visit = Some(Visit::new(session)),
         }
+        self.leave(user, on_purpose, now);
+        true
+    }
+
+    fn leave(&mut self, user: &UserId, on_purpose: bool, now: Timestamp) {
+        let Some(Some(visit)) = self.visit_mut(user) else { return };
+        visit.left_at = Some(now);
+        visit.on_purpose = on_purpose;
         self.part(now);
         if self.state == State::Active && self.presence.connected_at.is_some() {
             self.tell(EventKind::Reconnecting { user_id: user.clone() }, now);
         }
-        true
     }
 
     /// Adds the time together to the talk time.
@@ -142,16 +197,20 @@ impl Call {
     /// When LiveKit must be asked who is there: after the connect timeout, or after the grace of a lost party.
     pub(super) fn presence_deadline(&self) -> Option<Timestamp> {
         let asking = self.tasks.iter().any(|task| task.kind == TaskKind::AskPresence);
-        let answered_at = self.answered_at?;
         if !self.rules.presence || asking || self.presence.together_since.is_some() {
             return None;
         }
-        let due = if self.presence.connected_at.is_none() {
-            answered_at + Duration::from_millis(self.rules.connect_timeout_ms)
+        let patience_ends = self.patience_ends()?;
+        Some(self.presence.ask_at.map_or(patience_ends, |at| at.max(patience_ends)))
+    }
+
+    /// Until when a party that is not there may still come.
+    fn patience_ends(&self) -> Option<Timestamp> {
+        if self.presence.connected_at.is_none() {
+            Some(self.answered_at? + Duration::from_millis(self.rules.connect_timeout_ms))
         } else {
-            self.presence.absent_since()? + Duration::from_millis(self.rules.reconnect_grace_ms)
-        };
-        Some(self.presence.ask_at.map_or(due, |at| at.max(due)))
+            Some(self.presence.absent_since()? + Duration::from_millis(self.rules.reconnect_grace_ms))
+        }
     }
 
     /// LiveKit could not say who is there: the call stays, and LiveKit is asked again.
@@ -161,21 +220,27 @@ impl Call {
 
     /// LiveKit says who is there. Returns how the call ends, if it does.
     pub(super) fn present(&mut self, users: &[UserId], now: Timestamp) -> Option<EndReason> {
-        let parties = [self.caller.id.clone(), self.callee.id.clone()];
-        let missing: Vec<_> = parties.iter().filter(|party| !users.contains(party)).collect();
-        if missing.is_empty() {
-            // The webhooks that would have told were lost; LiveKit's word stands in for them.
-            for party in &parties {
-                self.joined(party, "listed", now);
+        for party in [self.caller.id.clone(), self.callee.id.clone()] {
+            // Webhooks that would have told were lost, or are still on their way; LiveKit's word stands in for them.
+            let believed = Visit::is_there(self.visit_mut(&party)?.as_ref());
+            match (users.contains(&party), believed) {
+                (true, false) => self.enter(&party, LISTED, now),
+                (false, true) => self.leave(&party, false, now),
+                (true, true) | (false, false) => {}
             }
+        }
+        if self.presence.together_since.is_some() {
             return None;
         }
         let meant_it = |visit: &Option<Visit>| visit.as_ref().is_some_and(|v| v.left_at.is_some() && v.on_purpose);
-        let both_left = meant_it(&self.presence.caller) && meant_it(&self.presence.callee);
-        Some(match (self.presence.connected_at, both_left) {
-            (None, _) => EndReason::NotConnected,
-            (Some(_), true) => EndReason::Completed,
-            (Some(_), false) => EndReason::ConnectionLost,
-        })
+        if self.presence.connected_at.is_some() && meant_it(&self.presence.caller) && meant_it(&self.presence.callee) {
+            return Some(EndReason::Completed);
+        }
+        match self.presence.connected_at {
+            // Asked early, for the room was closed: whoever is missing still has their time to come.
+            _ if self.patience_ends()? > now => None,
+            None => Some(EndReason::NotConnected),
+            Some(_) => Some(EndReason::ConnectionLost),
+        }
     }
 }

@@ -5,11 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::call::{Call, EndReason, State};
+use super::call::Call;
 use super::device::{Device, Platform};
 use super::event::EventKind;
 use super::ids::DeviceId;
 use super::input::DeclineReason;
+use super::state::{EndReason, State};
 use super::task::{Receipt, StopReason, TaskKind};
 use super::time::Timestamp;
 
@@ -92,7 +93,7 @@ impl Leg {
     }
 
     fn note(&mut self, receipt: Option<Receipt>) {
-        let Some(receipt) = receipt else { return };
+        let Some(receipt) = receipt.filter(|receipt| !self.receipts.contains(receipt)) else { return };
         if self.receipts.len() == MAX_RECEIPTS {
             self.receipts.remove(0);
         }
@@ -128,10 +129,7 @@ impl Call {
         } else {
             return false;
         }
-        // The device has the push, whatever the provider's answer will be: no further attempt begins.
-        for task in self.tasks.iter_mut().filter(|task| task.kind.rings(device)) {
-            task.until = task.until.min(task.due);
-        }
+        self.has_push(device, now);
         if self.state == State::Calling {
             self.state = State::Ringing;
             self.ringing_at = Some(now);
@@ -141,14 +139,22 @@ impl Call {
     }
 
     /// A device could not ring. Returns whether that was news.
-    pub(super) fn not_rung(&mut self, device: &DeviceId, reason: &str) -> bool {
+    pub(super) fn not_rung(&mut self, device: &DeviceId, reason: &str, now: Timestamp) -> bool {
         match self.leg_mut(device) {
             Some(leg) if leg.state.is_open() && leg.state != LegState::NotRung => {
                 leg.state = LegState::NotRung;
                 leg.reason = Some(reason.to_owned());
-                true
             }
-            _ => false,
+            _ => return false,
+        }
+        self.has_push(device, now);
+        true
+    }
+
+    /// A device has spoken, so it has the push, whatever the provider's answer will be: no further attempt begins.
+    fn has_push(&mut self, device: &DeviceId, now: Timestamp) {
+        for task in self.tasks.iter_mut().filter(|task| task.kind.rings(device)) {
+            task.until = task.until.min(now);
         }
     }
 
@@ -164,7 +170,7 @@ impl Call {
         self.stop_open_legs(StopReason::AnsweredElsewhere, false, now);
     }
 
-    /// One device is out; says how the call ends if it was the last.
+    /// One device is out.
     pub(super) fn drop_leg(&mut self, device: &DeviceId, reason: DeclineReason) {
         self.tasks.retain(|task| !task.kind.rings(device));
         if let Some(leg) = self.leg_mut(device) {

@@ -1,7 +1,11 @@
 //! The invite: a short saga over two users' lines, ending in the commit of a call.
 //!
-//! 1. claim the caller's line, with the idempotency key; 2. claim the callee's line and read their devices and blocks;
-//! 3. commit the call, which must not exist yet. Each step may be repeated, and a crash between two leaves nothing that lasts.
+//! 1. claim the caller's line, with the idempotency key;
+//! 2. claim the callee's line and read their devices and blocks;
+//! 3. commit the call, which must not exist yet.
+//!
+//! Each step may be repeated, and a crash between two leaves nothing that lasts.
+//!
 //! On the way the other calls of both lines are met: the caller's own unanswered call is cancelled (redial), a
 //! call that comes the other way is answered instead (glare), and any other makes the callee busy.
 

@@ -22,11 +22,11 @@ pub use calls::{Asker, Page};
 pub use invite::{InviteRequest, Invited, Key};
 pub use readers::{Beginning, News, Reader};
 
-pub use crate::store::Ban;
+pub use crate::store::{Ban, StoreError};
 
 use crate::clock::Clock;
 use crate::domain::{Call, CallId, Refusal, Rules, Task, WakeUp};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use inbox::Inbox;
 use readers::Readers;
 

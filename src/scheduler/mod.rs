@@ -10,9 +10,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
 use crate::domain::{CallId, Timestamp, WakeUp};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, StoreError};
 use crate::lifecycle::Stop;
-use crate::store::StoreError;
 
 /// The pause between sweeps, jittered by half, so that instances do not march in step and none waits much over a second.
 const SWEEP_EVERY: Duration = Duration::from_millis(800);

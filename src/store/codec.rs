@@ -74,3 +74,167 @@ pub fn write_json<T: Serialize>(what: &str, value: &T) -> Result<Vec<u8>, StoreE
 fn corrupt(what: &str, error: &serde_json::Error) -> StoreError {
     StoreError::Corrupt(format!("{what}: {:?} error at column {}", error.classify(), error.column()))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::domain::{
+        CallId, DeclineReason, DeclineScope, DeviceId, Input, Invite, Media, Outcome, Party, Receipt, Rules,
+        TaskResult, Timestamp, UserId, begin, step,
+    };
+
+    fn user(name: &str) -> UserId {
+        UserId::new(name).expect("a user id")
+    }
+
+    fn party(name: &str) -> Party {
+        Party { id: user(name), name: Some("\"Änn\"\n\u{1F4DE}".to_owned()), avatar: Some("https://a/b?c".to_owned()) }
+    }
+
+    /// A call with a device of each platform.
+    fn call() -> Call {
+        let devices = json!([
+            {"id": "i", "platform": "ios", "app": "a", "voip_token": "a1", "alert_token": "b2", "registered_at": 1},
+            {"id": "a", "platform": "android", "app": "a", "fcm_token": "t:1", "name": "Pixel", "registered_at": 2},
+            {"id": "w", "platform": "web", "app": "a", "environment": "sandbox", "registered_at": 3},
+        ]);
+        let invite = Invite {
+            id: CallId::parse("0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a").expect("a call id"),
+            caller: party("ann"),
+            caller_device: DeviceId::new("phone").ok(),
+            callee: user("bob"),
+            media: Media::Audio,
+            room: "room".to_owned(),
+            metadata: None,
+            rules: Rules {
+                connect_timeout_ms: 20_000,
+                reconnect_grace_ms: 30_000,
+                max_duration_ms: u64::MAX,
+                retention_ms: 0,
+                decline: DeclineScope::Device,
+                missed_call: true,
+                presence: true,
+            },
+            ring_until: Timestamp::from_millis(45_000),
+            devices: serde_json::from_value(devices).expect("devices"),
+            busy: false,
+            hidden: false,
+        };
+        begin(invite, Timestamp::from_millis(0))
+    }
+
+    fn inputs() -> impl Strategy<Value = Input> {
+        let device = prop_oneof!["i", "a", "w"].prop_map(|id| DeviceId::new(id).expect("a device id")).boxed();
+        let party = prop_oneof![Just(user("ann")), Just(user("bob"))].boxed();
+        let receipt = Receipt {
+            at: Timestamp::from_millis(7),
+            provider: "apns".to_owned(),
+            push: "ring".to_owned(),
+            status: Some(200),
+            reason: "ok".to_owned(),
+            provider_id: None,
+            latency_ms: 3,
+        };
+        let finished =
+            move |task| Input::TaskFinished { task, attempt: 1, result: TaskResult::Done(Some(receipt.clone())) };
+        let left = |(user, on_purpose)| Input::ParticipantLeft { user, session: "s".to_owned(), on_purpose };
+        prop_oneof![
+            device.clone().prop_map(Input::DeviceAlerting),
+            (device.clone(), any::<String>()).prop_map(|(device, why)| Input::DeviceNotRung(device, why)),
+            device.clone().prop_map(Input::Answer),
+            device.prop_map(|device| Input::Decline(device, DeclineReason::Busy)),
+            (1..9_u32).prop_map(finished),
+            party.clone().prop_map(|user| Input::ParticipantJoined(user, "s".to_owned())),
+            (party.clone(), any::<bool>()).prop_map(left),
+            party.prop_map(Input::HangUp),
+            Just(Input::Wake),
+        ]
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_call_is_read_as_it_was_written(
+            steps in prop::collection::vec((inputs(), 0..20_000_u64), 0..24),
+            metadata in prop::option::of(values().prop_filter("absent", |value| !value.is_null())),
+            unknown in prop::collection::btree_map("x_[a-z]{1,8}", values(), 0..3),
+        ) {
+            let mut call = Call { metadata, unknown: unknown.into_iter().collect(), ..call() };
+            let mut now = 0;
+            for (input, pause) in steps {
+                now += pause;
+                if let Ok(Outcome::Applied(next)) = step(&call, &input, Timestamp::from_millis(now)) {
+                    call = Call { version: call.version + 1, ..*next };
+                }
+                let record = encode(&call).expect("a record");
+                prop_assert_eq!(decode(&record).expect("a slot"), Slot::Call(Box::new(call.clone())));
+            }
+        }
+
+        #[test]
+        fn anything_else_is_an_error_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            prop_assert!(decode(&bytes).is_err());
+        }
+    }
+
+    /// The record of the call above, as JSON.
+    fn record() -> Map<String, Value> {
+        serde_json::from_slice(&encode(&call()).expect("a record")).expect("an object")
+    }
+
+    fn read(record: &Map<String, Value>) -> Result<Slot, StoreError> {
+        decode(&serde_json::to_vec(record).expect("json"))
+    }
+
+    #[test]
+    fn a_record_is_json_with_its_format_first() {
+        let text = String::from_utf8(encode(&call()).expect("a record")).expect("text");
+        assert!(text.starts_with(r#"{"format":1,"id":"0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a","version":1,"#), "{text}");
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_whatever_its_shape() {
+        let mut record = record();
+        record.insert("format".to_owned(), json!(2));
+        assert!(matches!(read(&record), Err(StoreError::Newer(2))), "like ours");
+        assert!(matches!(decode(br#"{"format":3,"tombstone":true}"#), Err(StoreError::Newer(3))));
+        assert!(matches!(decode(br#"{"format":4,"parties":[]}"#), Err(StoreError::Newer(4))));
+    }
+
+    #[test]
+    fn a_tombstone_is_a_record_too() {
+        assert_eq!(decode(TOMBSTONE).expect("a slot"), Slot::Tombstone);
+        let json: Value = serde_json::from_slice(TOMBSTONE).expect("json");
+        assert_eq!(json["format"], FORMAT);
+    }
+
+    #[test]
+    fn what_is_missing_is_corrupt_and_what_was_there_is_not_told() {
+        let mut headless = record();
+        headless.remove("format");
+        assert!(matches!(read(&headless), Err(StoreError::Corrupt(_))));
+        let mut broken = record();
+        broken.insert("legs".to_owned(), json!(["secret-token"]));
+        let error = read(&broken).expect_err("no call");
+        assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
+        assert!(!error.to_string().contains("secret-token"), "{error}");
+    }
+}

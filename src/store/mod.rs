@@ -10,6 +10,7 @@ pub mod codec;
 pub mod embedded;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,12 @@ use crate::domain::{Call, CallId, Device, DeviceId, Environment, PushToken, Time
 
 /// The most calls that a user's history names.
 pub const HISTORY_LENGTH: usize = 100;
+
+/// How long a tombstone stands: longer than any commit can be late.
+pub const TOMBSTONE_KEPT: Duration = Duration::from_hours(24);
+
+/// How long missed calls from a peer are counted on, after the last one.
+pub const MISSED_KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// A store of calls, lines, devices and moderation.
 #[async_trait]
@@ -39,7 +46,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Takes an id out of use, so that a late commit of a call that was never committed fails.
     ///
-    /// Law 4: a tombstone is written only where nothing stands; the answer is what stands there then.
+    /// Law 4: a tombstone is written only where nothing stands; the answer is what stands there then. It stands for
+    /// [`TOMBSTONE_KEPT`].
     async fn bury(&self, id: CallId) -> Result<Slot, StoreError>;
 
     /// Removes a record whose retention has passed, with its wake-up.
@@ -55,7 +63,7 @@ pub trait Store: Send + Sync + 'static {
     /// Puts an outgoing call on its caller's line, and reserves the idempotency key.
     ///
     /// Law 7: the claim is added after those that are there, which are returned in order; of two that claim, one sees the other.
-    /// A claim of the same call again changes nothing. Claims past their `until` are gone.
+    /// A claim of the same call again changes nothing, and those before it are returned. Claims past their `until` are gone.
     /// Law 8: a key that is taken by another call claims nothing and names that call, unless it is the one to be replaced.
     /// Law 9: the call is the newest of the user's history; what they missed from this peer counts from zero again.
     async fn open_line(&self, claim: Claim, reservation: Option<Reservation>) -> Result<Opening, StoreError>;
@@ -72,12 +80,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ids of a user's calls, newest first, older than `before` if given; at most `limit`.
     ///
-    /// Law 12: at most [`HISTORY_LENGTH`] are kept, the newest ones.
+    /// Law 12: at most [`HISTORY_LENGTH`] are kept, the newest ones. The order is that of the ids, whoever wrote first.
     async fn history(&self, user: &UserId, before: Option<CallId>, limit: usize) -> Result<Vec<CallId>, StoreError>;
 
     /// Registers or refreshes a device.
     ///
-    /// Law 13: at most `most` are kept; the one that was registered longest ago gives way.
+    /// Law 13: at most `most` are kept; of the others, the one that was registered longest ago gives way.
     /// Law 14: a push token has one owner. Registering one that another device holds, of this user or another, removes that
     /// device whole: a phone that changed hands never rings for its last owner.
     async fn put_device(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError>;
@@ -110,7 +118,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Counts a missed call; the answer is how many were missed from this caller, this one included.
     ///
-    /// Law 16: the same call counted again, for a second device, gives the same number.
+    /// Law 16: the same call counted again, for a second device, gives the same number. The count lasts for [`MISSED_KEPT`].
     async fn count_missed(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<u32, StoreError>;
 
     /// Blocks or unblocks a peer for a user; says whether that changed anything.

@@ -2,14 +2,12 @@
 //!
 //! Beside each record stand the few numbers that the writer compares, so that it never reads the JSON.
 
-use std::time::Duration;
-
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::expiry::{self, Expiring};
 use crate::domain::{Call, CallId, Timestamp, WakeUp};
 use crate::store::codec::{self, FORMAT};
-use crate::store::{Slot, StoreError};
+use crate::store::{Slot, StoreError, TOMBSTONE_KEPT};
 
 /// By call id: format, version (0: a tombstone), when its wake-up is due (ms), whether that is urgent, and the record.
 pub(super) const CALLS: TableDefinition<u128, Row> = TableDefinition::new("calls");
@@ -18,9 +16,6 @@ type Row = (u32, u64, u64, bool, &'static [u8]);
 pub(super) const WAKE: TableDefinition<(u64, u128), ()> = TableDefinition::new("wake");
 /// The wake-ups of ended calls.
 pub(super) const LATER: TableDefinition<(u64, u128), ()> = TableDefinition::new("later");
-
-/// How long a tombstone stands: longer than any commit can be late.
-const TOMBSTONE_KEPT: Duration = Duration::from_hours(24);
 
 /// A call's next record, ready to be written.
 pub(super) struct Next {

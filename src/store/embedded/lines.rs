@@ -38,7 +38,7 @@ pub(super) fn open(
     Ok(Opening::Claimed(others))
 }
 
-/// What [`ring`] found; the devices are left for the caller's task to decode.
+/// What [`ring()`] found; the devices are left for the caller's task to decode.
 pub(super) struct Found {
     others: Vec<Claim>,
     devices: Vec<u8>,
@@ -69,7 +69,8 @@ pub(super) fn ring(txn: &WriteTransaction, claim: &Claim, now: Timestamp) -> Res
 
 pub(super) fn free(txn: &WriteTransaction, user: &UserId, call: CallId, now: Timestamp) -> Result<(), StoreError> {
     let mut line = claims(txn, user, now)?;
-    line.retain(|claim| claim.call != call);
+    let Some(place) = line.iter().position(|claim| claim.call == call) else { return Ok(()) };
+    line.remove(place);
     let mut lines = txn.open_table(LINES)?;
     if line.is_empty() {
         lines.remove(user.as_str())?;

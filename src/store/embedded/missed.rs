@@ -1,20 +1,16 @@
 //! How often a user missed a peer since they last called back.
 
-use std::time::Duration;
-
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{AccessGuard, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::calls::key;
 use super::expiry::{self, Expiring};
 use crate::domain::{CallId, Timestamp, UserId};
-use crate::store::StoreError;
+use crate::store::{MISSED_KEPT, StoreError};
 
 /// By user and peer: until when (ms) it is kept, how many were missed before those that follow, and the ids of the last
 /// calls in the order in which they were counted, 16 bytes each.
 pub(super) const MISSED: TableDefinition<(&str, &str), (u64, u32, &[u8])> = TableDefinition::new("missed");
 
-/// How long a count lasts after the last missed call.
-const KEPT: Duration = Duration::from_hours(30 * 24);
 /// How many calls are remembered as counted.
 const REMEMBERED: usize = 100;
 const ID_BYTES: usize = size_of::<u128>();
@@ -28,8 +24,10 @@ pub(super) fn count(
 ) -> Result<u32, StoreError> {
     let pair = (user.as_str(), peer.as_str());
     let mut missed = txn.open_table(MISSED)?;
-    let row = missed.get(pair)?.map(|row| (row.value().1, row.value().2.to_vec()));
-    let (mut before, mut calls) = row.unwrap_or_default();
+    let (mut before, mut calls) = match missed.get(pair)?.as_ref().map(AccessGuard::value) {
+        Some((until, before, calls)) if now.as_millis() < until => (before, calls.to_vec()),
+        _ => (0, Vec::new()),
+    };
     let id = key(call).to_be_bytes();
     if let Some(place) = calls.as_chunks::<ID_BYTES>().0.iter().position(|other| *other == id) {
         return Ok(before.saturating_add(ordinal(place)));
@@ -39,7 +37,7 @@ pub(super) fn count(
         before = before.saturating_add(1);
     }
     calls.extend(id);
-    let until = now + KEPT;
+    let until = now + MISSED_KEPT;
     missed.insert(pair, (until.as_millis(), before, calls.as_slice()))?;
     expiry::note(txn, until, Expiring::Missed, pair.0, pair.1)?;
     Ok(before.saturating_add(ordinal(calls.len() / ID_BYTES - 1)))

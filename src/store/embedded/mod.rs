@@ -236,3 +236,6 @@ impl Store for Embedded {
         Ok(format!("embedded, {}, redb 4", self.path.display()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,7 +107,7 @@ impl Writer {
         timeout: Duration,
     ) -> io::Result<Self> {
         let (queue, messages) = mpsc::channel(QUEUE);
-        let worker = Worker { file, events, clock, failed_at: None };
+        let worker = Worker { file, events, clock, failed: false, reopened_at: None };
         std::thread::Builder::new().name("bellwire-store".to_owned()).spawn(move || worker.serve(messages))?;
         Ok(Self { queue, timeout })
     }
@@ -152,7 +152,9 @@ struct Worker {
     file: Arc<File>,
     events: broadcast::Sender<Arc<Announcement>>,
     clock: Clock,
-    failed_at: Option<Instant>,
+    /// The last transaction failed.
+    failed: bool,
+    reopened_at: Option<Instant>,
 }
 
 impl Worker {
@@ -178,9 +180,7 @@ impl Worker {
 
     fn carry_out(&mut self, mut group: Vec<Job>) {
         let failure = self.transact(&mut group).err().map(|error| error.to_string());
-        if failure.is_some() {
-            self.recover();
-        }
+        self.failed = failure.is_some();
         for job in group {
             if let Some(news) = job.announcement.filter(|_| failure.is_none() && job.operation.succeeded()) {
                 // An error here says that nobody listens.
@@ -190,7 +190,10 @@ impl Worker {
         }
     }
 
-    fn transact(&self, group: &mut [Job]) -> Result<(), StoreError> {
+    fn transact(&mut self, group: &mut [Job]) -> Result<(), StoreError> {
+        if self.failed {
+            self.reopen()?;
+        }
         let mut txn = self.file.begin_write()?;
         for job in group.iter_mut() {
             job.operation.run(&txn)?;
@@ -202,13 +205,12 @@ impl Worker {
         Ok(txn.commit()?)
     }
 
-    fn recover(&mut self) {
-        if self.failed_at.is_some_and(|at| at.elapsed() < REOPEN_AFTER) {
-            return;
+    /// Opens the database again, but not all the time: reading it through after a failure takes a while.
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        if self.reopened_at.is_some_and(|at| at.elapsed() < REOPEN_AFTER) {
+            return Err(StoreError::Unavailable("its file could not be written a moment ago".to_owned()));
         }
-        self.failed_at = Some(Instant::now());
-        if let Err(error) = self.file.reopen() {
-            tracing::error!(%error, "the embedded store cannot be opened again");
-        }
+        self.reopened_at = Some(Instant::now());
+        self.file.reopen().map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 }

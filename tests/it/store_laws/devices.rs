@@ -34,9 +34,10 @@ pub async fn law_13_the_device_registered_longest_ago_gives_way(subject: &Subjec
     store.put_device(&ann, android("b", "token-2", clock.now()), 2).await.expect("refreshed");
     assert_eq!(ids(&**store, &ann).await, ["b", "d"]);
 
-    // The token of the one that gave way is free: whoever registers it takes nothing away.
+    // The token of the one that gave way is free: whoever registers it takes nothing away, not even from its next life.
+    store.put_device(&ann, android("c", "token-4", clock.now()), 3).await.expect("registered");
     put(&**store, &user("bob"), &android("phone", "token-0", clock.now())).await;
-    assert_eq!(ids(&**store, &ann).await, ["b", "d"]);
+    assert_eq!(ids(&**store, &ann).await, ["b", "c", "d"]);
 }
 
 pub async fn law_13_a_refreshed_device_takes_no_second_place(subject: &Subject) {

@@ -9,7 +9,7 @@ use bellwire::domain::{
     Call, CallId, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, PushToken, Rules, Timestamp,
     UserId, begin, step,
 };
-use bellwire::store::{Claim, Commit, Role, Slot, Store, StoreError};
+use bellwire::store::{Claim, Commit, Opening, Role, Slot, Store, StoreError};
 use serde_json::json;
 
 pub fn user(name: &str) -> UserId {
@@ -108,6 +108,22 @@ pub fn claim(clock: &Clock, owner: &str, peer: &str, role: Role) -> Claim {
         at: now,
         until: now + Duration::from_hours(1),
     }
+}
+
+/// Claims an outgoing call and returns the claims before it.
+pub async fn open(store: &dyn Store, claim: &Claim) -> Vec<Claim> {
+    match store.open_line(claim.clone(), None).await.expect("an opening") {
+        Opening::Claimed(others) => others,
+        other @ Opening::Reserved { .. } => panic!("{other:?} without a key"),
+    }
+}
+
+/// The claims of a user, seen by one more.
+pub async fn line(store: &dyn Store, clock: &Clock, owner: &str) -> Vec<CallId> {
+    let probe = claim(clock, owner, "nobody", Role::Caller);
+    let seen = open(store, &probe).await;
+    store.free_line(&probe.user, probe.call).await.expect("freed");
+    seen.into_iter().map(|claim| claim.call).collect()
 }
 
 pub fn is_conflict<T>(result: &Result<T, StoreError>) -> bool {

@@ -6,9 +6,12 @@
 mod calls;
 mod devices;
 mod fixture;
+mod history;
+mod keys;
 mod lines;
 mod moderation;
 mod only_embedded;
+mod wake_ups;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -48,6 +51,8 @@ macro_rules! laws {
                 law_04_a_tombstone_is_written_only_where_nothing_stands,
                 law_04_of_a_burial_and_a_commit_at_once_one_wins,
                 law_05_only_the_version_named_is_removed,
+            ],
+            wake_ups: [
                 law_06_a_call_is_due_from_its_time_until_a_commit_moves_it,
                 law_06_urgent_calls_come_first_then_by_time_up_to_the_limit,
                 law_06_ended_calls_wait_behind_the_urgent_ones,
@@ -57,19 +62,24 @@ macro_rules! laws {
                 law_07_a_claim_made_again_changes_nothing,
                 law_07_a_claim_past_its_time_is_gone,
                 law_07_of_many_that_claim_each_sees_all_before_it,
+                law_10_ringing_claims_and_reads_what_an_invite_must_know,
+                law_10_a_blocked_caller_claims_nothing_and_is_not_recorded,
+                law_11_a_freed_line_keeps_its_other_claims,
+            ],
+            keys: [
                 law_08_a_key_belongs_to_the_first_call,
                 law_08_a_key_gives_way_to_its_own_call_and_to_the_replacing_one,
                 law_08_a_key_is_free_again_after_its_time,
                 law_08_keys_of_two_users_do_not_meet,
                 law_08_of_many_that_take_a_key_one_gets_it,
+            ],
+            history: [
                 law_09_an_outgoing_call_is_the_newest_of_the_history,
                 law_09_calling_back_counts_missed_calls_from_zero,
-                law_10_ringing_claims_and_reads_what_an_invite_must_know,
-                law_10_a_blocked_caller_claims_nothing_and_is_not_recorded,
-                law_11_a_freed_line_keeps_its_other_claims,
                 law_12_the_history_keeps_the_newest,
                 law_12_the_history_is_read_in_pages,
                 law_16_a_missed_call_counts_once,
+                law_16_a_caller_who_does_not_give_up_is_counted_on,
                 law_16_of_many_counted_at_once_each_has_its_own_number,
             ],
             devices: [

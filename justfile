@@ -1,0 +1,41 @@
+# What there is to do here. `just` lists it; https://just.systems
+
+# Lists the recipes.
+default:
+    @just --list --unsorted
+
+# Everything that CI runs, in the same way.
+check:
+    .ci/run
+
+# Every test, or those whose name has `filter`.
+test *filter:
+    ./test {{ filter }}
+
+# Formats the code.
+fmt:
+    cargo fmt
+
+# A whole call between simulated phones, without keys, certificates or a LiveKit server.
+demo *args:
+    cargo run --locked -- demo {{ args }}
+
+# Starts the gateway on a configuration of your own.
+serve *args:
+    cargo run --locked -- serve {{ args }}
+
+# Measures; docs/PERFORMANCE.md says what and how to read it.
+bench *filter:
+    cargo bench --locked {{ filter }}
+
+# What a release must pass: check, licences and advisories, the benchmarks, the image.
+full: check bench docker
+    cargo deny --locked check
+
+# Builds the image.
+docker tag="bellwire":
+    docker build --tag {{ tag }} .
+
+# Opens the documentation of the code, private parts included.
+docs:
+    cargo doc --locked --lib --no-deps --document-private-items --open

@@ -1,0 +1,72 @@
+//! The end of a call, whatever its reason: who must be told, what is opened, what is dropped later.
+//!
+//! When a call ends, and why, is `machine`'s.
+
+use super::call::Call;
+use super::event::EventKind;
+use super::state::{EndReason, State};
+use super::task::{StopReason, TaskKind};
+use super::time::Timestamp;
+
+impl Call {
+    /// Ends the call: stops what rings, tells the parties, and opens what is left to do.
+    pub(super) fn end(&mut self, reason: EndReason, now: Timestamp) {
+        let was_unanswered = self.is_unanswered();
+        let missed = reason.is_missed() && self.rules.missed_call && !self.hidden;
+        self.part(now);
+        self.tasks.retain(|task| task.kind != TaskKind::AskPresence);
+        if was_unanswered {
+            self.stop_open_legs(stop_reason(reason), missed, now);
+        }
+        self.state = State::Ended;
+        self.end_reason = Some(reason);
+        self.ended_at = Some(now);
+        match reason {
+            EndReason::Declined => self.tell(EventKind::Declined {}, now),
+            EndReason::Cancelled => self.tell(EventKind::Cancelled {}, now),
+            _ => {}
+        }
+        self.tell(EventKind::Ended { reason }, now);
+        if missed {
+            self.notify_missed(now);
+        }
+        self.free_lines(now);
+    }
+
+    fn free_lines(&mut self, now: Timestamp) {
+        let until = self.retained_until();
+        self.open(TaskKind::FreeLine { user: self.caller.id.clone() }, until, now);
+        // A hidden call claims nothing of the callee's line.
+        if !self.hidden {
+            self.open(TaskKind::FreeLine { user: self.callee.id.clone() }, until, now);
+        }
+    }
+
+    /// Drops what only a live call needs: push tokens and receipts.
+    pub(super) fn compact(&mut self) {
+        for leg in &mut self.legs {
+            leg.device.voip_token = None;
+            leg.device.alert_token = None;
+            leg.device.fcm_token = None;
+            leg.device.fcm_fid = None;
+            leg.receipts.clear();
+        }
+        self.compacted = true;
+    }
+}
+
+const fn stop_reason(reason: EndReason) -> StopReason {
+    match reason {
+        EndReason::Cancelled => StopReason::Cancelled,
+        EndReason::Declined => StopReason::DeclinedElsewhere,
+        EndReason::TimedOut => StopReason::TimedOut,
+        EndReason::Completed
+        | EndReason::Busy
+        | EndReason::Unreachable
+        | EndReason::NotConnected
+        | EndReason::ConnectionLost
+        | EndReason::MaxDuration
+        | EndReason::Banned
+        | EndReason::Failed => StopReason::Ended,
+    }
+}

@@ -1,0 +1,87 @@
+//! The first record of a call: what an invite brings, and how it stands at once.
+//!
+//! Who may call whom, and whose line is taken, is known to the engine before it comes here.
+
+use serde_json::Map;
+
+use super::call::{Call, Party, Rules};
+use super::device::Device;
+use super::event::{Event, EventKind};
+use super::ids::{CallId, DeviceId, UserId};
+use super::presence::Presence;
+use super::ring::{Leg, LegState};
+use super::state::{EndReason, Media, State};
+use super::time::Timestamp;
+
+/// What an invite brings.
+#[derive(Debug, Clone)]
+pub struct Invite {
+    /// The id of the call.
+    pub id: CallId,
+    /// Who calls.
+    pub caller: Party,
+    /// From which device, if it was named.
+    pub caller_device: Option<DeviceId>,
+    /// Who is called.
+    pub callee: UserId,
+    /// Sound or pictures.
+    pub media: Media,
+    /// The room's name.
+    pub room: String,
+    /// The app's own data.
+    pub metadata: Option<serde_json::Value>,
+    /// The rules of this call.
+    pub rules: Rules,
+    /// When an unanswered call ends.
+    pub ring_until: Timestamp,
+    /// The callee's devices.
+    pub devices: Vec<Device>,
+    /// Whether the callee's line is taken.
+    pub busy: bool,
+    /// Whether the callee has blocked the caller.
+    pub hidden: bool,
+}
+
+/// The first record of a call: calling, or ended at once as `busy` or `unreachable`.
+pub fn begin(invite: Invite, now: Timestamp) -> Call {
+    let reachable = !invite.devices.is_empty();
+    // Of a blocked caller's call the callee's devices learn nothing, so it has no legs.
+    let devices = if invite.hidden { Vec::new() } else { invite.devices };
+    let mut call = Call {
+        id: invite.id,
+        version: 1,
+        state: State::Calling,
+        end_reason: None,
+        caller: invite.caller,
+        caller_device: invite.caller_device,
+        callee: Party { id: invite.callee, name: None, avatar: None },
+        media: invite.media,
+        room: invite.room,
+        metadata: invite.metadata,
+        hidden: invite.hidden,
+        rules: invite.rules,
+        created_at: now,
+        ring_until: invite.ring_until,
+        ringing_at: None,
+        answered_at: None,
+        answered_by: None,
+        ended_at: None,
+        presence: Presence::default(),
+        legs: devices.into_iter().map(Leg::new).collect(),
+        tasks: Vec::new(),
+        next_task: 1,
+        events: vec![Event { seq: 1, at: now, kind: EventKind::Invited {} }],
+        compacted: false,
+        unknown: Map::new(),
+    };
+    if invite.busy && !invite.hidden {
+        // Nothing was pushed, so there is nothing to stop; the missed call is still news.
+        call.legs.iter_mut().for_each(|leg| leg.state = LegState::Stopped);
+        call.end(EndReason::Busy, now);
+    } else if reachable {
+        call.ring_legs(now);
+    } else {
+        call.end(EndReason::Unreachable, now);
+    }
+    call
+}

@@ -1,0 +1,242 @@
+//! What needs a look inside: disks that fail or hang, records of a newer release, and what has expired.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex};
+
+use redb::backends::InMemoryBackend;
+use redb::{ReadableTableMetadata, StorageBackend};
+use serde_json::json;
+
+use super::*;
+use crate::domain::Call;
+use crate::store::Role;
+
+/// A disk in memory that can be full, or hang.
+#[derive(Debug, Clone, Default)]
+struct Disk(Arc<Platter>);
+
+#[derive(Debug, Default)]
+struct Platter {
+    bytes: InMemoryBackend,
+    full: AtomicBool,
+    hangs: Mutex<bool>,
+    freed: Condvar,
+}
+
+impl Disk {
+    fn set_full(&self, full: bool) {
+        self.0.full.store(full, Ordering::SeqCst);
+    }
+
+    fn set_hanging(&self, hangs: bool) {
+        *self.0.hangs.lock().expect("no panic") = hangs;
+        self.0.freed.notify_all();
+    }
+
+    fn store(&self, timeout: Duration) -> Embedded {
+        let disk = self.clone();
+        let opener: Opener = Box::new(move || Database::builder().create_with_backend(disk.clone()));
+        Embedded::start(Path::new("memory"), timeout, Clock::system(), opener).expect("a store")
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        self.0.bytes.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.bytes.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.bytes.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let hangs = self.0.hangs.lock().expect("no panic");
+        drop(self.0.freed.wait_while(hangs, |hangs| *hangs).expect("no panic"));
+        if self.0.full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.bytes.write(offset, data)
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn store() -> Embedded {
+    Disk::default().store(10 * SECOND)
+}
+
+fn user(name: &str) -> UserId {
+    UserId::new(name).expect("a user id")
+}
+
+fn call(store: &Embedded) -> Arc<Call> {
+    let json = json!({
+        "id": store.clock.call_id().to_string(), "version": 1, "state": "calling", "caller": {"id": "ann"},
+        "callee": {"id": "bob"}, "media": "audio", "room": "r", "next_task": 1, "events": [],
+        "created_at": 1, "ring_until": 45_000,
+        "rules": {
+            "connect_timeout_ms": 1, "reconnect_grace_ms": 1, "max_duration_ms": 1, "retention_ms": 1,
+            "decline": "call", "missed_call": true, "presence": true,
+        },
+    });
+    Arc::new(serde_json::from_value(json).expect("a call"))
+}
+
+fn first(call: &Arc<Call>) -> Commit {
+    Commit { call: call.clone(), expected: None, announced: 0 }
+}
+
+fn claim(store: &Embedded) -> Claim {
+    let at = store.clock.now();
+    let until = at + Duration::from_hours(1);
+    Claim { user: user("ann"), call: store.clock.call_id(), peer: user("bob"), role: Role::Caller, at, until }
+}
+
+fn is_unavailable<T>(result: &Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::Unavailable(_)))
+}
+
+#[tokio::test]
+async fn a_disk_that_was_full_is_written_again_when_it_has_room() {
+    let disk = Disk::default();
+    let store = disk.store(10 * SECOND);
+    let (kept, lost, later) = (call(&store), call(&store), call(&store));
+    store.commit(first(&kept)).await.expect("written");
+    disk.set_full(true);
+    assert!(is_unavailable(&store.commit(first(&lost)).await));
+    disk.set_full(false);
+    store.commit(first(&later)).await.expect("written");
+    for call in [kept, later] {
+        assert_eq!(store.load(call.id).await.expect("a slot"), Slot::Call(Box::new((*call).clone())));
+    }
+    assert_eq!(store.health().await.expect("in health"), "embedded, memory, redb 4");
+}
+
+#[tokio::test]
+async fn a_store_whose_disk_stays_full_says_so() {
+    let disk = Disk::default();
+    let store = disk.store(10 * SECOND);
+    disk.set_full(true);
+    for _ in 0..3 {
+        assert!(is_unavailable(&store.commit(first(&call(&store))).await));
+    }
+    assert!(is_unavailable(&store.health().await));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_hanging_disk_is_told_and_not_served_later() {
+    let disk = Disk::default();
+    let store = disk.store(Duration::from_millis(100));
+    let (begun, abandoned, later) = (call(&store), call(&store), call(&store));
+    disk.set_hanging(true);
+    assert!(is_unavailable(&store.commit(first(&begun)).await));
+    assert!(is_unavailable(&store.commit(first(&abandoned)).await));
+    disk.set_hanging(false);
+    while store.commit(first(&later)).await.is_err() {
+        // Written, but the answer came too late.
+        if store.load(later.id).await.expect("a slot") != Slot::Vacant {
+            break;
+        }
+    }
+    assert_eq!(store.load(abandoned.id).await.expect("a slot"), Slot::Vacant);
+    assert_ne!(store.load(begun.id).await.expect("a slot"), Slot::Vacant, "nothing was known of it");
+}
+
+#[tokio::test]
+async fn a_record_of_a_newer_release_is_left_alone() {
+    let store = store();
+    let call = call(&store);
+    let record = br#"{"format":2,"version":1,"in":"another shape"}"#.as_slice();
+    let txn = store.file.begin_write().expect("a transaction");
+    txn.open_table(calls::CALLS)
+        .expect("calls")
+        .insert(calls::key(call.id), (2, 1, 7, true, record))
+        .expect("inserted");
+    txn.commit().expect("committed");
+
+    assert!(matches!(store.load(call.id).await, Err(StoreError::Newer(2))));
+    for expected in [None, Some(1)] {
+        let commit = Commit { call: call.clone(), expected, announced: 0 };
+        assert!(matches!(store.commit(commit).await, Err(StoreError::Newer(2))));
+    }
+    assert!(matches!(store.bury(call.id).await, Err(StoreError::Newer(2))));
+    assert!(matches!(store.remove(call.id, 1).await, Err(StoreError::Newer(2))));
+    let txn = store.file.begin_read().expect("a transaction");
+    let row = txn.open_table(calls::CALLS).expect("calls").get(calls::key(call.id)).expect("read").expect("a row");
+    assert_eq!(row.value(), (2, 1, 7, true, record));
+}
+
+#[tokio::test]
+async fn a_value_that_cannot_be_read_refuses_its_own_operation_whole() {
+    let store = store();
+    let device = |id: &str, voip: &str, alert: &str| -> Device {
+        let json = json!({
+            "id": id, "platform": "ios", "app": "a", "voip_token": voip, "alert_token": alert, "registered_at": 1,
+        });
+        serde_json::from_value(json).expect("a device")
+    };
+    store.put_device(&user("ann"), device("phone", "aa11", "aa22"), 10).await.expect("registered");
+    store.put_device(&user("cid"), device("pad", "cc11", "cc22"), 10).await.expect("registered");
+    let txn = store.file.begin_write().expect("a transaction");
+    let broken = br#"[{"id":"pad","voip_token":["cc11"]}]"#.as_slice();
+    txn.open_table(devices::DEVICES).expect("devices").insert("cid", broken).expect("inserted");
+    txn.commit().expect("committed");
+
+    let robber = device("mine", "aa11", "cc11");
+    let error = store.put_device(&user("bob"), robber, 10).await.expect_err("a broken record");
+    assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
+    assert!(!error.to_string().contains("cc11"), "{error}");
+    assert!(store.devices(&user("bob")).await.expect("devices").is_empty());
+    assert_eq!(store.devices(&user("ann")).await.expect("devices").len(), 1, "it took nothing away");
+    store.commit(first(&call(&store))).await.expect("the others are not concerned");
+}
+
+#[tokio::test]
+async fn what_has_expired_is_forgotten_by_later_writes() {
+    let store = store();
+    let (ann, bob) = (user("ann"), user("bob"));
+    let until = store.clock.now() + Duration::from_hours(24);
+    let reservation = Reservation { key: "k".to_owned(), body: "b".to_owned(), replaces: None, until };
+    store.open_line(claim(&store), Some(reservation)).await.expect("opened");
+    store.count_missed(&ann, &bob, store.clock.call_id()).await.expect("counted");
+    let ban = Ban { user: bob.clone(), reason: None, created_at: store.clock.now(), until: Some(until) };
+    store.put_ban(ban).await.expect("banned");
+    store.bury(store.clock.call_id()).await.expect("buried");
+    let standing = call(&store);
+    store.commit(first(&standing)).await.expect("written");
+    let lengths = || {
+        let txn = store.file.begin_read().expect("a transaction");
+        [
+            txn.open_table(lines::KEYS).expect("a table").len().expect("a length"),
+            txn.open_table(missed::MISSED).expect("a table").len().expect("a length"),
+            txn.open_table(moderation::BANS).expect("a table").len().expect("a length"),
+            txn.open_table(calls::CALLS).expect("a table").len().expect("a length"),
+            txn.open_table(expiry::EXPIRIES).expect("a table").len().expect("a length"),
+        ]
+    };
+    store.clock.advance(Duration::from_hours(23));
+    store.health().await.expect("a write");
+    assert_eq!(lengths(), [1, 1, 1, 2, 4]);
+    store.clock.advance(Duration::from_hours(2));
+    store.health().await.expect("a write");
+    assert_eq!(lengths(), [0, 1, 0, 1, 1], "a missed call counts for longer");
+    store.clock.advance(Duration::from_hours(30 * 24));
+    store.health().await.expect("a write");
+    assert_eq!(lengths(), [0, 0, 0, 1, 0], "and the call is there");
+}
+
+#[tokio::test]
+async fn a_closed_store_is_unavailable() {
+    let store = store();
+    store.close().await;
+    store.close().await;
+    assert!(is_unavailable(&store.commit(first(&call(&store))).await));
+    assert!(is_unavailable(&store.load(store.clock.call_id()).await));
+    assert!(is_unavailable(&store.health().await));
+}

@@ -1,0 +1,209 @@
+//! The rules of presence, one sentence each: webhooks begin things, and only LiveKit's list ends a call for an absence.
+
+use super::*;
+
+/// Answered, with nobody in the room.
+fn answered() -> Stage {
+    let mut stage = Stage::new(invite());
+    stage.settle().all([answer(IPHONE)]).settle();
+    stage
+}
+
+#[test]
+fn both_in_the_room_are_connected() {
+    let mut stage = answered();
+    stage.give(joined("alice", "A1"));
+    assert_eq!(stage.events().last().map(String::as_str), Some("answered"));
+    stage.after(Duration::from_secs(1)).give(joined("bob", "B1"));
+    assert_eq!(stage.events().last().map(String::as_str), Some("connected"));
+    assert_eq!((stage.call.presence.connected_at, stage.call.presence.peak), (Some(stage.now), 2));
+}
+
+#[test]
+fn a_caller_who_waits_in_the_room_is_connected_by_the_answer_and_the_callee() {
+    let mut stage = Stage::new(invite());
+    stage.all([joined("alice", "A1"), joined("bob", "B1")]);
+    assert_eq!(stage.events(), ["invited"]);
+    stage.give(answer(IPHONE));
+    assert_eq!(stage.events(), ["invited", "answered", "connected"]);
+}
+
+#[test]
+fn who_is_lost_is_reconnecting_and_who_is_back_reconnected() {
+    let mut stage = Stage::connected();
+    stage.all([lost("bob", "B1"), joined("bob", "B2")]);
+    assert_eq!(stage.events()[4..], ["reconnecting", "reconnected"]);
+    assert_eq!(stage.call.wake_up().at, START + LONGEST);
+}
+
+#[test]
+fn only_the_time_together_is_talk() {
+    let mut stage = Stage::connected();
+    stage.after(Duration::from_mins(1)).give(lost("bob", "B1"));
+    stage.after(Duration::from_secs(10)).give(joined("bob", "B2"));
+    stage.after(Duration::from_secs(5)).give(Input::HangUp(user("bob")));
+    assert_eq!(stage.call.presence.talk_ms, 65_000);
+}
+
+#[test]
+fn talk_is_nothing_if_media_never_came_up() {
+    let mut stage = answered();
+    stage.after(Duration::from_secs(5)).give(Input::HangUp(user("alice")));
+    assert_eq!((stage.stands(), stage.call.presence.talk_ms), ("ended (completed)".to_owned(), 0));
+}
+
+#[test]
+fn a_party_that_is_not_back_in_time_is_a_lost_connection() {
+    let mut stage = Stage::connected();
+    stage.after(Duration::from_mins(1)).give(lost("bob", "B1"));
+    stage.wake();
+    assert_eq!((stage.now, stage.tasks()), (START + Duration::from_mins(1) + GRACE, vec!["ask".to_owned()]));
+    stage.finish("ask", present(&["alice"]));
+    assert_eq!((stage.stands(), stage.call.presence.talk_ms), ("ended (connection_lost)".to_owned(), 60_000));
+}
+
+#[test]
+fn a_call_whose_parties_never_met_is_not_connected() {
+    let mut stage = answered();
+    stage.give(joined("bob", "B1"));
+    stage.wake();
+    assert_eq!((stage.now, stage.stands()), (START + CONNECT, "active".to_owned()));
+    stage.finish("ask", present(&["bob"]));
+    assert_eq!(stage.stands(), "ended (not_connected)");
+}
+
+#[test]
+fn a_call_that_both_left_on_purpose_is_completed() {
+    let mut stage = Stage::connected();
+    stage.all([left("alice", "A1"), left("bob", "B1")]);
+    assert_eq!(stage.stands(), "active");
+    stage.give(Input::RoomFinished);
+    stage.finish("ask", present(&[]));
+    assert_eq!(stage.stands(), "ended (completed)");
+}
+
+#[test]
+fn a_call_that_one_left_on_purpose_and_one_lost_is_a_lost_connection() {
+    let mut stage = Stage::connected();
+    stage.all([left("alice", "A1"), lost("bob", "B1")]).wake();
+    stage.finish("ask", present(&[]));
+    assert_eq!(stage.stands(), "ended (connection_lost)");
+}
+
+#[test]
+fn a_webhook_never_ends_a_call() {
+    let mut stage = Stage::connected();
+    stage.all([lost("alice", "A1"), lost("bob", "B1"), Input::RoomFinished]).after(GRACE * 4).give(Input::Wake);
+    assert_eq!((stage.stands(), stage.tasks()), ("active".to_owned(), vec!["ask".to_owned()]));
+}
+
+#[test]
+fn a_call_about_which_livekit_cannot_be_asked_stays_and_is_asked_about_again() {
+    let mut stage = Stage::connected();
+    stage.give(lost("bob", "B1"));
+    stage.wake();
+    for _ in 0..3 {
+        let asked = stage.now;
+        stage.finish("ask", TaskResult::Failed(None));
+        assert_eq!((stage.stands(), stage.tasks().len()), ("active".to_owned(), 0));
+        stage.wake();
+        assert_eq!((stage.now, stage.tasks()), (asked + Duration::from_secs(5), vec!["ask".to_owned()]));
+    }
+    stage.finish("ask", present(&["alice"]));
+    assert_eq!(stage.stands(), "ended (connection_lost)");
+}
+
+#[test]
+fn livekits_list_stands_in_for_lost_webhooks() {
+    let mut stage = answered();
+    stage.wake();
+    stage.finish("ask", present(&["alice", "bob"]));
+    assert_eq!((stage.stands(), stage.events().last().map(String::as_str)), ("active".to_owned(), Some("connected")));
+    assert_eq!(stage.call.wake_up().at, START + LONGEST);
+}
+
+#[test]
+fn a_party_known_from_the_list_can_leave_and_be_listed_again() {
+    let mut stage = answered();
+    stage.wake();
+    stage.finish("ask", present(&["alice", "bob"]));
+    assert!(stage.give(lost("bob", "B1")));
+    assert!(!stage.give(lost("bob", "B1")));
+    stage.wake();
+    stage.finish("ask", present(&["alice", "bob"]));
+    assert_eq!(stage.events()[2..], ["connected", "reconnecting", "reconnected"]);
+    assert_eq!(stage.call.wake_up().at, START + LONGEST);
+}
+
+#[test]
+fn a_room_that_was_closed_early_leaves_the_parties_their_time() {
+    let mut stage = Stage::connected();
+    stage.give(Input::RoomFinished);
+    stage.finish("ask", present(&[]));
+    assert_eq!(stage.events()[4..], ["reconnecting", "reconnecting"]);
+    assert_eq!((stage.stands(), stage.call.wake_up().at), ("active".to_owned(), stage.now + GRACE));
+    stage.wake();
+    stage.finish("ask", present(&[]));
+    assert_eq!(stage.stands(), "ended (connection_lost)");
+}
+
+#[test]
+fn a_party_that_came_while_livekit_was_asked_is_not_ended() {
+    let mut stage = answered();
+    stage.give(joined("alice", "A1"));
+    stage.wake();
+    stage.give(joined("bob", "B1"));
+    stage.finish("ask", present(&["alice"]));
+    assert_eq!(stage.stands(), "active");
+    stage.wake();
+    stage.finish("ask", present(&["alice", "bob"]));
+    assert_eq!((stage.stands(), stage.call.wake_up().at), ("active".to_owned(), START + LONGEST));
+}
+
+#[test]
+fn a_webhook_that_comes_again_revives_no_session() {
+    let mut stage = Stage::connected();
+    stage.all([lost("bob", "B1"), joined("bob", "B2"), lost("bob", "B2")]);
+    let before = stage.call.clone();
+    for input in [joined("bob", "B1"), lost("bob", "B1"), joined("bob", "B2"), joined("alice", "A1")] {
+        assert!(!stage.give(input));
+    }
+    assert_eq!(stage.call, before);
+}
+
+#[test]
+fn a_leaving_that_is_told_before_the_coming_is_remembered() {
+    let mut stage = answered();
+    stage.all([joined("alice", "A1"), left("bob", "B1")]);
+    assert!(!stage.give(joined("bob", "B1")));
+    assert_eq!((stage.call.presence.connected_at, stage.call.presence.peak), (None, 1));
+}
+
+#[test]
+fn a_stranger_in_the_room_is_no_party() {
+    let mut stage = answered();
+    assert!(!stage.give(joined("carol", "C1")) && !stage.give(lost("carol", "C1")));
+}
+
+#[test]
+fn without_presence_nobodys_absence_ends_a_call() {
+    let mut stage = Stage::new(Invite { rules: Rules { presence: false, ..rules() }, ..invite() });
+    stage.all([answer(IPHONE)]).settle();
+    assert_eq!(stage.call.wake_up().at, START + LONGEST);
+    stage.all([joined("alice", "A1"), joined("bob", "B1"), lost("bob", "B1"), Input::RoomFinished]);
+    assert_eq!((stage.call.wake_up().at, stage.tasks().len()), (START + LONGEST, 0));
+    stage.wake();
+    assert_eq!(stage.stands(), "ended (max_duration)");
+}
+
+#[test]
+fn a_call_ends_at_its_longest_length_even_if_livekit_is_being_asked() {
+    let mut stage = Stage::connected();
+    stage.after(LONGEST.saturating_sub(Duration::from_secs(3))).give(Input::RoomFinished);
+    while !stage.call.is_ended() {
+        stage.wake();
+    }
+    assert_eq!((stage.stands(), stage.now), ("ended (max_duration)".to_owned(), START + LONGEST));
+    assert_eq!(stage.tasks(), ["free alice", "free bob"]);
+    assert_eq!(stage.call.presence.talk_ms, bellwire::domain::time::millis(LONGEST));
+}

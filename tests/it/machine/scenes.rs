@@ -1,0 +1,264 @@
+//! One scene for every row of the table: a call in the state of a column, and the input of the row.
+//!
+//! What comes of it is compared to the cell by `table`.
+
+use super::*;
+
+/// The call in this column and the row's input; `None` where the two cannot meet.
+pub(super) fn scene(row: &str, column: State) -> Option<(Stage, Input)> {
+    let (input, _) = row.split_once(" (").unwrap_or((row, ""));
+    match input {
+        "wake" => wake(row, column),
+        "task finished" => task_finished(row, column),
+        "participant joined" | "participant left" | "room finished" => Some(presence(row, column)),
+        _ => party(row, column),
+    }
+}
+
+/// A call in this column. `prepare` comes before the answer.
+fn reach(column: State, invite: Invite, prepare: impl FnOnce(&mut Stage)) -> Stage {
+    let mut stage = Stage::new(invite);
+    if column != State::Calling {
+        stage.give(alerting(IPHONE));
+    }
+    prepare(&mut stage);
+    if matches!(column, State::Active | State::Ended) {
+        stage.all([answer(IPHONE), joined("alice", "A1"), joined("bob", "B1")]);
+    }
+    if column == State::Ended {
+        stage.give(Input::HangUp(user("alice")));
+    }
+    stage
+}
+
+/// A call in this column with nothing left to do but to wait.
+fn quiet(column: State) -> Stage {
+    let mut stage = reach(column, invite(), |stage| _ = stage.settle());
+    stage.settle();
+    stage
+}
+
+/// A call whose other device has said this, which an answered call's had no time for.
+fn alone(column: State, invite: Invite, said: Input) -> Stage {
+    let unanswered = matches!(column, State::Calling | State::Ringing);
+    reach(column, invite, |stage| _ = unanswered.then(|| stage.give(said)))
+}
+
+fn party(row: &str, column: State) -> Option<(Stage, Input)> {
+    let per_device = || decline_ends_the_device(invite());
+    Some(match row {
+        "leg added (D3)" => (quiet(column), Input::LegAdded(Box::new(device("ipad-1", Platform::Ios)))),
+        "leg added (D2)" => (quiet(column), Input::LegAdded(Box::new(device(PIXEL, Platform::Android)))),
+        "device alerting (D1)" => (quiet(column), alerting(IPHONE)),
+        "device alerting (D2)" => (quiet(column), alerting(PIXEL)),
+        "device alerting (D3)" => (quiet(column), alerting("ipad-1")),
+        "device not rung (D1)" => (quiet(column), not_rung(IPHONE)),
+        "device not rung (D2)" => (quiet(column), not_rung(PIXEL)),
+        "device not rung (D3)" => (quiet(column), not_rung("ipad-1")),
+        "answer (D1)" => (quiet(column), answer(IPHONE)),
+        "answer (D2)" => (quiet(column), answer(PIXEL)),
+        "answer (D2, which has declined)" => {
+            (reach(column, per_device(), |stage| _ = stage.give(declined(PIXEL))), answer(PIXEL))
+        }
+        "answer (D3)" => (quiet(column), answer("ipad-1")),
+        "invited back (from D1)" => (quiet(column), Input::InvitedBack(Some(id(IPHONE)))),
+        "invited back (from D2)" => (quiet(column), Input::InvitedBack(Some(id(PIXEL)))),
+        "invited back (from no named device)" => (quiet(column), Input::InvitedBack(None)),
+        "invited back (the call is hidden)" => (hidden(column)?, Input::InvitedBack(None)),
+        "decline (D1, declined)" => (quiet(column), declined(IPHONE)),
+        "decline (D2, declined)" => (quiet(column), declined(PIXEL)),
+        "decline (D2, declined; `decline = \"device\"`)" => (reach(column, per_device(), |_| ()), declined(PIXEL)),
+        "decline (D2, declined; the last device)" => (alone(column, per_device(), declined(IPHONE)), declined(PIXEL)),
+        "decline (D2, busy)" => (quiet(column), busy(PIXEL)),
+        "decline (D2, busy; the last device)" => (alone(column, invite(), busy(IPHONE)), busy(PIXEL)),
+        "decline (D2, again)" => {
+            (reach(column, per_device(), |stage| _ = stage.give(declined(PIXEL))), declined(PIXEL))
+        }
+        "decline (D3)" => (quiet(column), declined("ipad-1")),
+        "cancel" => (quiet(column), Input::Cancel),
+        "hang up (the caller)" => (quiet(column), Input::HangUp(user("alice"))),
+        "hang up (the callee)" => (quiet(column), Input::HangUp(user("bob"))),
+        "hang up (the callee; the call is hidden)" => (hidden(column)?, Input::HangUp(user("bob"))),
+        "hang up (a stranger)" => (quiet(column), Input::HangUp(user("carol"))),
+        "banned (a party)" => (quiet(column), Input::Banned(user("bob"))),
+        "banned (a stranger)" => (quiet(column), Input::Banned(user("carol"))),
+        unknown => panic!("no scene for the row {unknown}"),
+    })
+}
+
+fn hidden(column: State) -> Option<Stage> {
+    let mut stage = Stage::new(Invite { hidden: true, ..invite() });
+    match column {
+        State::Calling => {}
+        State::Ringing | State::Active => return None,
+        State::Ended => _ = stage.wake(),
+    }
+    Some(stage)
+}
+
+fn task_finished(row: &str, column: State) -> Option<(Stage, Input)> {
+    // The ring tasks are the first that a call has.
+    let d2 = |attempt, result| Input::TaskFinished { task: 2, attempt, result };
+    let answered = column == State::Active || column == State::Ended;
+    let refused = TaskResult::Failed(Some(receipt("BadDeviceToken", START)));
+    Some(match row {
+        "task finished (ring: done)" => (reach(column, invite(), |_| ()), d2(1, TaskResult::Done(None))),
+        "task finished (ring: to be retried)" => {
+            (reach(column, invite(), |_| ()), d2(1, TaskResult::Retry(Duration::from_millis(200), None)))
+        }
+        "task finished (ring: failed)" => (reach(column, invite(), |_| ()), d2(1, refused)),
+        "task finished (ring: failed; every other device failed)" => {
+            let first = Input::TaskFinished { task: 1, attempt: 1, result: refused.clone() };
+            (if column == State::Ringing { None } else { Some(alone(column, invite(), first)) }?, d2(1, refused))
+        }
+        "task finished (ring: failed; every other device busy)" => {
+            (alone(column, invite(), busy(IPHONE)), d2(1, refused))
+        }
+        "task finished (ring: an earlier attempt failed)" => (second_attempt(column), d2(1, refused)),
+        "task finished (ring: an earlier attempt is done)" => (second_attempt(column), d2(1, TaskResult::Done(None))),
+        "task finished (stop: done)" if answered => {
+            let mut stage = reach(State::Active, invite(), |_| ());
+            let (task, attempt) = stage.task("stop pixel-1: answered_elsewhere");
+            if column == State::Ended {
+                stage.give(Input::Cancel);
+            }
+            (stage, Input::TaskFinished { task, attempt, result: TaskResult::Done(None) })
+        }
+        "task finished (missed call: done)" if column == State::Ended => {
+            let mut stage = quiet(State::Calling);
+            stage.give(Input::Cancel);
+            finished(stage, "missed pixel-1", TaskResult::Done(None))
+        }
+        "task finished (free line: done)" if column == State::Ended => {
+            finished(reach(column, invite(), |_| ()), "free bob", TaskResult::Done(None))
+        }
+        "task finished (presence: both there)" if answered => asked(column, None, GRACE, present(&["alice", "bob"])),
+        "task finished (presence: one missing; in time)" if answered => {
+            asked(column, Some(lost("bob", "B1")), Duration::ZERO, present(&["alice"]))
+        }
+        "task finished (presence: one missing; `connect_timeout` over)" if answered => never_met(column),
+        "task finished (presence: one missing; `reconnect_grace` over)" if answered => {
+            asked(column, Some(lost("bob", "B1")), GRACE, present(&["alice"]))
+        }
+        "task finished (presence: both left on purpose)" if answered => {
+            let (mut stage, input) = asked(State::Active, Some(left("bob", "B1")), Duration::ZERO, present(&[]));
+            stage.give(left("alice", "A1"));
+            if column == State::Ended {
+                stage.give(Input::Cancel);
+            }
+            (stage, input)
+        }
+        "task finished (presence: LiveKit could not be asked)" if answered => {
+            asked(column, Some(lost("bob", "B1")), GRACE, TaskResult::Failed(None))
+        }
+        "task finished (no such task)" => {
+            (quiet(column), Input::TaskFinished { task: 99, attempt: 1, result: TaskResult::Done(None) })
+        }
+        _ if row.starts_with("task finished (ring") => panic!("no scene for the row {row}"),
+        _ => return None,
+    })
+}
+
+fn finished(stage: Stage, task: &str, result: TaskResult) -> (Stage, Input) {
+    let (task, attempt) = stage.task(task);
+    (stage, Input::TaskFinished { task, attempt, result })
+}
+
+/// The Pixel's first push has had its time, and the second attempt is under way.
+fn second_attempt(column: State) -> Stage {
+    reach(column, invite(), |stage| _ = stage.after(Duration::from_secs(5)).give(Input::Wake))
+}
+
+/// A call about which LiveKit has been asked, this long after somebody went; perhaps it has ended since.
+fn asked(column: State, gone: Option<Input>, after: Duration, result: TaskResult) -> (Stage, Input) {
+    let mut stage = quiet(State::Active);
+    gone.map(|input| stage.give(input));
+    stage.after(after).all([Input::RoomFinished]);
+    let (mut stage, input) = finished(stage, "ask", result);
+    if column == State::Ended {
+        stage.give(Input::Cancel);
+    }
+    (stage, input)
+}
+
+fn never_met(column: State) -> (Stage, Input) {
+    let mut stage = Stage::new(invite());
+    stage.settle().all([answer(IPHONE), joined("bob", "B1")]).settle().wake();
+    let (mut stage, input) = finished(stage, "ask", present(&["bob"]));
+    if column == State::Ended {
+        stage.give(Input::Cancel);
+    }
+    (stage, input)
+}
+
+fn presence(row: &str, column: State) -> (Stage, Input) {
+    let mut alice_there = quiet(column);
+    alice_there.give(joined("alice", "A1"));
+    match row {
+        "participant joined (a new session)" => (quiet(column), joined("alice", "A2")),
+        "participant joined (a known session)" => (alice_there, joined("alice", "A1")),
+        "participant joined (a stranger)" => (quiet(column), joined("carol", "C1")),
+        "participant left (the session that is there)" => (alice_there, lost("alice", "A1")),
+        "participant left (a session not seen yet)" => (alice_there, lost("alice", "A2")),
+        "participant left (a session that is over)" => {
+            alice_there.give(lost("alice", "A1"));
+            (alice_there, lost("alice", "A1"))
+        }
+        "participant left (a stranger)" => (quiet(column), lost("carol", "C1")),
+        "room finished" => (quiet(column), Input::RoomFinished),
+        "room finished (LiveKit is being asked)" => {
+            let mut stage = quiet(column);
+            stage.give(Input::RoomFinished);
+            (stage, Input::RoomFinished)
+        }
+        "room finished (LiveKit cannot be asked)" => {
+            let blind = Invite { rules: Rules { presence: false, ..rules() }, ..invite() };
+            (reach(column, blind, |_| ()), Input::RoomFinished)
+        }
+        unknown => panic!("no scene for the row {unknown}"),
+    }
+}
+
+fn wake(row: &str, column: State) -> Option<(Stage, Input)> {
+    let active = (column == State::Active).then(|| quiet(column));
+    let ended = (column == State::Ended).then(|| quiet(column));
+    let mut stage = match row {
+        "wake (nothing is due)" => quiet(column),
+        "wake (a task is due)" => {
+            let mut stage = reach(column, invite(), |_| ());
+            stage.after(Duration::from_secs(5));
+            stage
+        }
+        "wake (ring over)" => {
+            let mut stage = quiet(column);
+            stage.after(RING);
+            stage
+        }
+        "wake (`connect_timeout` over)" => {
+            let mut stage = active.map(|_| Stage::new(invite()))?;
+            stage.settle().all([answer(IPHONE), joined("bob", "B1")]).settle().after(CONNECT);
+            stage
+        }
+        "wake (`reconnect_grace` over)" => {
+            let mut stage = active?;
+            stage.all([lost("bob", "B1")]).after(GRACE);
+            stage
+        }
+        "wake (`max_duration` over)" => {
+            let mut stage = active?;
+            stage.after(LONGEST);
+            stage
+        }
+        "wake (ten minutes after the end)" => ended?,
+        "wake (retention over)" => {
+            let mut stage = ended?;
+            stage.wake();
+            stage
+        }
+        unknown => panic!("no scene for the row {unknown}"),
+    };
+    if row.starts_with("wake (ten") || row.starts_with("wake (retention") {
+        stage.now = stage.call.wake_up().at;
+    }
+    Some((stage, Input::Wake))
+}
