@@ -67,6 +67,9 @@ impl Pair {
         );
         let request = Request { method: "POST", path: "/v1/calls", token: &self.caller_token, body: &body };
         let answer = std::str::from_utf8(client.send(request, 201).await?)?;
+        if !answer.contains(r#""state":"calling""#) {
+            return Err(format!("a call that does not ring: {answer}").into());
+        }
         let (_, rest) = answer.split_once(r#""id":""#).ok_or("an answer without a call")?;
         Ok(rest.get(..36).ok_or("an answer without a call")?.to_owned())
     }

@@ -44,10 +44,12 @@ impl Pushes {
                 sleep(Duration::from_millis(50)).await;
             }
         };
-        if tokio::time::timeout(ALL_WITHIN, all).await.is_err() {
-            eprintln!("some rings never came");
-        }
+        let complete = tokio::time::timeout(ALL_WITHIN, all).await.is_ok();
         let rings = self.rings();
+        if !complete {
+            let came: usize = invited.iter().filter_map(|one| rings.get(&one.call)).map(Vec::len).sum();
+            eprintln!("{came} of {} rings came", invited.len() * RINGS);
+        }
         let delays = invited.iter().flat_map(|one| {
             let rings = rings.get(&one.call).into_iter().flatten();
             rings.map(|at| Duration::from_millis(at.saturating_sub(one.due_at.as_millis())).as_secs_f64() * 1e3)
