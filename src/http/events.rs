@@ -207,7 +207,9 @@ fn sse(app: App, listener: Listener) -> impl Stream<Item = Result<SseEvent, Infa
     messages(app, listener).flat_map(move |next| {
         let events: Vec<_> = match next {
             Next::Snapshot(snapshot, seen) => {
-                seen.iter().for_each(|news| place.pass(news));
+                for news in &seen {
+                    place.pass(news);
+                }
                 vec![SseEvent::default().data(json(&snapshot))]
             }
             Next::Events(news) => news

@@ -1,8 +1,9 @@
 //! How pushing begins, with and without what it needs.
 
 use std::fs;
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
+
+use tokio::net::TcpSocket;
 
 use super::{Stage, all_accepted, android, configuration, iphone};
 use crate::clock::Clock;
@@ -22,9 +23,10 @@ async fn refused(change: impl FnOnce(&mut config::push::Push, &std::path::Path))
 
 #[tokio::test]
 async fn a_dead_endpoint_does_not_block_the_start() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let dead = format!("https://{}", listener.local_addr().expect("an address"));
-    drop(listener);
+    // Bound and not listening: nobody else gets the port, and whoever connects is refused.
+    let bound = TcpSocket::new_v4().expect("a socket");
+    bound.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let dead = format!("https://{}", bound.local_addr().expect("an address"));
     let started = Instant::now();
     let stage = Stage::with(|config| config.apns[0].endpoint.clone_from(&dead)).await;
     let report = stage.pushers.send(&stage.message(&iphone(1), Message::Ring(stage.ring()))).await;
