@@ -231,18 +231,29 @@ impl Call {
 
     /// What a ticket of this call and device is good for.
     pub fn ticket_scope(&self, device: &DeviceId, now: Timestamp) -> TicketScope {
-        let Some(leg) = self.leg(device) else { return TicketScope::Nothing };
-        let ring_over = match self.state {
-            State::Calling | State::Ringing => return TicketScope::Full,
-            State::Active if leg.state == LegState::Answered => return TicketScope::Full,
-            State::Ended if leg.state == LegState::Answered => self.ended_at,
-            // For every other device the ring was over with the answer, or with the end if there was none.
-            State::Active | State::Ended => self.answered_at.or(self.ended_at),
-        };
-        match ring_over {
-            Some(at) if now > at + OUTCOME_READABLE_FOR => TicketScope::Nothing,
-            _ => TicketScope::Outcome,
+        match self.ticket_ends(device) {
+            _ if self.leg(device).is_none() => TicketScope::Nothing,
+            None => TicketScope::Full,
+            Some(at) if now > at => TicketScope::Nothing,
+            Some(_) => TicketScope::Outcome,
         }
+    }
+
+    /// When a ticket of this device is good for nothing any more, if that is known: a while after the end, or, for
+    /// every device but the one that answered, after the answer.
+    pub fn ticket_ends(&self, device: &DeviceId) -> Option<Timestamp> {
+        let over = if self.was_answered_by(device) { self.ended_at } else { self.answered_at.or(self.ended_at) };
+        over.map(|at| at + OUTCOME_READABLE_FOR)
+    }
+
+    /// Whether an event is of a device's business: its ring, and the talk only if it has answered.
+    pub fn concerns(&self, device: &DeviceId, event: &Event) -> bool {
+        let answer = self.events.iter().find(|event| matches!(event.kind, EventKind::Answered { .. }));
+        self.was_answered_by(device) || answer.is_none_or(|answer| event.seq <= answer.seq)
+    }
+
+    fn was_answered_by(&self, device: &DeviceId) -> bool {
+        self.leg(device).is_some_and(|leg| leg.state == LegState::Answered)
     }
 
     /// Records an event under the next number. Past the limit only the end is recorded.

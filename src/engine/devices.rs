@@ -4,10 +4,14 @@ use super::{Engine, EngineError};
 use crate::domain::{CallId, Device, DeviceId, Environment, PushToken, Timestamp, UserId};
 
 impl Engine {
-    /// Registers or refreshes a device, which takes its tokens from whoever held them.
+    /// Registers or refreshes a device, which takes its tokens from whoever held them. The event streams of devices that
+    /// had to go for it are closed.
     pub async fn register(&self, user: &UserId, device: Device) -> Result<(), EngineError> {
         self.refuse_banned(user).await?;
-        Ok(self.store().put_device(user, device, self.0.settings.devices_per_user).await?)
+        for (owner, gone) in self.store().put_device(user, device, self.0.settings.devices_per_user).await? {
+            self.0.readers.close(&owner, Some(&gone));
+        }
+        Ok(())
     }
 
     /// The user's devices.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use super::{Engine, EngineError};
+use super::{Asker, Engine, EngineError};
 use crate::domain::{Call, CallId, DeviceId, Event, Timestamp, UserId};
 use crate::store::{Announcement, Slot};
 
@@ -64,6 +64,7 @@ pub struct Reader {
     only: Option<CallId>,
     mailbox: Arc<Mailbox>,
     seen: HashMap<CallId, u32>,
+    ends: Option<Timestamp>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -124,14 +125,15 @@ impl Readers {
         locked(&self.0).get(user).into_iter().flatten().filter_map(|mailbox| mailbox.device.clone()).collect()
     }
 
-    fn count(&self, user: &UserId) -> usize {
-        locked(&self.0).get(user).map_or(0, Vec::len)
-    }
-
-    fn add(&self, user: &UserId, device: Option<DeviceId>) -> Arc<Mailbox> {
+    fn add(&self, user: &UserId, device: Option<DeviceId>, most: usize) -> Option<Arc<Mailbox>> {
+        let mut readers = locked(&self.0);
+        let mailboxes = readers.entry(user.clone()).or_default();
+        if mailboxes.len() >= most {
+            return None;
+        }
         let mailbox = Arc::new(Mailbox { device, waiting: Mutex::default(), arrived: Notify::new() });
-        locked(&self.0).entry(user.clone()).or_default().push(Arc::clone(&mailbox));
-        mailbox
+        mailboxes.push(Arc::clone(&mailbox));
+        Some(mailbox)
     }
 
     fn remove(&self, user: &UserId, mailbox: &Arc<Mailbox>) {
@@ -146,15 +148,38 @@ impl Readers {
 }
 
 impl Engine {
-    /// A reader of the user's calls, or of one of them, on a device if it is named.
-    pub fn read(&self, user: &UserId, device: Option<DeviceId>, only: Option<CallId>) -> Reader {
-        let mailbox = self.0.readers.add(user, device);
-        Reader { engine: self.clone(), user: user.clone(), only, mailbox, seen: HashMap::new() }
+    /// A reader of the user's calls, on a device if it is named, unless the user has `most` readers here already.
+    pub async fn read(&self, user: &UserId, device: Option<DeviceId>, most: usize) -> Result<Reader, EngineError> {
+        let reader = self.reader(user, device, None, most)?;
+        // It can be closed by now, so a ban that comes at the same moment is not missed.
+        self.refuse_banned(user).await?;
+        Ok(reader)
     }
 
-    /// How many readers a user has here.
-    pub fn readers_of(&self, user: &UserId) -> usize {
-        self.0.readers.count(user)
+    /// A reader by the ticket of a device, of its call only.
+    pub async fn read_by_ticket(
+        &self,
+        user: &UserId,
+        device: DeviceId,
+        call: CallId,
+        most: usize,
+    ) -> Result<Reader, EngineError> {
+        let asker = Asker::Ticket(user.clone(), device.clone());
+        let reader = self.reader(user, Some(device), Some(call), most)?;
+        self.refuse_banned(user).await?;
+        self.call(call, &asker).await?;
+        Ok(reader)
+    }
+
+    fn reader(
+        &self,
+        user: &UserId,
+        device: Option<DeviceId>,
+        only: Option<CallId>,
+        most: usize,
+    ) -> Result<Reader, EngineError> {
+        let mailbox = self.0.readers.add(user, device, most).ok_or(EngineError::TooManyReaders)?;
+        Ok(Reader { engine: self.clone(), user: user.clone(), only, mailbox, seen: HashMap::new(), ends: None })
     }
 }
 
@@ -173,25 +198,31 @@ impl Reader {
                 named.push((call, *seq));
             }
         }
-        let mut seen: Vec<News> = named.iter().flat_map(|(call, seq)| news(call, |event| event.seq == *seq)).collect();
+        let mut seen: Vec<News> =
+            named.iter().flat_map(|(call, seq)| self.news(call, |event| event.seq == *seq)).collect();
         let last_seen: Option<Timestamp> = seen.iter().map(|one| one.event.at).max();
         if since.is_empty() {
-            seen = snapshot.iter().flat_map(|call| news(call, |event| event.seq == call.last_seq())).collect();
+            seen = snapshot.iter().flat_map(|call| self.news(call, |event| event.seq == call.last_seq())).collect();
         }
         let mut missed = Vec::new();
         for (call, seq) in &named {
-            missed.extend(news(call, |event| event.seq > *seq));
+            missed.extend(self.news(call, |event| event.seq > *seq));
         }
         if let Some(last_seen) = last_seen {
             let unnamed = snapshot.iter().filter(|call| named.iter().all(|(known, _)| known.id != call.id));
             for call in unnamed {
-                missed.extend(news(call, |event| event.at + ANNOUNCED_WITHIN >= last_seen));
+                missed.extend(self.news(call, |event| event.at + ANNOUNCED_WITHIN >= last_seen));
             }
         }
-        let missed = in_order(missed);
-        self.seen
-            .extend(snapshot.iter().chain(named.iter().map(|(call, _)| call)).map(|call| (call.id, call.last_seq())));
-        Ok(Beginning { snapshot, seen, missed })
+        for call in snapshot.iter().chain(named.iter().map(|(call, _)| call)) {
+            self.take_note(call);
+        }
+        Ok(Beginning { snapshot, seen, missed: in_order(missed) })
+    }
+
+    /// When what this reader may hear is over, if that is known: a ticket is good for a while after its ring.
+    pub fn ends(&self) -> Option<Timestamp> {
+        self.ends
     }
 
     /// The next events, as soon as there are any. `None`: the reader was closed.
@@ -207,9 +238,9 @@ impl Reader {
                 // A store that cannot be read now ends the reader; it comes back with the last number that it saw.
                 changed.extend(self.calls().await.ok()?);
             }
-            let fresh = in_order(changed.iter().flat_map(|call| self.unseen(call)).collect());
+            let fresh: Vec<News> = changed.iter().flat_map(|call| self.unseen(call)).collect();
             if !fresh.is_empty() {
-                return Some(fresh);
+                return Some(in_order(fresh));
             }
         }
     }
@@ -218,10 +249,25 @@ impl Reader {
         if self.only.is_some_and(|only| only != call.id) {
             return Vec::new();
         }
+        let seen = self.seen.get(&call.id).copied().unwrap_or_default();
+        self.take_note(call);
+        self.news(call, |event| event.seq > seen)
+    }
+
+    fn take_note(&mut self, call: &Call) {
         let seen = self.seen.entry(call.id).or_default();
-        let fresh = news(call, |event| event.seq > *seen).collect();
         *seen = call.last_seq().max(*seen);
-        fresh
+        if let (Some(_), Some(device)) = (self.only, &self.mailbox.device) {
+            self.ends = call.ticket_ends(device);
+        }
+    }
+
+    /// The events of a call that are wanted and that this reader may hear of.
+    fn news(&self, call: &Arc<Call>, wanted: impl Fn(&Event) -> bool) -> Vec<News> {
+        let by_ticket = self.only.and(self.mailbox.device.as_ref());
+        let may_hear = |event: &Event| by_ticket.is_none_or(|device| call.concerns(device, event));
+        let chosen = call.events.iter().filter(|event| wanted(event) && may_hear(event)).cloned();
+        chosen.map(|event| News { call: Arc::clone(call), event }).collect()
     }
 
     async fn calls(&self) -> Result<Vec<Arc<Call>>, EngineError> {
@@ -248,12 +294,8 @@ impl Drop for Reader {
     }
 }
 
-fn news(call: &Arc<Call>, wanted: impl Fn(&Event) -> bool) -> impl Iterator<Item = News> {
-    let chosen: Vec<Event> = call.events.iter().filter(|event| wanted(event)).cloned().collect();
-    chosen.into_iter().map(|event| News { call: Arc::clone(call), event })
-}
-
-/// In the order of their times. A clock that was set back does not turn a call's own events around.
+/// Events of several calls by time: the last one that a reader has seen tells what it has not seen of the others. Each
+/// call's own stay in their order, also where a clock went back.
 fn in_order(news: Vec<News>) -> Vec<News> {
     let mut latest: HashMap<CallId, Timestamp> = HashMap::new();
     let mut timed: Vec<(Timestamp, News)> = Vec::with_capacity(news.len());
@@ -263,5 +305,5 @@ fn in_order(news: Vec<News>) -> Vec<News> {
         timed.push((*at, one));
     }
     timed.sort_by_key(|(at, _)| *at);
-    timed.into_iter().map(|(_, one)| one).collect()
+    timed.into_iter().map(|(_, news)| news).collect()
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
@@ -17,12 +17,15 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::auth::Caller;
-use super::extract::Params;
+use super::code::Code;
+use super::extract::{Params, only_header};
 use super::problem::Problem;
 use super::view::{CallView, EventView};
-use crate::domain::{CallId, DeviceId, Timestamp, UserId};
+use crate::domain::{CallId, DeviceId, Timestamp};
 use crate::engine::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 
+/// Where SSE says what it has seen.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The subprotocol of the stream; the token comes in another one, since a browser's WebSocket sets no header.
 const PROTOCOL: &str = "bellwire.v1";
 const BEARER_PROTOCOL: &str = "bearer.";
@@ -83,14 +86,14 @@ pub async fn events(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     Params(params): Params<EventsParams>,
 ) -> Result<Response, Problem> {
-    let wants_sse = header_text(&headers, header::ACCEPT.as_str()).contains("text/event-stream");
+    let wants_sse = header_text(&headers, &header::ACCEPT).contains("text/event-stream");
     if upgrade.is_err() && !wants_sse {
         let detail = "open a WebSocket, or accept text/event-stream";
-        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", "No such form", detail));
+        return Err(Problem::new(Code::NotAcceptable, detail));
     }
     let caller = authenticate(&app, &headers).await?;
     let since = since(&headers, params.since.as_deref())?;
-    let listener = listen(&app, caller, params.device_id, since)?;
+    let listener = listen(&app, caller, params.device_id, since).await?;
     match upgrade {
         Ok(upgrade) => Ok(upgrade
             .protocols([PROTOCOL])
@@ -102,8 +105,8 @@ pub async fn events(
 }
 
 async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let header = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    let protocols = header_text(headers, header::SEC_WEBSOCKET_PROTOCOL.as_str());
+    let header = only_header(headers, &header::AUTHORIZATION)?;
+    let protocols = header_text(headers, &header::SEC_WEBSOCKET_PROTOCOL);
     let bearer = protocols.split(',').find_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL));
     Ok(match (header, bearer) {
         (None, Some(token)) => app.auth.authenticate_token(token).await?,
@@ -111,16 +114,17 @@ async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem>
     })
 }
 
-fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Vec<(CallId, u32)>, Problem> {
-    let text = query.unwrap_or_else(|| header_text(headers, "last-event-id"));
+    let header = only_header(headers, &LAST_EVENT_ID)?;
+    let text = query.or(header).unwrap_or_default();
     let invalid = || {
         let detail =
             format!("Last-Event-ID and since are of the form <call id>:<seq>, at most {MAX_SINCE} with commas");
-        Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "The query is not as it must be", detail)
+        Problem::new(Code::InvalidQuery, detail)
     };
     let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     if parts.len() > MAX_SINCE {
@@ -134,18 +138,21 @@ fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Vec<(CallId, u32)>,
 }
 
 /// Begins to listen before anything is read, so that nothing falls between the snapshot and the first event.
-fn listen(app: &App, caller: Caller, device: Option<DeviceId>, since: Vec<(CallId, u32)>) -> Result<Listener, Problem> {
-    let (user, device, only, until): (UserId, _, _, _) = match caller {
-        Caller::User(user) => (user.id, device, None, user.expires_at),
-        Caller::Device(ticket) => (ticket.user, Some(ticket.device), Some(ticket.call), ticket.expires_at),
-        Caller::Service => return Err(Problem::forbidden("users-only", "a service has no events")),
+async fn listen(
+    app: &App,
+    caller: Caller,
+    device: Option<DeviceId>,
+    since: Vec<(CallId, u32)>,
+) -> Result<Listener, Problem> {
+    let (engine, most) = (&app.engine, app.limits.event_streams_per_user);
+    let (reader, until) = match caller {
+        Caller::User(user) => (engine.read(&user.id, device, most).await?, user.expires_at),
+        Caller::Device(ticket) => {
+            (engine.read_by_ticket(&ticket.user, ticket.device, ticket.call, most).await?, ticket.expires_at)
+        }
+        Caller::Service => return Err(Problem::new(Code::UsersOnly, "a service has no events")),
     };
-    if app.engine.readers_of(&user) >= app.limits.event_streams_per_user {
-        let status = StatusCode::TOO_MANY_REQUESTS;
-        let problem = Problem::new(status, "too-many-streams", "Too many event streams", "close one of the others");
-        return Err(problem.retry_after(5));
-    }
-    Ok(Listener { reader: app.engine.read(&user, device, only), since, until })
+    Ok(Listener { reader, since, until })
 }
 
 impl Listener {
@@ -157,12 +164,13 @@ impl Listener {
 
     async fn next(&mut self, app: &App) -> Next {
         let mut stop = app.stop.clone();
+        let until = self.reader.ends().map_or(self.until, |ends| ends.min(self.until));
         tokio::select! {
             news = self.reader.next() => match news {
                 Some(news) => Next::Events(news),
                 None => Next::Over("closed"),
             },
-            () = app.engine.clock().sleep_until(self.until) => Next::Over("the token has expired"),
+            () = app.engine.clock().sleep_until(until) => Next::Over("the token has expired"),
             () = stop.given() => Next::Over("the gateway restarts"),
         }
     }
@@ -203,7 +211,9 @@ fn sse(app: App, listener: Listener) -> impl Stream<Item = Result<SseEvent, Infa
     messages(app, listener).flat_map(move |next| {
         let events: Vec<_> = match next {
             Next::Snapshot(snapshot, seen) => {
-                seen.iter().for_each(|news| place.pass(news));
+                for news in &seen {
+                    place.pass(news);
+                }
                 vec![SseEvent::default().data(json(&snapshot))]
             }
             Next::Events(news) => news

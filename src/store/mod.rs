@@ -83,12 +83,17 @@ pub trait Store: Send + Sync + 'static {
     /// Law 12: at most [`HISTORY_LENGTH`] are kept, the newest ones. The order is that of the ids, whoever wrote first.
     async fn history(&self, user: &UserId, before: Option<CallId>, limit: usize) -> Result<Vec<CallId>, StoreError>;
 
-    /// Registers or refreshes a device.
+    /// Registers or refreshes a device; the answer is whose devices had to go for it.
     ///
     /// Law 13: at most `most` are kept; of the others, the one that was registered longest ago gives way.
     /// Law 14: a push token has one owner. Registering one that another device holds, of this user or another, removes that
     /// device whole: a phone that changed hands never rings for its last owner.
-    async fn put_device(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError>;
+    async fn put_device(
+        &self,
+        user: &UserId,
+        device: Device,
+        most: usize,
+    ) -> Result<Vec<(UserId, DeviceId)>, StoreError>;
 
     /// The user's devices, in the order of their ids.
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError>;

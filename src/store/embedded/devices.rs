@@ -31,14 +31,22 @@ pub(super) fn list(txn: &ReadTransaction, user: &UserId) -> Result<Vec<Device>, 
     devices.get(user.as_str())?.map_or_else(|| Ok(Vec::new()), |json| decode(json.value()))
 }
 
-pub(super) fn put(txn: &WriteTransaction, user: &UserId, device: Device, most: usize) -> Result<(), StoreError> {
+pub(super) fn put(
+    txn: &WriteTransaction,
+    user: &UserId,
+    device: Device,
+    most: usize,
+) -> Result<Vec<(UserId, DeviceId)>, StoreError> {
     let others = other_owners(txn, user, &device)?;
     // What cannot be read must refuse all of this, so it is read before anything is written.
     for owner in others.iter().map(|(owner, _)| owner).chain([user]) {
         read(txn, owner)?;
     }
-    for (owner, id) in &others {
-        remove(txn, owner, id)?;
+    let mut gone = Vec::new();
+    for (owner, id) in others {
+        if remove(txn, &owner, &id)? {
+            gone.push((owner, id));
+        }
     }
     let mut devices = read(txn, user)?;
     if let Some(place) = devices.iter().position(|other| other.id == device.id) {
@@ -46,12 +54,15 @@ pub(super) fn put(txn: &WriteTransaction, user: &UserId, device: Device, most: u
     }
     while devices.len() >= most.max(1) {
         let Some(oldest) = (0..devices.len()).min_by_key(|place| devices[*place].registered_at) else { break };
-        disown(txn, &devices.remove(oldest))?;
+        let oldest = devices.remove(oldest);
+        disown(txn, &oldest)?;
+        gone.push((user.clone(), oldest.id));
     }
     own(txn, user, &device)?;
     let place = devices.partition_point(|other| other.id < device.id);
     devices.insert(place, device);
-    write(txn, user, &devices)
+    write(txn, user, &devices)?;
+    Ok(gone)
 }
 
 pub(super) fn remove(txn: &WriteTransaction, user: &UserId, id: &DeviceId) -> Result<bool, StoreError> {

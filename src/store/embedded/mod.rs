@@ -159,7 +159,12 @@ impl Store for Embedded {
         lines::history(&self.file.begin_read()?, user, before, limit)
     }
 
-    async fn put_device(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError> {
+    async fn put_device(
+        &self,
+        user: &UserId,
+        device: Device,
+        most: usize,
+    ) -> Result<Vec<(UserId, DeviceId)>, StoreError> {
         let user = user.clone();
         self.write(Promise::Durable, move |txn| devices::put(txn, &user, device, most)).await
     }

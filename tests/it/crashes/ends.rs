@@ -9,8 +9,8 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::support::people::{invite_body, push_data, time};
-use crate::support::{Device, Dice, Process, SOON, Stage, bearer};
+use crate::support::people::{invite_body, push_data};
+use crate::support::{Device, Dice, Process, SOON, Stage, bearer, rfc3339};
 
 /// Invites that are sent at once.
 const BURST: usize = 200;
@@ -53,7 +53,7 @@ async fn killed_in_a_burst(acknowledged: usize) -> Vec<Duration> {
 async fn lateness(stage: &Stage<Process>, call: &Value, ready: Timestamp) -> Duration {
     let ended = stage.call(&call["id"]).await;
     assert_eq!(ended["end_reason"], "timed_out", "{ended}");
-    let (due, at) = (time(&call["ring_until"]), time(&ended["ended_at"]));
+    let (due, at) = (rfc3339(&call["ring_until"]), rfc3339(&ended["ended_at"]));
     assert!(at >= due, "ended {:?} before it was due", due.since(at));
     let late = at.since(due.max(ready));
     assert!(late <= LATEST, "{late:?} late");

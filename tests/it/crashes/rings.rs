@@ -9,8 +9,8 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 
-use crate::support::people::{invite_body, path, push_data, time};
-use crate::support::{Device, Dice, Process, SOON, Stage, bearer};
+use crate::support::people::{invite_body, path, push_data};
+use crate::support::{Device, Dice, Process, SOON, Stage, bearer, rfc3339};
 
 const CALLS: usize = 20;
 /// How long a task of a dead gateway waits beyond its lease.
@@ -52,7 +52,7 @@ async fn promise_3_killed_with_pushes_in_flight_or_not_sent_and_every_device_is_
                 };
                 let ring = stage.pushes().wait_for(SOON, is_it).await;
                 let ring = ring.unwrap_or_else(|| panic!("{} {} was not tried", phone.user, phone.id));
-                let due = (time(&call["created_at"]) + lease).max(ready);
+                let due = (rfc3339(&call["created_at"]) + lease).max(ready);
                 assert!(ring.at <= due + TAKEN_UP_WITHIN, "{:?} after its lease", ring.at.since(due));
                 waited.push(ring.at.since(due));
                 if let (Some(id), Some(earlier)) =
@@ -125,7 +125,7 @@ async fn promise_4_killed_after_calls_have_ended_and_nothing_rings_for_them() {
     let (mut ended, kill_at) = (HashMap::new(), dice.roll(1..CALLS));
     while let Some((n, reply)) = cancels.next().await {
         if let Ok(reply) = reply {
-            ended.insert(n, time(&reply.expect(200)["call"]["ended_at"]));
+            ended.insert(n, rfc3339(&reply.expect(200)["call"]["ended_at"]));
             if ended.len() == kill_at {
                 stage.gateway.kill().await;
             }

@@ -5,9 +5,12 @@
 
 mod dice;
 mod http;
+mod observe;
+pub mod panics;
 pub mod people;
 mod process;
 mod reader;
+mod socket;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,9 +23,11 @@ use bellwire::simulator::{Log, Options, Simulator};
 
 pub use dice::Dice;
 pub use http::{Http, Reply};
+pub use observe::{claims, expect_ended, rfc3339};
 pub use people::{Device, Sse, bearer, service_bearer, user_token};
 pub use process::Process;
 pub use reader::Reader;
+pub use socket::Socket;
 
 /// How long anything may take that should happen at once.
 pub const SOON: Duration = Duration::from_secs(10);
@@ -51,12 +56,18 @@ impl Stage {
 
     /// A stage whose configuration has these lines too: whole sections other than `[http]`, `[auth]`, `[store]`.
     pub async fn with(extra: &str) -> Self {
+        Self::configured(extra, |_| {}).await
+    }
+
+    /// As [`with`](Self::with), and `change` has the last word on the configuration.
+    pub async fn configured(extra: &str, change: impl FnOnce(&mut Config)) -> Self {
         bellwire::crypto::install().expect("the JWT provider");
         let clock = Clock::system();
         let simulator = Simulator::start(Options::new(clock.clone())).await.expect("the simulator");
         let folder = tempfile::tempdir().expect("a folder");
         let config_file = write_config(folder.path(), &simulator, extra);
-        let config = Config::load(Some(&config_file), []).expect("the configuration");
+        let mut config = Config::load(Some(&config_file), []).expect("the configuration");
+        change(&mut config);
         let gateway = Gateway::start(&config, clock.clone(), false).await.expect("the gateway");
         let http = Http::new(gateway.url());
         Self { gateway, simulator, clock, http, config_file, _folder: folder }

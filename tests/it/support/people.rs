@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bellwire::domain::Timestamp;
 use bellwire::simulator::Received;
 use futures_util::StreamExt;
 use jsonwebtoken::{EncodingKey, Header};
@@ -86,6 +85,12 @@ impl<G> Stage<G> {
         ticket
     }
 
+    /// A device of the callee answers by its ticket; the answer's body.
+    pub async fn answer(&self, device: &Device, call: &Value) -> Value {
+        let ticket = self.ticket(device, call).await;
+        self.http.post(&path(call, "answer"), &ticket, json!({})).await.expect(200)
+    }
+
     /// Opens the event stream (SSE), whose first message, the snapshot, is read.
     pub async fn events(&self, token: &str, query: &str) -> (Sse, Value) {
         let mut stream = Sse::open(&self.http, token, query).await;
@@ -97,13 +102,6 @@ impl<G> Stage<G> {
     /// `caller` calls `callee` (audio) for so many seconds; the answer, whatever it is.
     pub async fn invite_for(&self, caller: &str, callee: &str, seconds: u64) -> Reply {
         self.http.post("/v1/calls", &bearer(caller), invite_body(callee, seconds)).await
-    }
-
-    /// Waits for an event of a call, past or to come, as a party hears it.
-    pub async fn event(&self, user: &str, kind: &str, call: &Value) -> Value {
-        let since = format!("?since={}:0", call.as_str().expect("a call id"));
-        let (mut stream, _) = self.events(&bearer(user), &since).await;
-        stream.until(kind, call).await
     }
 
     /// A call as the backend sees it now.
@@ -121,12 +119,6 @@ pub fn invite_body(callee: &str, seconds: u64) -> Value {
 pub fn path(call: &Value, verb: &str) -> String {
     let id = call.as_str().expect("a call id");
     if verb.is_empty() { format!("/v1/calls/{id}") } else { format!("/v1/calls/{id}/{verb}") }
-}
-
-/// A time in an answer of the API.
-pub fn time(value: &Value) -> Timestamp {
-    let text = value.as_str().expect("a time");
-    Timestamp::parse_rfc3339(text).unwrap_or_else(|| panic!("{text} is no time"))
 }
 
 /// What a push says: APNs' custom keys or FCM's data.
@@ -150,20 +142,22 @@ pub struct Sse {
 
 impl Sse {
     pub async fn open(http: &Http, token: &str, query: &str) -> Self {
-        Self::try_open(http, token, query).await.expect("an answer")
+        let request = http.request(reqwest::Method::GET, &format!("/v1/events{query}"));
+        Self::of(request.bearer_auth(token)).await
     }
 
-    /// Opens the stream; `None` if there is nobody to open it to.
-    pub async fn try_open(http: &Http, token: &str, query: &str) -> Option<Self> {
-        let request = http.request(reqwest::Method::GET, &format!("/v1/events{query}"));
-        let response = request.bearer_auth(token).header("accept", "text/event-stream").send().await.ok()?;
+    /// The stream that a request opens.
+    pub async fn of(request: reqwest::RequestBuilder) -> Self {
+        Self::try_of(request).await.expect("an answer")
+    }
+
+    /// As [`of`](Self::of), where the gateway may be gone.
+    pub async fn try_of(request: reqwest::RequestBuilder) -> reqwest::Result<Self> {
+        let response = request.header("accept", "text/event-stream").send().await?;
         assert_eq!(response.status(), 200);
-        Some(Self {
-            chunks: Box::pin(response.bytes_stream()),
-            buffer: String::new(),
-            last_id: None,
-            told_to_come_back: false,
-        })
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let chunks = Box::pin(response.bytes_stream());
+        Ok(Self { chunks, buffer: String::new(), last_id: None, told_to_come_back: false })
     }
 
     /// The next message; panics if none comes soon or the stream ends.

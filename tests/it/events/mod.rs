@@ -1,0 +1,6 @@
+//! The event stream, over SSE and WebSocket.
+
+mod closing;
+mod order;
+mod resume;
+mod stream;
