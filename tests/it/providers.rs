@@ -144,7 +144,9 @@ async fn a_refused_credential_and_every_other_fault_of_ours_costs_no_token() {
     ];
     let (iphone, pixel) = (stage.iphone("bob", "iphone-1").await, stage.pixel("bob", "pixel-1").await);
     for rules in ours {
-        rules.into_iter().for_each(|text| rule(&stage, text));
+        for text in rules {
+            rule(&stage, text);
+        }
         let record = fails_at_once(&stage).await;
         assert_eq!(record["legs"].as_array().map(Vec::len), Some(2), "{rules:?}");
         stage.simulator.clear_rules();

@@ -80,7 +80,7 @@ async fn promise_5_killed_in_a_burst_and_all_can_be_called_again_when_their_call
         let reply = http.try_post("/v1/calls", &caller, &invite_body(&format!("callee-{n}"), 5)).await.ok()?;
         let call = reply.expect(201)["call"]["id"].take();
         // A third hang up at once; of two thirds the call rings on.
-        let ended = n % 3 == 0 && http.try_post(&path(&call, "cancel"), &caller, &json!({})).await.is_ok();
+        let ended = n.is_multiple_of(3) && http.try_post(&path(&call, "cancel"), &caller, &json!({})).await.is_ok();
         Some((call, ended))
     };
     let mut courses: FuturesUnordered<_> = (0..PAIRS).map(course).collect();
