@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -26,10 +26,13 @@ struct Pending {
 }
 
 impl Inbox {
+    fn locked(&self) -> MutexGuard<'_, HashMap<CallId, Vec<Pending>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Queues; says whether the caller must start the work.
     fn push(&self, id: CallId, pending: Pending) -> bool {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match waiting.entry(id) {
+        match self.locked().entry(id) {
             Entry::Occupied(mut entry) => {
                 entry.get_mut().push(pending);
                 false
@@ -41,9 +44,20 @@ impl Inbox {
         }
     }
 
+    /// Holds a call's inputs back until it is released; not if there is work on them already.
+    fn hold(&self, id: CallId) -> bool {
+        match self.locked().entry(id) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
+                entry.insert(Vec::new());
+                true
+            }
+        }
+    }
+
     /// Takes what waits; none: the work is over.
     fn take(&self, id: CallId) -> Vec<Pending> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.locked();
         let batch = waiting.get_mut(&id).map(std::mem::take).unwrap_or_default();
         if batch.is_empty() {
             waiting.remove(&id);
@@ -151,8 +165,20 @@ impl Engine {
         Err(StoreError::Unavailable("other instances keep changing this call".into()).into())
     }
 
+    /// Writes a call's first record. Its other inputs wait meanwhile, so that what they ask for is not handed on before what this one does:
+    /// a ring before its cancel.
+    pub(super) async fn commit_first(&self, call: Arc<Call>) -> Result<(), StoreError> {
+        let id = call.id;
+        let held = self.0.inbox.hold(id);
+        let result = self.commit(call, None).await;
+        if held {
+            self.work(id).await;
+        }
+        result
+    }
+
     /// Writes a record and hands on what it asks for.
-    pub(super) async fn commit(&self, call: Arc<Call>, before: Option<&Call>) -> Result<(), StoreError> {
+    async fn commit(&self, call: Arc<Call>, before: Option<&Call>) -> Result<(), StoreError> {
         let commit = Commit {
             call: Arc::clone(&call),
             expected: before.map(|before| before.version),

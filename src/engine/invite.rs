@@ -70,6 +70,13 @@ enum Try {
 impl Engine {
     /// Starts a call, or finds the one that this request means.
     pub async fn invite(&self, request: InviteRequest) -> Result<Invited, EngineError> {
+        let engine = self.clone();
+        // A task of its own: a caller whose connection breaks leaves nothing half done.
+        let saga = tokio::spawn(async move { engine.run_invite(request).await });
+        saga.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the instance stops".into()).into()))
+    }
+
+    async fn run_invite(&self, request: InviteRequest) -> Result<Invited, EngineError> {
         let now = self.clock().now();
         let (caller_ban, callee_ban) =
             tokio::try_join!(self.store().ban(&request.caller.id, now), self.store().ban(&request.callee, now))?;
@@ -151,7 +158,7 @@ impl Engine {
             hidden: callee.blocked,
         };
         let call = Arc::new(begin(invite, now));
-        match self.commit(Arc::clone(&call), None).await {
+        match self.commit_first(Arc::clone(&call)).await {
             Ok(()) => Ok(Try::Done(call)),
             Err(StoreError::Conflict) => match self.store().load(id).await? {
                 // A replay of the same key ran beside this one and was quicker.

@@ -14,7 +14,7 @@ use crate::engine::{Engine, EngineError, StoreError};
 use crate::lifecycle::Stop;
 
 /// The pause between sweeps, jittered by half, so that instances do not march in step and none waits much over a second.
-const SWEEP_EVERY: Duration = Duration::from_millis(800);
+const SWEEP_EVERY: Duration = Duration::from_millis(600);
 /// How overdue a call must be before a sweep takes it: its own instance comes first.
 const SWEEP_AFTER: Duration = Duration::from_millis(300);
 /// How many calls one sweep takes at a time.

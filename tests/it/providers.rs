@@ -6,8 +6,8 @@ use bellwire::domain::Environment;
 use bellwire::simulator::{Provider, Received};
 use serde_json::{Value, json};
 
-use crate::support::people::{invite_body, path, push_data, time};
-use crate::support::{APP, Device, SOON, Stage, bearer};
+use crate::support::people::{invite_body, path, push_data};
+use crate::support::{APP, Device, SOON, Stage, bearer, rfc3339};
 
 fn rule(stage: &Stage, text: &str) {
     stage.simulator.add_rule(text.parse().expect(text));
@@ -20,7 +20,7 @@ async fn fails_at_once(stage: &Stage) -> Value {
     let ended = stage.event("alice", "call.ended", call).await;
     let record = stage.call(call).await;
     assert_eq!(record["end_reason"], "unreachable", "{record}");
-    let took = time(&ended["at"]).since(time(&record["created_at"]));
+    let took = rfc3339(&ended["at"]).since(rfc3339(&record["created_at"]));
     assert!(took < Duration::from_secs(4), "the caller was told after {took:?}");
     record
 }
@@ -40,14 +40,6 @@ async fn rings(stage: &Stage, phone: &Device) -> std::sync::Arc<Received> {
     push
 }
 
-fn pushes_about(stage: &Stage, record: &Value, kind: &str) -> usize {
-    let pushes = stage.pushes().all();
-    let about = |push: &&std::sync::Arc<Received>| {
-        push_data(push)["call_id"] == record["id"] && push_data(push)["type"] == kind
-    };
-    pushes.iter().filter(about).count()
-}
-
 #[tokio::test]
 async fn an_unregistered_iphone_loses_its_token_and_is_told_of_the_missed_call() {
     let stage = Stage::new().await;
@@ -59,7 +51,7 @@ async fn an_unregistered_iphone_loses_its_token_and_is_told_of_the_missed_call()
     stage.push("missed", &phone.notice_token, &record["id"]).await;
 
     let record = fails_at_once(&stage).await;
-    assert_eq!(pushes_about(&stage, &record, "ring"), 0, "a dead token is not tried again");
+    assert_eq!(stage.pushed("ring", &record["id"]), 0, "a dead token is not tried again");
     stage.push("missed", &phone.notice_token, &record["id"]).await;
 
     stage.clock.advance(Duration::from_secs(1));
@@ -76,7 +68,7 @@ async fn a_registration_survives_an_older_proof() {
     stage.simulator.unregister(&phone.ring_token, stage.clock.now() - Duration::from_hours(1));
     for _ in 0..2 {
         let record = fails_at_once(&stage).await;
-        assert_eq!(pushes_about(&stage, &record, "ring"), 1, "the token is still there");
+        assert_eq!(stage.pushed("ring", &record["id"]), 1, "the token is still there");
     }
 }
 
@@ -137,7 +129,7 @@ async fn a_token_that_both_hosts_call_bad_is_dropped() {
     fails_at_once(&stage).await;
     stage.simulator.clear_rules();
     let record = fails_at_once(&stage).await;
-    assert_eq!(pushes_about(&stage, &record, "ring"), 0);
+    assert_eq!(stage.pushed("ring", &record["id"]), 0);
 }
 
 #[tokio::test]
@@ -152,7 +144,9 @@ async fn a_refused_credential_and_every_other_fault_of_ours_costs_no_token() {
     ];
     let (iphone, pixel) = (stage.iphone("bob", "iphone-1").await, stage.pixel("bob", "pixel-1").await);
     for rules in ours {
-        rules.into_iter().for_each(|text| rule(&stage, text));
+        for text in rules {
+            rule(&stage, text);
+        }
         let record = fails_at_once(&stage).await;
         assert_eq!(record["legs"].as_array().map(Vec::len), Some(2), "{rules:?}");
         stage.simulator.clear_rules();
@@ -187,8 +181,8 @@ async fn the_caller_is_told_as_soon_as_the_last_device_has_failed_for_good() {
     rule(&stage, &format!("apns 503 times 2 for {}", second.ring_token));
     rule(&stage, &format!("apns 410 for {}", second.ring_token));
     let record = fails_at_once(&stage).await;
-    let took = time(&record["ended_at"]).since(time(&record["created_at"]));
-    assert_eq!(pushes_about(&stage, &record, "ring"), 4, "the iPhone was tried until Apple refused for good");
+    let took = rfc3339(&record["ended_at"]).since(rfc3339(&record["created_at"]));
+    assert_eq!(stage.pushed("ring", &record["id"]), 4, "the iPhone was tried until Apple refused for good");
     println!("told after {took:?}");
     assert!(record["legs"].as_array().expect("legs").iter().all(|leg| leg["state"] == "failed"), "{record}");
 }
@@ -200,7 +194,7 @@ async fn a_retry_after_that_outlasts_the_ring_is_a_failure_and_keeps_the_token()
     rule(&stage, "apns 429 retry-after 120s times 1");
     rule(&stage, "fcm 429 retry-after 120s times 1");
     let record = fails_at_once(&stage).await;
-    assert_eq!(pushes_about(&stage, &record, "ring"), 2, "neither is asked again before its time");
+    assert_eq!(stage.pushed("ring", &record["id"]), 2, "neither is asked again before its time");
     rings(&stage, &iphone).await;
     rings(&stage, &pixel).await;
 }

@@ -4,15 +4,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::join_all;
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use serde_json::{Value, json};
 
-use crate::support::people::{invite_body, path, push_data, time};
-use crate::support::{Device, Dice, Process, SOON, Stage, bearer};
+use crate::support::people::{invite_body, path, push_data};
+use crate::support::{Device, Dice, Process, SOON, Stage, bearer, rfc3339};
 
 const CALLS: usize = 20;
+/// How many invites are under way at a time, so that the kill comes in the midst of them.
+const AT_ONCE: usize = 6;
 /// How long a task of a dead gateway waits beyond its lease.
 const TAKEN_UP_WITHIN: Duration = Duration::from_millis(1500);
 
@@ -52,7 +53,7 @@ async fn promise_3_killed_with_pushes_in_flight_or_not_sent_and_every_device_is_
                 };
                 let ring = stage.pushes().wait_for(SOON, is_it).await;
                 let ring = ring.unwrap_or_else(|| panic!("{} {} was not tried", phone.user, phone.id));
-                let due = (time(&call["created_at"]) + lease).max(ready);
+                let due = (rfc3339(&call["created_at"]) + lease).max(ready);
                 assert!(ring.at <= due + TAKEN_UP_WITHIN, "{:?} after its lease", ring.at.since(due));
                 waited.push(ring.at.since(due));
                 if let (Some(id), Some(earlier)) =
@@ -85,7 +86,7 @@ async fn invite_until_killed(stage: &mut Stage<Process>, acknowledged: usize) ->
         let body = invite_body(&format!("callee-{n}"), 20);
         (n, http.try_post("/v1/calls", &bearer(&format!("caller-{n}")), &body).await)
     };
-    let mut invites: FuturesUnordered<_> = (0..CALLS).map(invite).collect();
+    let mut invites = stream::iter((0..CALLS).map(invite)).buffer_unordered(AT_ONCE);
     let mut calls = Vec::new();
     while let Some((n, reply)) = invites.next().await {
         if let Ok(reply) = reply {
@@ -125,7 +126,7 @@ async fn promise_4_killed_after_calls_have_ended_and_nothing_rings_for_them() {
     let (mut ended, kill_at) = (HashMap::new(), dice.roll(1..CALLS));
     while let Some((n, reply)) = cancels.next().await {
         if let Ok(reply) = reply {
-            ended.insert(n, time(&reply.expect(200)["call"]["ended_at"]));
+            ended.insert(n, rfc3339(&reply.expect(200)["call"]["ended_at"]));
             if ended.len() == kill_at {
                 stage.gateway.kill().await;
             }

@@ -23,7 +23,9 @@ async fn promise_2_of_devices_that_answer_at_once_exactly_one_holds_the_call() {
         let call = &invite["call"]["id"];
         let mut racers = join_all(phones.iter().map(|phone| Racer::new(&stage, phone, call))).await;
         // Some by their tickets, some by the session of an app that is open.
-        racers.iter_mut().for_each(|racer| racer.by_ticket = dice.roll(0..3) > 0);
+        for racer in &mut racers {
+            racer.by_ticket = dice.roll(0..3) > 0;
+        }
         dice.shuffle(&mut racers);
 
         let replies = join_all(racers.iter().map(|racer| racer.answer(&stage.http, call))).await;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::people::{path, time};
-use crate::support::{Stage, bearer};
+use crate::support::people::path;
+use crate::support::{Stage, bearer, rfc3339};
 
 #[tokio::test]
 async fn promise_1_an_unanswered_call_ends_when_its_ring_does_and_not_before() {
@@ -13,9 +13,9 @@ async fn promise_1_an_unanswered_call_ends_when_its_ring_does_and_not_before() {
     let phone = stage.iphone("bob", "iphone-1").await;
     let call = stage.invite_for("alice", "bob", 30).await.expect(201)["call"]["id"].take();
     stage.ring(&phone, &call).await;
-    let ring_until = time(&stage.call(&call).await["ring_until"]);
+    let ring_until = rfc3339(&stage.call(&call).await["ring_until"]);
 
-    stage.clock.advance(ring_until.since(stage.clock.now()) - Duration::from_secs(2));
+    stage.clock.advance((ring_until - Duration::from_secs(2)).since(stage.clock.now()));
     // The next invite goes through the same store, so whatever the move of the clock set off is done.
     stage.invite("carol", "nobody").await;
     assert_eq!(stage.call(&call).await["state"], "ringing");
@@ -23,9 +23,9 @@ async fn promise_1_an_unanswered_call_ends_when_its_ring_does_and_not_before() {
     stage.clock.advance(Duration::from_secs(2));
     let event = stage.event("alice", "call.ended", &call).await;
     assert_eq!(event["data"]["reason"], "timed_out");
-    let late = time(&event["at"]).since(ring_until);
+    let late = rfc3339(&event["at"]).since(ring_until);
     println!("ring timeout: {late:?} late");
-    assert!(time(&event["at"]) >= ring_until && late <= Duration::from_secs(2), "{late:?}");
+    assert!(rfc3339(&event["at"]) >= ring_until && late <= Duration::from_secs(2), "{late:?}");
     stage.push("missed", &phone.notice_token, &call).await;
 }
 
@@ -36,9 +36,9 @@ async fn promise_1_an_answered_call_ends_when_it_has_lasted_as_long_as_it_may() 
     let call = stage.invite("alice", "bob").await["call"]["id"].take();
     let ticket = stage.ring(&phone, &call).await;
     let answered = stage.http.post(&path(&call, "answer"), &ticket, json!({})).await.expect(200);
-    let due = time(&answered["call"]["answered_at"]) + Duration::from_hours(2);
+    let due = rfc3339(&answered["call"]["answered_at"]) + Duration::from_hours(2);
 
-    stage.clock.advance(due.since(stage.clock.now()) - Duration::from_secs(2));
+    stage.clock.advance((due - Duration::from_secs(2)).since(stage.clock.now()));
     stage.invite("carol", "nobody").await;
     assert_eq!(stage.call(&call).await["state"], "active");
     stage.http.post(&path(&call, "token"), &bearer("alice"), json!({})).await.expect(200);
@@ -46,9 +46,9 @@ async fn promise_1_an_answered_call_ends_when_it_has_lasted_as_long_as_it_may() 
     stage.clock.advance(Duration::from_secs(2));
     let event = stage.event("alice", "call.ended", &call).await;
     assert_eq!(event["data"]["reason"], "max_duration");
-    let late = time(&event["at"]).since(due);
+    let late = rfc3339(&event["at"]).since(due);
     println!("longest call: {late:?} late");
-    assert!(time(&event["at"]) >= due && late <= Duration::from_secs(2), "{late:?}");
+    assert!(rfc3339(&event["at"]) >= due && late <= Duration::from_secs(2), "{late:?}");
 }
 
 #[tokio::test]
@@ -62,13 +62,13 @@ async fn promise_1_five_hundred_calls_that_are_due_at_once_end_in_time() {
         }
     }))
     .await;
-    let last = calls.iter().map(|call| time(&call["ring_until"])).max().expect("calls");
+    let last = calls.iter().map(|call| rfc3339(&call["ring_until"])).max().expect("calls");
     stage.clock.advance(last.since(stage.clock.now()));
     let mut late = Vec::new();
     for (n, call) in calls.iter().enumerate() {
         let event = stage.event(&format!("caller-{n}"), "call.ended", &call["id"]).await;
         assert_eq!(event["data"]["reason"], "timed_out");
-        late.push(time(&event["at"]).since(last));
+        late.push(rfc3339(&event["at"]).since(last));
     }
     late.sort();
     println!("500 at once: median {:?} late, the last {:?}", late[250], late[499]);

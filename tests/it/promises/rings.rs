@@ -8,8 +8,8 @@ use bellwire::simulator::Received;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::people::{path, push_data, time};
-use crate::support::{Device, Dice, SOON, Stage, bearer};
+use crate::support::people::{path, push_data};
+use crate::support::{Device, Dice, SOON, Stage, bearer, rfc3339};
 
 /// What one device's provider does to its ring, and how often it must have been asked, at least and at most.
 struct Trouble {
@@ -75,7 +75,7 @@ async fn promise_3_a_provider_that_answers_badly_is_asked_again_and_other_device
 
     let invite = stage.invite("alice", "bob").await;
     let call = &invite["call"]["id"];
-    let created = time(&invite["call"]["created_at"]);
+    let created = rfc3339(&invite["call"]["created_at"]);
     for phone in &healthy {
         let rung = stage.accepted(phone, call).await;
         assert!(rung.at.since(created) < Duration::from_secs(1), "{} waited {:?}", phone.id, rung.at.since(created));
@@ -153,8 +153,8 @@ async fn promise_3_a_provider_that_never_takes_it_is_asked_until_the_ring_is_ove
         let (first, last) = (rings[0].at, rings[rings.len() - 1].at);
         println!("{}: asked {} times in {:?}", phone.id, rings.len(), last.since(first));
         assert!(rings.len() >= 5, "{} was given up after {} times", phone.id, rings.len());
-        assert!(last <= time(&call["ring_until"]), "after the ring");
-        assert!(time(&call["ring_until"]).since(last) < Duration::from_secs(4), "it was given up early");
+        assert!(last <= rfc3339(&call["ring_until"]), "after the ring");
+        assert!(rfc3339(&call["ring_until"]).since(last) < Duration::from_secs(4), "it was given up early");
     }
     assert_eq!(stage.rings(&gone, &call["id"]).len(), 1, "refused for good");
 }
@@ -203,10 +203,10 @@ async fn promise_4_no_phone_rings_after_the_end_under_slow_providers() {
     let rings = stage.pushes().all();
     for ring in rings.iter().filter(|push| push_data(push)["type"] == "ring") {
         let call = ends[&push_data(ring)["call_id"]];
-        let late = ring.at.since(time(&call["ended_at"]));
+        let late = ring.at.since(rfc3339(&call["ended_at"]));
         latest = latest.max(late);
         assert!(late <= Duration::from_secs(1), "a ring {late:?} after the end of its call");
-        assert!(expires(ring) <= time(&call["ring_until"]), "a ring that outlives its call");
+        assert!(expires(ring) <= rfc3339(&call["ring_until"]), "a ring that outlives its call");
     }
     println!("{} rings, the latest {latest:?} after its call's end", rings.len());
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::people::{Sse, path, push_data};
 use super::{Stage, bearer, service_bearer};
 
-impl Stage {
+impl<G> Stage<G> {
     /// The event of this type of a call, as its party hears it, whether it has happened or is yet to come.
     pub async fn event(&self, user: &str, kind: &str, call: &Value) -> Value {
         let since = format!("?since={}:0", call.as_str().expect("a call id"));

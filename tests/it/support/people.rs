@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bellwire::domain::Timestamp;
 use bellwire::simulator::Received;
 use futures_util::StreamExt;
 use jsonwebtoken::{EncodingKey, Header};
@@ -122,12 +121,6 @@ pub fn path(call: &Value, verb: &str) -> String {
     if verb.is_empty() { format!("/v1/calls/{id}") } else { format!("/v1/calls/{id}/{verb}") }
 }
 
-/// A time in an answer of the API.
-pub fn time(value: &Value) -> Timestamp {
-    let text = value.as_str().expect("a time");
-    Timestamp::parse_rfc3339(text).unwrap_or_else(|| panic!("{text} is no time"))
-}
-
 /// What a push says: APNs' custom keys or FCM's data.
 pub fn push_data(received: &Received) -> &Value {
     if received.body["message"].is_object() { &received.body["message"]["data"] } else { &received.body }
@@ -149,12 +142,8 @@ pub struct Sse {
 
 impl Sse {
     pub async fn open(http: &Http, token: &str, query: &str) -> Self {
-        Self::try_open(http, token, query).await.expect("an answer")
-    }
-
-    /// Opens the stream; `None` if there is nobody to open it to.
-    pub async fn try_open(http: &Http, token: &str, query: &str) -> Option<Self> {
-        Self::try_of(http.request(reqwest::Method::GET, &format!("/v1/events{query}")).bearer_auth(token)).await
+        let request = http.request(reqwest::Method::GET, &format!("/v1/events{query}"));
+        Self::of(request.bearer_auth(token)).await
     }
 
     /// The stream that a request opens.
@@ -162,16 +151,13 @@ impl Sse {
         Self::try_of(request).await.expect("an answer")
     }
 
-    async fn try_of(request: reqwest::RequestBuilder) -> Option<Self> {
-        let response = request.header("accept", "text/event-stream").send().await.ok()?;
+    /// As [`of`](Self::of), where the gateway may be gone.
+    pub async fn try_of(request: reqwest::RequestBuilder) -> reqwest::Result<Self> {
+        let response = request.header("accept", "text/event-stream").send().await?;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Some(Self {
-            chunks: Box::pin(response.bytes_stream()),
-            buffer: String::new(),
-            last_id: None,
-            told_to_come_back: false,
-        })
+        let chunks = Box::pin(response.bytes_stream());
+        Ok(Self { chunks, buffer: String::new(), last_id: None, told_to_come_back: false })
     }
 
     /// The next message; panics if none comes soon or the stream ends.

@@ -20,8 +20,6 @@ pub struct Process {
     closed: JoinHandle<()>,
     /// The address of the API.
     pub http: String,
-    /// The address of the operators' listener.
-    pub ops: String,
 }
 
 impl Process {
@@ -49,7 +47,7 @@ impl Process {
             // Whatever comes last, an error included, is the end.
             let _ = stdout.read_to_end(&mut Vec::new());
         });
-        Self { http: format!("http://{}", port("http=")), ops: format!("http://{}", port("ops=")), child, closed }
+        Self { http: format!("http://{}", port("http=")), child, closed }
     }
 
     /// SIGKILL: it has no chance to finish anything.

@@ -30,7 +30,8 @@ impl Reader {
     pub async fn read(&mut self, http: &Http, events: usize, until_ended: usize) -> bool {
         let since = self.since();
         let query = if since.is_empty() { String::new() } else { format!("?since={since}") };
-        let Some(mut stream) = Sse::try_open(http, &bearer(&self.user), &query).await else { return false };
+        let request = http.request(reqwest::Method::GET, &format!("/v1/events{query}"));
+        let Ok(mut stream) = Sse::try_of(request.bearer_auth(bearer(&self.user))).await else { return false };
         let Some(snapshot) = stream.next_or_end().await else { return false };
         assert_eq!(snapshot["type"], "snapshot", "{snapshot}");
         if since.is_empty() {
