@@ -104,8 +104,9 @@ impl Gateway {
         let tickets = Tickets::new(&config.auth.ticket_secrets)?;
         let auth = Authenticator::new(&config.auth, tickets.clone(), clock.clone())?;
         let minter = TokenMinter::new(&config.livekit.url, &config.livekit.api_key, &config.livekit.api_secret)?;
-        let api = bind("http.listen", config.http.listen).await?;
-        let ops = bind("http.ops_listen", config.http.ops_listen).await?;
+        let header_timeout = config.limits.header_timeout;
+        let api = bind("http.listen", config.http.listen, header_timeout).await?;
+        let ops = bind("http.ops_listen", config.http.ops_listen, header_timeout).await?;
         let pushers = Arc::new(Pushers::start(&config.push, clock.clone()).await?);
         let StoreUrl::Embedded(path) = &config.store.url;
         let store = Arc::new(Embedded::open(path, config.store.timeout, clock.clone())?);
@@ -184,8 +185,8 @@ impl Phase {
     }
 }
 
-async fn bind(key: &'static str, address: SocketAddr) -> Result<Server, StartError> {
-    Server::bind(address).await.map_err(|source| StartError::Listen { key, address, source })
+async fn bind(key: &'static str, address: SocketAddr, header_timeout: Duration) -> Result<Server, StartError> {
+    Server::bind(address, header_timeout).await.map_err(|source| StartError::Listen { key, address, source })
 }
 
 fn settings(config: &Config) -> Settings {

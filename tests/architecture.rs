@@ -73,10 +73,6 @@ const EMPTY_NAMES: &[&str] = &["utils", "util", "helpers", "helper", "common", "
 /// The most lines of code (no comments, no blank lines, no tests) in a file.
 const LONGEST: usize = 300;
 
-/// Files that may be longer: how long, and why.
-const LONGER: &[(&str, usize, &str)] =
-    &[("src/domain/machine.rs", 350, "one short function per input, read side by side with docs/STATE-MACHINE.md")];
-
 // The tests: each collects every fault that it finds, with file and line.
 
 #[test]
@@ -250,10 +246,8 @@ fn unfit_for_reading(source: &Source) -> Vec<String> {
 
 fn too_long(source: &Source) -> Option<String> {
     let lines: BTreeSet<_> = source.tokens.iter().flat_map(|token| token.line..=token.last_line).collect();
-    let longest =
-        LONGER.iter().find(|(path, ..)| source.path == Path::new(path)).map_or(LONGEST, |(_, lines, _)| *lines);
-    (lines.len() > longest)
-        .then(|| source.at(1, &format!("{} lines of code; split it by reason to change, at {longest}", lines.len())))
+    (lines.len() > LONGEST)
+        .then(|| source.at(1, &format!("{} lines of code; split it by reason to change, at {LONGEST}", lines.len())))
 }
 
 /// Looks at tests too.

@@ -4,6 +4,7 @@
 //! 2 where it was called wrongly.
 
 mod check;
+mod demo;
 mod serve;
 mod simulate;
 mod token;
@@ -35,6 +36,8 @@ enum Command {
     Token(token::Token),
     /// Run a simulator of APNs and FCM, for tests and staging.
     Simulate(simulate::Simulate),
+    /// Show three calls on this machine: no credentials, no network.
+    Demo(demo::Demo),
     /// Print the `OpenAPI` document.
     Openapi,
 }
@@ -92,6 +95,7 @@ fn run(command: Command) -> Result<(), CliError> {
             Command::Check(file) => check::run(&file).await,
             Command::Token(token) => token.run(),
             Command::Simulate(simulate) => simulate.run().await,
+            Command::Demo(demo) => demo.run().await,
             Command::Openapi => Ok(()),
         }
     })

@@ -26,6 +26,10 @@ pub struct Limits {
     pub event_streams_per_user: usize,
     /// The greatest body of a request, in bytes.
     pub body_bytes: usize,
+    /// How long a client may take to send a request's headers.
+    pub header_timeout: Duration,
+    /// How long a client may take to send a request's body.
+    pub body_timeout: Duration,
 }
 
 /// So many in so long.
@@ -59,6 +63,8 @@ pub(super) fn read(fields: &mut Fields) -> Option<Limits> {
     let registrations_per_user = fields.optional("registrations_per_user", &rate());
     let event_streams_per_user = fields.required("event_streams_per_user", &kind::number(1, 1000));
     let body_bytes = fields.required("body_bytes", &kind::number(4096, 1_048_576));
+    let header_timeout = fields.required("header_timeout", &kind::duration("100ms", "1m", "10s"));
+    let body_timeout = fields.required("body_timeout", &kind::duration("100ms", "1m", "10s"));
     Some(Limits {
         ip,
         invites_per_user,
@@ -68,6 +74,8 @@ pub(super) fn read(fields: &mut Fields) -> Option<Limits> {
         registrations_per_user,
         event_streams_per_user: event_streams_per_user?,
         body_bytes: body_bytes?,
+        header_timeout: header_timeout?,
+        body_timeout: body_timeout?,
     })
 }
 
@@ -90,5 +98,7 @@ impl Limits {
         out.optional("registrations_per_user", self.registrations_per_user);
         out.plain("event_streams_per_user", self.event_streams_per_user);
         out.plain("body_bytes", self.body_bytes);
+        out.duration("header_timeout", self.header_timeout);
+        out.duration("body_timeout", self.body_timeout);
     }
 }

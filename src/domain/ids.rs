@@ -24,6 +24,9 @@ pub enum IdError {
     /// It has a character that may not stand there.
     #[error("{0}")]
     Character(&'static str),
+    /// It is `.` or `..`, which URLs take for a place.
+    #[error("must not be . or ..")]
+    Dots,
     /// It is not a UUID.
     #[error("must be a UUID, as in 0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a")]
     NotUuid,
@@ -128,8 +131,8 @@ macro_rules! shown {
 
 text_id!(
     /// A user, as the app's identity provider names them (often the `sub` of a JWT, with a prefix if configured).
-    UserId, 128, |c| !c.is_control() && !c.is_whitespace(),
-    "must have no white space and no control characters"
+    UserId, 128, |c| !c.is_control() && !c.is_whitespace() && !turns_text(c),
+    "must have no white space, no control characters and no marks that turn text"
 );
 text_id!(
     /// A device of a user, as the app names it.
@@ -157,11 +160,19 @@ impl fmt::Debug for PushToken {
     }
 }
 
+/// Whether a character changes the direction of the text around it, or its lines, so that it could write over that
+/// (<https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters>).
+pub fn turns_text(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+}
+
 fn check(text: &str, max: usize, allowed: impl Fn(char) -> bool, rule: &'static str) -> Result<(), IdError> {
     if text.is_empty() {
         Err(IdError::Empty)
     } else if text.len() > max {
         Err(IdError::TooLong(max))
+    } else if matches!(text, "." | "..") {
+        Err(IdError::Dots)
     } else if !text.chars().all(allowed) {
         Err(IdError::Character(rule))
     } else {
@@ -188,6 +199,8 @@ mod tests {
         assert_eq!(UserId::new(""), Err(IdError::Empty));
         assert_eq!(UserId::new("x".repeat(129)), Err(IdError::TooLong(128)));
         assert!(matches!(UserId::new("a b"), Err(IdError::Character(_))));
+        assert!(matches!(UserId::new("bob\u{202e}"), Err(IdError::Character(_))));
+        assert_eq!(UserId::new(".."), Err(IdError::Dots));
         assert!(matches!(DeviceId::new("a/b"), Err(IdError::Character(_))));
         assert!(serde_json::from_str::<DeviceId>("\"iphone-1\"").is_ok());
         assert!(serde_json::from_str::<DeviceId>("\"\\u0000\"").is_err());

@@ -118,14 +118,15 @@ impl Readers {
         locked(&self.0).get(user).into_iter().flatten().filter_map(|mailbox| mailbox.device.clone()).collect()
     }
 
-    fn count(&self, user: &UserId) -> usize {
-        locked(&self.0).get(user).map_or(0, Vec::len)
-    }
-
-    fn add(&self, user: &UserId, device: Option<DeviceId>) -> Arc<Mailbox> {
+    fn add(&self, user: &UserId, device: Option<DeviceId>, most: usize) -> Option<Arc<Mailbox>> {
+        let mut readers = locked(&self.0);
+        let mailboxes = readers.entry(user.clone()).or_default();
+        if mailboxes.len() >= most {
+            return None;
+        }
         let mailbox = Arc::new(Mailbox { device, waiting: Mutex::default(), arrived: Notify::new() });
-        locked(&self.0).entry(user.clone()).or_default().push(Arc::clone(&mailbox));
-        mailbox
+        mailboxes.push(Arc::clone(&mailbox));
+        Some(mailbox)
     }
 
     fn remove(&self, user: &UserId, mailbox: &Arc<Mailbox>) {
@@ -140,31 +141,24 @@ impl Readers {
 }
 
 impl Engine {
-    /// A reader of the user's calls, on a device if it is named.
-    pub async fn read(&self, user: &UserId, device: Option<DeviceId>) -> Result<Reader, EngineError> {
-        let reader = self.reader(user, device, None);
+    /// A reader of the user's calls, on a device if it is named; or of one call, by the ticket of that device. `None`: the
+    /// user has `most` here already.
+    pub async fn read(
+        &self,
+        user: &UserId,
+        device: Option<DeviceId>,
+        only: Option<CallId>,
+        most: usize,
+    ) -> Result<Option<Reader>, EngineError> {
+        let Some(mailbox) = self.0.readers.add(user, device.clone(), most) else { return Ok(None) };
+        let reader =
+            Reader { engine: self.clone(), user: user.clone(), only, mailbox, seen: HashMap::new(), ends: None };
         // It can be closed by now, so a ban that comes at the same moment is not missed.
         self.refuse_banned(user).await?;
-        Ok(reader)
-    }
-
-    /// A reader by the ticket of a device, of its call only.
-    pub async fn read_by_ticket(&self, user: &UserId, device: DeviceId, call: CallId) -> Result<Reader, EngineError> {
-        let asker = Asker::Ticket(user.clone(), device.clone());
-        let reader = self.reader(user, Some(device), Some(call));
-        self.refuse_banned(user).await?;
-        self.call(call, &asker).await?;
-        Ok(reader)
-    }
-
-    fn reader(&self, user: &UserId, device: Option<DeviceId>, only: Option<CallId>) -> Reader {
-        let mailbox = self.0.readers.add(user, device);
-        Reader { engine: self.clone(), user: user.clone(), only, mailbox, seen: HashMap::new(), ends: None }
-    }
-
-    /// How many readers a user has here.
-    pub fn readers_of(&self, user: &UserId) -> usize {
-        self.0.readers.count(user)
+        if let (Some(call), Some(device)) = (only, device) {
+            self.call(call, &Asker::Ticket(user.clone(), device)).await?;
+        }
+        Ok(Some(reader))
     }
 }
 
@@ -178,6 +172,7 @@ impl Reader {
         let mut named = Vec::new();
         for (id, seq) in since {
             if self.only.is_none_or(|only| only == *id)
+                && named.iter().all(|(known, _): &(Arc<Call>, u32)| known.id != *id)
                 && let Some(call) = self.find(*id, &snapshot).await?
             {
                 named.push((call, *seq));

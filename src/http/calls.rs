@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::auth::Caller;
+use super::code::Code;
 use super::extract::{Authenticated, Body, CallPath, EmptyBody, Params, check_text};
 use super::problem::Problem;
 use super::view::{CallView, LiveKitView};
@@ -141,8 +141,7 @@ pub async fn history(
     Params(params): Params<HistoryParams>,
 ) -> Result<Json<HistoryAnswer>, Problem> {
     let user = who.user()?;
-    let invalid =
-        |detail| Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "The query is not as it must be", detail);
+    let invalid = |detail| Problem::new(Code::InvalidQuery, detail);
     let limit = params.limit.unwrap_or(PAGE);
     if !(1..=LARGEST_PAGE).contains(&limit) {
         return Err(invalid(format!("limit must be from 1 to {LARGEST_PAGE}")));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
@@ -17,12 +17,15 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::auth::Caller;
-use super::extract::Params;
+use super::code::Code;
+use super::extract::{Params, only_header};
 use super::problem::Problem;
 use super::view::{CallView, EventView};
 use crate::domain::{CallId, DeviceId, Timestamp, UserId};
 use crate::engine::{News, Reader};
 
+/// Where SSE says what it has seen.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The subprotocol of the stream; the token comes in another one, since a browser's WebSocket sets no header.
 const PROTOCOL: &str = "bellwire.v1";
 const BEARER_PROTOCOL: &str = "bearer.";
@@ -82,10 +85,10 @@ pub async fn events(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     Params(params): Params<EventsParams>,
 ) -> Result<Response, Problem> {
-    let wants_sse = header_text(&headers, header::ACCEPT.as_str()).contains("text/event-stream");
+    let wants_sse = header_text(&headers, &header::ACCEPT).contains("text/event-stream");
     if upgrade.is_err() && !wants_sse {
         let detail = "open a WebSocket, or accept text/event-stream";
-        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", "No such form", detail));
+        return Err(Problem::new(Code::NotAcceptable, detail));
     }
     let caller = authenticate(&app, &headers).await?;
     let since = since(&headers, params.since.as_deref())?;
@@ -101,8 +104,8 @@ pub async fn events(
 }
 
 async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let header = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    let protocols = header_text(headers, header::SEC_WEBSOCKET_PROTOCOL.as_str());
+    let header = only_header(headers, &header::AUTHORIZATION)?;
+    let protocols = header_text(headers, &header::SEC_WEBSOCKET_PROTOCOL);
     let bearer = protocols.split(',').find_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL));
     Ok(match (header, bearer) {
         (None, Some(token)) => app.auth.authenticate_token(token).await?,
@@ -110,16 +113,17 @@ async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem>
     })
 }
 
-fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Vec<(CallId, u32)>, Problem> {
-    let text = query.unwrap_or_else(|| header_text(headers, "last-event-id"));
+    let header = only_header(headers, &LAST_EVENT_ID)?;
+    let text = query.or(header).unwrap_or_default();
     let invalid = || {
         let detail =
             format!("Last-Event-ID and since are of the form <call id>:<seq>, at most {MAX_SINCE} with commas");
-        Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "The query is not as it must be", detail)
+        Problem::new(Code::InvalidQuery, detail)
     };
     let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     if parts.len() > MAX_SINCE {
@@ -139,27 +143,14 @@ async fn listen(
     device: Option<DeviceId>,
     since: Vec<(CallId, u32)>,
 ) -> Result<Listener, Problem> {
-    let (reader, until) = match caller {
-        Caller::User(user) => {
-            refuse_too_many(app, &user.id)?;
-            (app.engine.read(&user.id, device).await?, user.expires_at)
-        }
-        Caller::Device(ticket) => {
-            refuse_too_many(app, &ticket.user)?;
-            (app.engine.read_by_ticket(&ticket.user, ticket.device, ticket.call).await?, ticket.expires_at)
-        }
-        Caller::Service => return Err(Problem::forbidden("users-only", "a service has no events")),
+    let (user, device, only, until): (UserId, _, _, _) = match caller {
+        Caller::User(user) => (user.id, device, None, user.expires_at),
+        Caller::Device(ticket) => (ticket.user, Some(ticket.device), Some(ticket.call), ticket.expires_at),
+        Caller::Service => return Err(Problem::new(Code::UsersOnly, "a service has no events")),
     };
-    Ok(Listener { reader, since, until })
-}
-
-fn refuse_too_many(app: &App, user: &UserId) -> Result<(), Problem> {
-    if app.engine.readers_of(user) < app.limits.event_streams_per_user {
-        return Ok(());
-    }
-    let status = StatusCode::TOO_MANY_REQUESTS;
-    let problem = Problem::new(status, "too-many-streams", "Too many event streams", "close one of the others");
-    Err(problem.retry_after(5))
+    let reader = app.engine.read(&user, device, only, app.limits.event_streams_per_user).await?;
+    let full = || Problem::new(Code::TooManyStreams, "close one of the others").retry_after(5);
+    Ok(Listener { reader: reader.ok_or_else(full)?, since, until })
 }
 
 impl Listener {

@@ -7,15 +7,19 @@ use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use utoipa::ToSchema;
 
 use super::App;
 use super::auth::{Caller, UserIdentity};
+use super::code::Code;
 use super::problem::Problem;
+use crate::config::Limits;
+use crate::domain::ids::turns_text;
 use crate::domain::{CallId, DeviceId};
 use crate::engine::Asker;
 
@@ -26,8 +30,7 @@ impl FromRequestParts<App> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let header = parts.headers.get(header::AUTHORIZATION);
-        let header = header.map(|value| value.to_str().unwrap_or_default());
+        let header = only_header(&parts.headers, &header::AUTHORIZATION)?;
         Ok(Self(app.auth.authenticate(header).await?))
     }
 }
@@ -37,7 +40,7 @@ impl Authenticated {
     pub fn user(self) -> Result<UserIdentity, Problem> {
         match self.0 {
             Caller::User(user) => Ok(user),
-            Caller::Device(_) | Caller::Service => Err(Problem::forbidden("users-only", "only a user may do this")),
+            Caller::Device(_) | Caller::Service => Err(Problem::new(Code::UsersOnly, "only a user may do this")),
         }
     }
 
@@ -46,7 +49,7 @@ impl Authenticated {
         match self.0 {
             Caller::Service => Ok(()),
             Caller::User(_) | Caller::Device(_) => {
-                Err(Problem::forbidden("services-only", "only the app's backend may do this"))
+                Err(Problem::new(Code::ServicesOnly, "only the app's backend may do this"))
             }
         }
     }
@@ -56,10 +59,10 @@ impl Authenticated {
         match self.0 {
             Caller::User(user) => Ok(Asker::User(user.id, device)),
             Caller::Device(ticket) if ticket.call != call => {
-                Err(Problem::forbidden("wrong-call", "the ticket is for another call"))
+                Err(Problem::new(Code::WrongCall, "the ticket is for another call"))
             }
             Caller::Device(ticket) if device.as_ref().is_some_and(|device| *device != ticket.device) => {
-                Err(Problem::forbidden("wrong-device", "the ticket is for another device"))
+                Err(Problem::new(Code::WrongDevice, "the ticket is for another device"))
             }
             Caller::Device(ticket) => Ok(Asker::Ticket(ticket.user, ticket.device)),
             Caller::Service => Ok(Asker::Service),
@@ -88,26 +91,41 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
-        let most = app.limits.body_bytes;
-        let body = Limited::new(request.into_body(), most).collect().await.map_err(|error| {
-            if error.downcast_ref::<LengthLimitError>().is_some() {
-                let detail = format!("a body has at most {most} bytes");
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large", detail)
-            } else {
-                bad_json("the body did not arrive whole")
-            }
-        })?;
-        let bytes = body.to_bytes();
+        let bytes = collect(request.into_body(), &app.limits).await?;
         if bytes.is_empty() {
             return Ok(Self { value: parse(b"{}")?, bytes });
         }
         if !is_json {
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            let detail = "the content type must be application/json";
-            return Err(Problem::new(status, "unsupported-media-type", "The body is no JSON", detail));
+            return Err(Problem::new(Code::UnsupportedMediaType, "the content type must be application/json"));
         }
         Ok(Self { value: parse(&bytes)?, bytes })
     }
+}
+
+async fn collect(body: axum::body::Body, limits: &Limits) -> Result<Bytes, Problem> {
+    let most = limits.body_bytes;
+    let too_large = || Problem::new(Code::BodyTooLarge, format!("a body has at most {most} bytes"));
+    // A length that is announced need not be waited for.
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(limits.body_timeout, Limited::new(body, most).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(bad_json("the body did not arrive whole")),
+        Err(_) => Err(Problem::new(Code::BodyTooSlow, format!("a body arrives within {:?}", limits.body_timeout))),
+    }
+}
+
+/// A header that may come once, of visible ASCII; `None` if it does not come.
+pub fn only_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    let invalid = |what| Problem::new(Code::InvalidHeader, format!("{name} {what}"));
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(invalid("must come once"));
+    }
+    value.to_str().map(Some).map_err(|_| invalid("must be of visible ASCII characters"))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -117,33 +135,49 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn bad_json(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "bad-json", "The body is no JSON", detail)
+    Problem::new(Code::BadJson, detail)
 }
 
 /// Reads JSON. What is JSON but not what it should be is an error of a field, with a pointer to it.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let pointer = pointer(error.path());
-        let inner = error.into_inner();
-        // A null or a number in an enum's place is called a syntax error, too.
-        let is_json = inner.is_data() || serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
-        if is_json { field_problem(&pointer, &inner) } else { bad_json(inner.to_string()) }
-    })?;
-    json.end().map_err(|error| bad_json(error.to_string()))?;
-    Ok(value)
+    let text = std::str::from_utf8(bytes).map_err(|_| bad_json("the body is not UTF-8"))?;
+    // First whether it is JSON at all: about an enum, say, serde_json tells bad JSON and a bad value apart by their words alone.
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| bad_json(error.to_string()))?;
+    // Serde would read an array as a struct too, field by field.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(Problem::field("", "must be an object"));
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| field_problem(&pointer(error.path()), error.inner()))
 }
 
 fn field_problem(pointer: &str, error: &serde_json::Error) -> Problem {
     let text = error.to_string();
     // The position in the text means little to who built the body from a structure.
-    let text = text.split(" at line ").next().unwrap_or(&text);
-    let named = |start: &str| text.strip_prefix(start).and_then(|rest| rest.split('`').next());
-    match named("missing field `").or_else(|| named("unknown field `")) {
-        Some(field) if !pointer.ends_with(&format!("/{field}")) => {
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    let named = ["missing", "unknown", "duplicate"].iter().find_map(|what| {
+        let rest = text.strip_prefix(what)?.strip_prefix(" field `")?;
+        rest.split('`').next()
+    });
+    match (named, text.rsplit_once(", expected ")) {
+        (Some(field), _) if !pointer.ends_with(&format!("/{}", escape(field))) => {
             Problem::field(format!("{pointer}/{}", escape(field)), text)
         }
-        _ => Problem::field(pointer, text),
+        (None, None) if error.is_syntax() && text.starts_with("expected") => {
+            Problem::field(pointer, "is of another type")
+        }
+        (Some(_), _) | (None, None) => Problem::field(pointer, text),
+        // What stands before may be a token that came in the wrong place, and answers are kept in logs of others.
+        (None, Some((_, expected))) => Problem::field(pointer, format!("must be {}", plain(expected))),
+    }
+}
+
+/// What Rust's words for a kind of value are in JSON.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "u64" | "u32" | "usize" => "a whole number that is not negative",
+        kind if kind.starts_with("struct ") => "an object",
+        kind => kind,
     }
 }
 
@@ -194,7 +228,7 @@ async fn path_text<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Strin
 
 fn bad_path(what: &str, why: &dyn std::fmt::Display) -> Problem {
     let detail = format!("the {what} in the path {why}");
-    Problem::new(StatusCode::BAD_REQUEST, "invalid-path", "The path is not as it must be", detail)
+    Problem::new(Code::InvalidPath, detail)
 }
 
 /// The query, every parameter of which must be known.
@@ -207,12 +241,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
         let query = Query::<T>::from_request_parts(parts, state).await;
         query.map(|Query(value)| Self(value)).map_err(|rejection: QueryRejection| {
             let detail = rejection.body_text();
-            Problem::new(StatusCode::BAD_REQUEST, "invalid-query", "The query is not as it must be", detail)
+            Problem::new(Code::InvalidQuery, detail)
         })
     }
 }
 
-/// Nothing: `{}`, or no body at all.
+/// Nothing: `{}` or no body at all, and as a query none.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmptyBody {}
@@ -222,8 +256,8 @@ pub fn check_text(pointer: &str, text: Option<&str>, most: usize) -> Result<(), 
     match text {
         Some("") => Err(Problem::field(pointer, "must not be empty")),
         Some(text) if text.len() > most => Err(Problem::field(pointer, format!("must be at most {most} bytes long"))),
-        Some(text) if text.chars().any(char::is_control) => {
-            Err(Problem::field(pointer, "must have no control characters"))
+        Some(text) if text.chars().any(|c| c.is_control() || turns_text(c)) => {
+            Err(Problem::field(pointer, "must have no control characters and no marks that turn text"))
         }
         _ => Ok(()),
     }

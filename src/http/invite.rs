@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
@@ -15,7 +15,8 @@ use utoipa::ToSchema;
 use super::App;
 use super::auth::Caller;
 use super::calls::{CallAnswer, access, view};
-use super::extract::{Authenticated, Body, check_text};
+use super::code::Code;
+use super::extract::{Authenticated, Body, EmptyBody, Params, check_text, only_header};
 use super::problem::Problem;
 use crate::domain::{DeviceId, Media, Party, UserId};
 use crate::engine::{Asker, InviteRequest, Key};
@@ -24,6 +25,10 @@ use crate::engine::{Asker, InviteRequest, Key};
 const RING_SECONDS: std::ops::RangeInclusive<u64> = 5..=120;
 /// The most bytes of metadata, as compact JSON.
 const METADATA_BYTES: usize = 2048;
+/// How deep metadata may be nested: it stands inside calls, pages and events, which parsers must still be able to read.
+const METADATA_DEPTH: usize = 32;
+/// The header that makes an invite safe to repeat.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The most bytes of an idempotency key.
 const KEY_BYTES: usize = 255;
 
@@ -69,6 +74,7 @@ pub async fn invite(
     State(app): State<App>,
     who: Authenticated,
     headers: HeaderMap,
+    _: Params<EmptyBody>,
     Body { value: body, bytes }: Body<InviteBody>,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers, &bytes)?;
@@ -110,7 +116,7 @@ fn caller_of(who: &Caller, named: Option<CallerBody>) -> Result<Party, Problem> 
             Ok(Party { id: user.id.clone(), name: user.name.clone(), avatar: user.avatar.clone() })
         }
         (Caller::User(_), Some(_)) => Err(Problem::field("/caller", "only a service names the caller")),
-        (Caller::Device(_), _) => Err(Problem::forbidden("users-only", "a ticket starts no calls")),
+        (Caller::Device(_), _) => Err(Problem::new(Code::UsersOnly, "a ticket starts no calls")),
         (Caller::Service, None) => Err(Problem::field("/caller", "is needed from a service")),
         (Caller::Service, Some(caller)) => {
             check_text("/caller/name", caller.name.as_deref(), 128)?;
@@ -125,6 +131,9 @@ fn caller_of(who: &Caller, named: Option<CallerBody>) -> Result<Party, Problem> 
 
 fn check_metadata(metadata: Option<&Value>) -> Result<(), Problem> {
     match metadata {
+        Some(value) if depth(value) > METADATA_DEPTH => {
+            Err(Problem::field("/metadata", format!("must be nested at most {METADATA_DEPTH} deep")))
+        }
         Some(value) if value.to_string().len() > METADATA_BYTES => {
             Err(Problem::field("/metadata", format!("must be at most {METADATA_BYTES} bytes of JSON")))
         }
@@ -132,12 +141,20 @@ fn check_metadata(metadata: Option<&Value>) -> Result<(), Problem> {
     }
 }
 
+/// How deep a value is nested; it came through a parser that bounds it.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
 fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<Key>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let text = value.to_str().ok().filter(|text| !text.is_empty() && text.len() <= KEY_BYTES);
-    let Some(text) = text else {
-        let detail = format!("the Idempotency-Key must be of 1 to {KEY_BYTES} visible ASCII characters");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid-header", "A header is not as it must be", detail));
-    };
+    let Some(text) = only_header(headers, &IDEMPOTENCY_KEY)? else { return Ok(None) };
+    if !(1..=KEY_BYTES).contains(&text.len()) {
+        let detail = format!("{IDEMPOTENCY_KEY} must have 1 to {KEY_BYTES} characters");
+        return Err(Problem::new(Code::InvalidHeader, detail));
+    }
     Ok(Some(Key { key: text.to_owned(), body: HEXLOWER.encode(digest(&SHA256, body).as_ref()) }))
 }

@@ -1,10 +1,11 @@
 //! The HTTP API: every route on this screen.
 //!
 //! A handler checks what came in, asks `engine`, mints LiveKit tokens, and shows the answer. It decides nothing about calls, and never
-//! sends a push. `auth` tells who asks, `extract` checks requests, `problem` is every error, `view` every answer.
+//! sends a push. `auth` tells who asks, `extract` checks requests, `problem` and `code` are every error, `view` every answer.
 
 pub mod auth;
 mod calls;
+pub mod code;
 mod devices;
 mod events;
 mod extract;
@@ -19,7 +20,8 @@ mod view;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, header};
+use axum::middleware::from_extractor;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -29,6 +31,8 @@ use crate::engine::Engine;
 use crate::lifecycle::Stop;
 use crate::livekit::token::TokenMinter;
 use auth::Authenticator;
+use code::Code;
+use extract::{EmptyBody, Params};
 use health::Part;
 use problem::Problem;
 
@@ -54,7 +58,6 @@ fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::description())
         .routes(routes!(devices::list))
         .routes(routes!(devices::put, devices::delete))
-        .routes(routes!(invite::invite, calls::history))
         .routes(routes!(calls::get))
         .routes(routes!(calls::alerting))
         .routes(routes!(calls::answer))
@@ -62,11 +65,14 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(calls::cancel))
         .routes(routes!(calls::hang_up))
         .routes(routes!(calls::token))
-        .routes(routes!(events::events))
         .routes(routes!(moderation::blocks))
         .routes(routes!(moderation::block, moderation::unblock))
         .routes(routes!(moderation::bans))
         .routes(routes!(moderation::ban, moderation::get_ban, moderation::lift_ban))
+        // Those above take no query; an unknown parameter is refused as an unknown field is.
+        .route_layer(from_extractor::<Params<EmptyBody>>())
+        .routes(routes!(invite::invite, calls::history))
+        .routes(routes!(events::events))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(openapi::document))
@@ -98,7 +104,7 @@ pub fn ops(app: App) -> Router {
 
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
-    let headers = [header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key")];
+    let headers = [header::AUTHORIZATION, header::CONTENT_TYPE, invite::IDEMPOTENCY_KEY];
     let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
     (!origins.is_empty()).then(|| {
         CorsLayer::new().allow_origin(AllowOrigin::list(origins)).allow_headers(headers).allow_methods(methods)
@@ -106,10 +112,9 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
 }
 
 async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not-found", "No such path", "GET /docs shows every path")
+    Problem::new(Code::NotFound, "GET /docs shows every path")
 }
 
 async fn method_not_allowed() -> Problem {
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    Problem::new(status, "method-not-allowed", "No such method here", "GET /docs shows every path and method")
+    Problem::new(Code::MethodNotAllowed, "GET /docs shows every path and method")
 }

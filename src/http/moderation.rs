@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::App;
+use super::code::Code;
 use super::extract::{Authenticated, Body, EmptyBody, IdPath, check_text};
 use super::problem::Problem;
 use crate::domain::{Timestamp, UserId};
@@ -58,7 +59,7 @@ impl From<Ban> for BanView {
 
 /// Block a user: their calls do not ring here, and they do not notice.
 #[utoipa::path(put, path = "/v1/blocks/{user}", tag = "moderation", params(("user" = String, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    request_body = EmptyBody, responses((status = 204), (status = "4XX", body = Problem)))]
 pub async fn block(
     State(app): State<App>,
     who: Authenticated,
@@ -67,7 +68,7 @@ pub async fn block(
 ) -> Result<StatusCode, Problem> {
     let user = who.user()?.id;
     if user == peer {
-        return Err(Problem::forbidden("self-block", "nobody blocks themselves"));
+        return Err(Problem::new(Code::SelfBlock, "nobody blocks themselves"));
     }
     app.engine.set_block(&user, &peer, true).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -148,5 +149,5 @@ pub async fn bans(State(app): State<App>, who: Authenticated) -> Result<Json<Ban
 }
 
 fn not_banned() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "ban-not-found", "No such ban", "the user is not banned")
+    Problem::new(Code::BanNotFound, "the user is not banned")
 }

@@ -1,6 +1,6 @@
 //! Errors as `application/problem+json` (RFC 9457), each with a stable `code`.
 //!
-//! One match turns whatever went wrong into status, code and title; details name fields and states, never a
+//! Here whatever went wrong gets its code; the table in `code` gives status and title. Details name fields and states, never a
 //! secret, and a 500 says nothing of the inside (its cause goes to the log).
 
 use axum::Json;
@@ -10,11 +10,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::auth::AuthError;
+use super::code::Code;
 use crate::domain::{EndReason, RefusalReason};
 use crate::engine::EngineError;
 
-/// Where the codes are explained.
-const ERRORS_PAGE: &str = "https://bellwire.dev/errors/";
+/// What the `type` of every problem begins with. It is a name and not an address: `.invalid` is nobody's domain and never will be
+/// (RFC 2606), and a gateway that was moved still says the same.
+const TYPE_PREFIX: &str = "https://bellwire.invalid/errors/";
 
 /// An error as the client sees it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -27,7 +29,8 @@ pub struct Problem {
     /// The HTTP status.
     status: u16,
     /// The stable code.
-    code: &'static str,
+    #[schema(value_type = String)]
+    code: Code,
     /// What is wrong in this case.
     detail: String,
     /// The fields at fault.
@@ -52,11 +55,11 @@ pub struct FieldError {
 
 impl Problem {
     /// A problem with nothing but its code and detail.
-    pub fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("{ERRORS_PAGE}{code}"),
-            title,
-            status: status.as_u16(),
+            kind: format!("{TYPE_PREFIX}{}", code.as_str()),
+            title: code.title(),
+            status: code.status().as_u16(),
             code,
             detail: detail.into(),
             errors: Vec::new(),
@@ -69,27 +72,20 @@ impl Problem {
     pub fn field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         let error = FieldError { pointer: pointer.into(), detail: detail.into() };
         let detail = format!("{}: {}", error.pointer, error.detail);
-        let mut problem = Self::new(StatusCode::BAD_REQUEST, "invalid-field", "A field is not as it must be", detail);
+        let mut problem = Self::new(Code::InvalidField, detail);
         problem.errors.push(error);
         problem
     }
 
-    /// Whoever asks may not do this.
-    pub fn forbidden(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, code, "This is not allowed", detail)
-    }
-
     /// The gateway cannot serve the request now.
     pub fn unavailable(detail: impl Into<String>) -> Self {
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again in a moment", detail);
-        problem.retry_after(1)
+        Self::new(Code::Unavailable, detail).retry_after(1)
     }
 
     /// Something that should not happen; the cause goes to the log and not to the client.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed");
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Self::new(status, "internal", "The gateway failed", "the operator finds the cause in the log")
+        Self::new(Code::Internal, "the operator finds the cause in the log")
     }
 
     /// Adds `Retry-After`, in seconds.
@@ -107,7 +103,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = self.code.status();
         let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
@@ -125,39 +121,28 @@ impl IntoResponse for Problem {
 
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
-        match error {
-            AuthError::KeysUnavailable => Self::unavailable(error.to_string()),
-            error => {
-                let code = error.code();
-                Self::new(StatusCode::UNAUTHORIZED, code, "The token is not accepted", error.to_string())
-            }
-        }
+        let problem = Self::new(error.code(), error.to_string());
+        if error == AuthError::KeysUnavailable { problem.retry_after(1) } else { problem }
     }
 }
 
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         let detail = error.to_string();
-        let conflict = |code, title| Self::new(StatusCode::CONFLICT, code, title, detail.clone());
         match error {
-            EngineError::NotFound => Self::new(StatusCode::NOT_FOUND, "call-not-found", "No such call", detail),
-            EngineError::UnknownDevice => {
-                Self::new(StatusCode::NOT_FOUND, "device-not-found", "No such device", detail)
-            }
+            EngineError::NotFound => Self::new(Code::CallNotFound, detail),
+            EngineError::UnknownDevice => Self::new(Code::DeviceNotFound, detail),
             EngineError::Refused(refusal, _) => match refusal.why {
-                RefusalReason::AnsweredElsewhere => conflict("answered-elsewhere", "Another device has answered"),
-                RefusalReason::Ended(reason) => conflict("call-ended", "The call has ended").ended(reason),
-                RefusalReason::NotALeg => conflict("device-not-rung", "The device takes no part in the call"),
-                RefusalReason::Declined => conflict("declined-before", "The device has declined before"),
-                RefusalReason::NotAParty => Self::forbidden("not-a-party", detail),
+                RefusalReason::AnsweredElsewhere => Self::new(Code::AnsweredElsewhere, detail),
+                RefusalReason::Ended(reason) => Self::new(Code::CallEnded, detail).ended(reason),
+                RefusalReason::NotALeg => Self::new(Code::DeviceNotRung, detail),
+                RefusalReason::Declined => Self::new(Code::DeclinedBefore, detail),
+                RefusalReason::NotAParty => Self::new(Code::NotAParty, detail),
             },
-            EngineError::NotAllowed(why) => Self::forbidden("not-allowed", why),
-            EngineError::CallerBusy(_) => conflict("caller-busy", "The caller is on a call already"),
-            EngineError::KeyReused => {
-                let status = StatusCode::UNPROCESSABLE_ENTITY;
-                Self::new(status, "idempotency-key-reused", "The key was used with another request", detail)
-            }
-            EngineError::Banned => Self::forbidden("banned", detail),
+            EngineError::NotAllowed(why) => Self::new(Code::NotAllowed, why),
+            EngineError::CallerBusy(_) => Self::new(Code::CallerBusy, detail),
+            EngineError::KeyReused => Self::new(Code::IdempotencyKeyReused, detail),
+            EngineError::Banned => Self::new(Code::Banned, detail),
             EngineError::Store(error) if error.is_passing() => {
                 tracing::warn!(%error, "a request met a store that is not available");
                 Self::unavailable("the store is not available")

@@ -1,42 +1,52 @@
 //! The listener: accepts connections, serves HTTP/1.1 and HTTP/2 on them, and lets them go gently at the end.
 //!
-//! TLS is left to the proxy in front. A client that is slow to send its headers is dropped.
+//! TLS is left to the proxy in front. A client that is slow to send its headers is dropped. What is not HTTP, or has a head that is far too
+//! large, never becomes a request: hyper answers that with a bare 400 or 431 and closes the connection.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+use super::code::Code;
+use super::problem::Problem;
 use crate::lifecycle::Stop;
 
-/// How long a client may take to send a request's headers.
-const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 /// How long an accept that failed (too many open files, say) waits for better times.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Bytes of headers that a client may send.
-const HEADER_BYTES: usize = 32 * 1024;
+/// The most bytes of a request's line and headers.
+const HEAD_BYTES: usize = 32 * 1024;
+/// The most headers of a request.
+const HEADERS: usize = 100;
+/// How much more than that is still read, so that it can be refused in words.
+const READ_FACTOR: usize = 2;
 
 /// A bound listener.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    header_timeout: Duration,
 }
 
 impl Server {
-    /// Binds an address; port 0 lets the system choose.
-    pub async fn bind(address: SocketAddr) -> std::io::Result<Self> {
+    /// Binds an address; port 0 lets the system choose. A client has `header_timeout` to send a request's headers.
+    pub async fn bind(address: SocketAddr, header_timeout: Duration) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, header_timeout })
     }
 
     /// The address that it is bound to.
@@ -47,11 +57,13 @@ impl Server {
     /// Serves until `stop` turns true, then finishes the requests under way and returns.
     pub async fn serve(self, router: Router, mut stop: Stop) {
         let mut connections = JoinSet::new();
+        let router = router.layer(from_fn(check_head));
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        connections.spawn(serve_connection(stream, router.clone(), stop.clone()));
+                        let serving = serve_connection(stream, router.clone(), self.header_timeout, stop.clone());
+                        connections.spawn(serving);
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -67,17 +79,50 @@ impl Server {
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, mut stop: Stop) {
+/// Refuses a head that is too large.
+async fn check_head(request: Request<Body>, next: Next) -> Response {
+    let uri = request.uri();
+    let line = uri.path().len() + uri.query().map_or(0, str::len);
+    // As HTTP/2 counts a list of headers (RFC 9113, section 6.5.2), but for its 32 bytes for each.
+    let headers = request.headers();
+    let bytes: usize = line + headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+    if bytes > HEAD_BYTES || headers.len() > HEADERS {
+        let detail = format!("a request has at most {HEADERS} headers, and {HEAD_BYTES} bytes of them and its line");
+        return Problem::new(Code::HeadersTooLarge, detail).into_response();
+    }
+    next.run(request).await
+}
+
+async fn serve_connection(stream: TcpStream, router: Router, header_timeout: Duration, mut stop: Stop) {
     // Answers are small and awaited: waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
-    let service = router.map_request(|request: Request<Incoming>| request.map(Body::new));
+    let asked = Arc::new(Notify::new());
+    let service = router.map_request({
+        let asked = Arc::clone(&asked);
+        move |request: Request<Incoming>| {
+            asked.notify_one();
+            request.map(Body::new)
+        }
+    });
+    let most = READ_FACTOR * HEAD_BYTES;
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_buf_size(HEADER_BYTES);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).enable_connect_protocol();
+    let mut http1 = builder.http1();
+    http1.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    http1.max_buf_size(most).max_headers(READ_FACTOR * HEADERS);
+    let mut http2 = builder.http2();
+    http2.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).enable_connect_protocol();
+    http2.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);
+    // Neither HTTP/2 nor the choice between the two has a timeout of its own.
+    let silent = async {
+        if tokio::time::timeout(header_timeout, asked.notified()).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
     let result = tokio::select! {
         result = connection.as_mut() => result,
+        () = silent => return,
         () = stop.given() => {
             connection.as_mut().graceful_shutdown();
             connection.as_mut().await

@@ -1,8 +1,11 @@
 //! Tests of the whole and of its larger parts, in one binary.
 
+#![expect(clippy::expect_used, reason = "Clippy knows a test by its attribute, not the functions that help it")]
+
 mod calls;
 mod devices;
 mod events;
+mod hostile;
 mod machine;
 mod main_flow;
 mod store_laws;

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::crypto::{Malformed, Refused};
 use crate::domain::ids::IdError;
+use crate::http::code::Code;
 use crate::ticket::TicketError;
 
 /// Why a token is refused. It names claims by their configured paths and never shows what a token holds.
@@ -64,25 +65,25 @@ pub enum AuthError {
 
 impl AuthError {
     /// The stable code of the problem.
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> Code {
         match self {
-            Self::Missing => "token-missing",
-            Self::TooLong => "token-too-long",
-            Self::Malformed => "token-malformed",
-            Self::UnknownIssuer => "token-unknown-issuer",
-            Self::WrongAlgorithm => "token-wrong-algorithm",
-            Self::UnknownKey => "token-unknown-key",
-            Self::BadSignature => "token-bad-signature",
-            Self::Expired => "token-expired",
-            Self::NotYetValid => "token-not-yet-valid",
-            Self::WrongAudience => "token-wrong-audience",
-            Self::MissingClaim(_) => "token-missing-claim",
-            Self::WrongClaim(_) => "token-wrong-claim",
-            Self::BadUserId(_) => "token-bad-user-id",
-            Self::TicketInvalid => "ticket-invalid",
-            Self::TicketExpired => "ticket-expired",
-            Self::BadServiceKey => "service-key-unknown",
-            Self::KeysUnavailable => "keys-unavailable",
+            Self::Missing => Code::TokenMissing,
+            Self::TooLong => Code::TokenTooLong,
+            Self::Malformed => Code::TokenMalformed,
+            Self::UnknownIssuer => Code::TokenUnknownIssuer,
+            Self::WrongAlgorithm => Code::TokenWrongAlgorithm,
+            Self::UnknownKey => Code::TokenUnknownKey,
+            Self::BadSignature => Code::TokenBadSignature,
+            Self::Expired => Code::TokenExpired,
+            Self::NotYetValid => Code::TokenNotYetValid,
+            Self::WrongAudience => Code::TokenWrongAudience,
+            Self::MissingClaim(_) => Code::TokenMissingClaim,
+            Self::WrongClaim(_) => Code::TokenWrongClaim,
+            Self::BadUserId(_) => Code::TokenBadUserId,
+            Self::TicketInvalid => Code::TicketInvalid,
+            Self::TicketExpired => Code::TicketExpired,
+            Self::BadServiceKey => Code::ServiceKeyUnknown,
+            Self::KeysUnavailable => Code::KeysUnavailable,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use reqwest::Url;
 
+use crate::domain::ids::turns_text;
+
 const MAX_NAME_CHARS: usize = 128;
 const MAX_AVATAR_BYTES: usize = 1024;
 
@@ -23,12 +25,6 @@ pub(super) fn avatar(text: &str, hosts: &[String]) -> Option<String> {
         url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && url.password().is_none();
     let listed = url.host_str().is_some_and(|host| hosts.iter().any(|listed| listed.eq_ignore_ascii_case(host)));
     (plain && listed).then(|| url.into())
-}
-
-/// Bidirectional overrides and isolates, with which a name could write over the text around it
-/// (<https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters>).
-fn turns_text(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]

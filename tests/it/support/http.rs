@@ -42,6 +42,12 @@ impl Http {
         Self { client, base }
     }
 
+    /// The same over HTTP/2.
+    pub fn http2(&self) -> Self {
+        let builder = Client::builder().no_proxy().tls_backend_preconfigured(no_tls()).http2_prior_knowledge();
+        Self { client: builder.build().expect("a client"), base: self.base.clone() }
+    }
+
     pub fn base(&self) -> &str {
         &self.base
     }

@@ -5,6 +5,7 @@
 
 mod http;
 mod observe;
+pub mod panics;
 pub mod people;
 mod socket;
 

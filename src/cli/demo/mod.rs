@@ -1,0 +1,79 @@
+//! `bellwire demo`: three calls on this machine, from the invite to the end, with everything shown that went over the wire.
+//!
+//! The gateway and a simulator of APNs and FCM run in this process and speak real HTTP and HTTP/2 over TLS on loopback; no
+//! credentials, no network and no other service are needed. What must be seen is checked; what was not makes the exit code 1.
+
+mod client;
+mod expect;
+mod play;
+mod scenes;
+mod screen;
+mod seen;
+mod stage;
+mod try_it;
+
+use super::CliError;
+use crate::lifecycle;
+use crate::simulator::Rule;
+use play::Play;
+use screen::Screen;
+use seen::Report;
+use stage::Stage;
+
+/// Show three calls on this machine: no credentials, no network.
+#[derive(Debug, clap::Args)]
+pub(super) struct Demo {
+    /// Print one JSON document with what was seen, and nothing else.
+    #[arg(long, conflicts_with = "serve")]
+    json: bool,
+    /// Go on afterwards, print lines for curl to try, and show each further push, until Ctrl-C.
+    #[arg(long)]
+    serve: bool,
+    /// A fault for the simulator, such as "10% of apns 503"; may be given several times.
+    #[arg(long = "rule", value_name = "RULE")]
+    rules: Vec<Rule>,
+}
+
+impl Demo {
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        let ended = lifecycle::asked_to_end();
+        tokio::pin!(ended);
+        let stage = tokio::select! {
+            stage = Stage::start(self.rules.clone()) => stage?,
+            result = &mut ended => return interrupted(result),
+        };
+        let screen = Screen::new(!self.json);
+        let result = tokio::select! {
+            result = self.show(&stage, screen) => result,
+            result = &mut ended => interrupted(result),
+        };
+        let result = match result {
+            // Nobody waits for anything but Ctrl-C now.
+            Ok(()) if self.serve => {
+                tokio::select! {
+                    never = try_it::serve(&stage, screen) => match never {},
+                    result = &mut ended => result.map_err(CliError::from),
+                }
+            }
+            result => result,
+        };
+        stage.stop().await;
+        result
+    }
+
+    async fn show(&self, stage: &Stage, screen: Screen) -> Result<(), CliError> {
+        screen.opening(stage);
+        let play = Play::all(stage, screen).await.map_err(|error| CliError::Failed(format!("not seen: {error}")))?;
+        let missing = play.checks.iter().filter(|check| !check.ok).map(|check| check.name.clone()).collect::<Vec<_>>();
+        screen.closing(&play);
+        if self.json {
+            screen::print(&serde_json::to_string_pretty(&Report::of(stage, play)).unwrap_or_default());
+        }
+        if missing.is_empty() { Ok(()) } else { Err(CliError::Failed(format!("not seen: {}", missing.join("; ")))) }
+    }
+}
+
+fn interrupted(result: std::io::Result<()>) -> Result<(), CliError> {
+    result?;
+    Err(CliError::Failed("interrupted before everything was seen".to_owned()))
+}

@@ -1,0 +1,108 @@
+//! HTTP/1.1 by hand, for what no client library would send.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Reply, SOON, Stage};
+
+/// A connection on which bytes are written as they are.
+pub struct Raw(TcpStream);
+
+impl Raw {
+    pub async fn open(stage: &Stage) -> Self {
+        Self(TcpStream::connect(stage.gateway.http).await.expect("a connection"))
+    }
+
+    /// Writes; a server that has answered and closed already is no error.
+    pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.0.write_all(bytes.as_ref()).await;
+    }
+
+    /// Writes no more.
+    pub async fn end(&mut self) {
+        let _ = self.0.shutdown().await;
+    }
+
+    /// Reads until the server closes the connection, which it must do soon.
+    pub async fn read_to_end(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let read = async {
+            let mut chunk = [0; 4096];
+            // A reset is an end too; what came before it counts.
+            while let Ok(read @ 1..) = self.0.read(&mut chunk).await {
+                bytes.extend_from_slice(&chunk[..read]);
+            }
+        };
+        tokio::time::timeout(SOON, read).await.expect("the server closes the connection");
+        bytes
+    }
+
+    /// Reads the one answer on a connection that the server closes.
+    pub async fn reply(&mut self) -> Reply {
+        let bytes = self.read_to_end().await;
+        reply(&String::from_utf8(bytes).expect("text"))
+    }
+
+    /// Writes a byte now and then until the server closes the connection, and gives its answer.
+    pub async fn trickle(&mut self, byte: u8, every: Duration) -> Vec<u8> {
+        let (mut reading, mut writing) = self.0.split();
+        let mut bytes = Vec::new();
+        let trickle = async {
+            loop {
+                tokio::time::sleep(every).await;
+                if writing.write_all(&[byte]).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let read = async {
+            let mut chunk = [0; 4096];
+            while let Ok(read @ 1..) = reading.read(&mut chunk).await {
+                bytes.extend_from_slice(&chunk[..read]);
+            }
+        };
+        tokio::select! {
+            () = trickle => {}
+            ended = tokio::time::timeout(SOON, read) => ended.expect("the server gives up"),
+        }
+        bytes
+    }
+}
+
+/// Sends one request as it is and reads the answer.
+pub async fn send(stage: &Stage, request: impl AsRef<[u8]>) -> Reply {
+    let mut raw = Raw::open(stage).await;
+    raw.write(request).await;
+    raw.reply().await
+}
+
+/// A request whose head is this line, these headers, and those that every request needs.
+pub fn request(line: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut text = format!("{line} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let mut bytes = format!("{text}\r\n").into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Reads an answer's text.
+pub fn reply(text: &str) -> Reply {
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status").parse().expect("a number");
+    let headers: HeaderMap = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| {
+            let name: HeaderName = name.parse().expect("a name");
+            (name, HeaderValue::from_str(value.trim()).expect("a value"))
+        })
+        .collect();
+    let json = serde_json::from_str(body).unwrap_or(Value::Null);
+    Reply { status, headers, text: body.to_owned(), json }
+}

@@ -1,0 +1,66 @@
+//! Clients that take their time: each is dropped after a while, and none holds up another.
+
+use std::time::Duration;
+
+use super::raw::{self, Raw};
+use super::route;
+use super::world::World;
+
+const QUICK: &str = "[limits]\nheader_timeout = \"300ms\"\nbody_timeout = \"300ms\"";
+const NOW_AND_THEN: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+async fn a_body_that_trickles_is_not_waited_for() {
+    let world = World::with(QUICK).await;
+    let before = world.state().await;
+    for route in route::with_body(&world).await {
+        let authorization = format!("Bearer {}", route.token);
+        let mut headers = vec![("authorization", authorization.as_str()), ("content-type", "application/json")];
+        headers.push(("content-length", "10000"));
+        let mut raw = Raw::open(&world.stage).await;
+        raw.write(raw::request(&format!("{} {}", route.method, route.path), &headers, b"{")).await;
+        let answer = String::from_utf8(raw.trickle(b' ', NOW_AND_THEN).await).expect("text");
+        world.expect_code(&raw::reply(&answer), &route.name(), &["body-too-slow"]);
+    }
+    assert_eq!(world.state().await, before);
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_or_never_comes_ends_the_connection() {
+    let world = World::with(QUICK).await;
+    for begun in [
+        &b""[..],
+        b"GET /livez HTTP/1.1\r\nx-long: ",
+        b"PRI * HT",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        // An empty SETTINGS frame, and then nothing is asked.
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+    ] {
+        let mut raw = Raw::open(&world.stage).await;
+        raw.write(begun).await;
+        raw.read_to_end().await;
+    }
+    let mut raw = Raw::open(&world.stage).await;
+    raw.write("GET /livez HTTP/1.1\r\nx-long: ").await;
+    raw.trickle(b'x', NOW_AND_THEN).await;
+    assert_eq!(world.stage.http.get("/livez", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_open_stream_outlives_the_timeouts_of_a_request() {
+    let world = World::with(QUICK).await;
+    let (mut alice, _) = world.stage.events(&crate::support::bearer("alice"), "").await;
+    // Long enough for any of the timeouts to have passed.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    world
+        .stage
+        .http
+        .post(
+            &crate::support::people::path(&world.call, "cancel"),
+            &crate::support::bearer("alice"),
+            serde_json::json!({}),
+        )
+        .await
+        .expect(200);
+    alice.until("call.ended", &world.call).await;
+}
