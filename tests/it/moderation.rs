@@ -52,7 +52,8 @@ async fn a_blocked_caller_notices_nothing_and_neither_does_the_callee() {
     let hidden = answer["call"]["id"].clone();
     assert_eq!(answer["call"]["state"], "calling");
     assert!(answer["livekit"]["token"].is_string(), "as with any call");
-    let asked = answer.as_object().map(|all| all["call"].as_object().expect("a call").keys().cloned().collect::<Vec<_>>());
+    let asked =
+        answer.as_object().map(|all| all["call"].as_object().expect("a call").keys().cloned().collect::<Vec<_>>());
 
     // Bob's line is free, and he sees nothing.
     let other = stage.invite("carol", "bob").await;
@@ -60,7 +61,11 @@ async fn a_blocked_caller_notices_nothing_and_neither_does_the_callee() {
     let keys = other["call"].as_object().map(|call| call.keys().cloned().collect::<Vec<_>>());
     assert_eq!(asked, keys, "the two look alike");
     for verb in ["alerting", "answer", "decline", "hangup", "cancel", "token"] {
-        let body = if ["alerting", "answer", "decline"].contains(&verb) { json!({"device_id": "iphone-1"}) } else { json!({}) };
+        let body = if ["alerting", "answer", "decline"].contains(&verb) {
+            json!({"device_id": "iphone-1"})
+        } else {
+            json!({})
+        };
         stage.http.post(&path(&hidden, verb), &bearer("bob"), body).await.expect_problem(404, "call-not-found");
     }
     stage.http.get(&path(&hidden, ""), &bearer("bob")).await.expect_problem(404, "call-not-found");

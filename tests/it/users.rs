@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::routing::get;
 use bellwire::crypto::{Es256Key, Rs256Key};
 use data_encoding::BASE64URL_NOPAD;
-use rcgen::{KeyPair, PublicKeyData};
+use rcgen::KeyPair;
 use serde_json::{Value, json};
 
 use crate::support::{Stage, bearer, user_token};
@@ -95,19 +95,14 @@ fn encode(json: &Value) -> String {
 #[tokio::test]
 async fn rs256_by_key_file_and_by_url() {
     // The key is the process's own, so a first stage shows it and a second one is told of it.
-    let first = Stage::new().await;
-    let pem = rsa_pem(&first);
-    let public = ring::rsa::KeyPair::from_pkcs8(&der(&pem)).expect("a key");
-    let part = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
-    let (n, e) = {
-        let components = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(public.public());
-        (part(&components.n), part(&components.e))
-    };
+    let pem = rsa_pem(&Stage::new().await);
+    let pair = ring::rsa::KeyPair::from_pkcs8(&der(&pem)).expect("a key pair");
+    let public = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(pair.public());
+    let (n, e) = (BASE64URL_NOPAD.encode(&public.n), BASE64URL_NOPAD.encode(&public.e));
     let keys = KeySet::with(&[json!({"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "r1", "n": n, "e": e})]).await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("rs256.pem");
-    let der = [RSA_PKCS1, public.public().as_ref()].concat();
-    std::fs::write(&file, pem_of(&der[RSA_PKCS1.len()..])).expect("written");
+    std::fs::write(&file, public_pem(pair.public().as_ref())).expect("written");
     let users = format!(
         "[[auth.users]]\nissuer = \"file\"\nalgorithm = \"RS256\"\npublic_key_file = \"{}\"\n\
          [[auth.users]]\nissuer = \"url\"\nalgorithm = \"RS256\"\njwks_url = \"{}\"",
@@ -125,18 +120,14 @@ async fn rs256_by_key_file_and_by_url() {
     }
 }
 
-/// Nothing stands before the key in PKCS#1.
-const RSA_PKCS1: &[u8] = &[];
-
 fn der(pem: &str) -> Vec<u8> {
     let lines: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     data_encoding::BASE64.decode(lines.as_bytes()).expect("base64")
 }
 
-fn pem_of(der: &[u8]) -> String {
-    let text = data_encoding::BASE64.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("ASCII")).collect();
-    format!("-----BEGIN RSA PUBLIC KEY-----\n{}\n-----END RSA PUBLIC KEY-----\n", lines.join("\n"))
+fn public_pem(der: &[u8]) -> String {
+    let text = data_encoding::BASE64_MIME.encode(der);
+    format!("-----BEGIN RSA PUBLIC KEY-----\n{text}-----END RSA PUBLIC KEY-----\n")
 }
 
 #[tokio::test]
@@ -197,7 +188,10 @@ async fn a_token_must_be_of_this_time_this_audience_and_a_known_issuer() {
     expect_user(&stage, &user_token(&within_leeway)).await;
     for garbage in ["x", "a.b.c", "...", "bw_sk_", &"x".repeat(9000)] {
         let refused = stage.http.get("/v1/devices", garbage).await;
-        assert_eq!((refused.status, &refused.headers["content-type"]), (401, &"application/problem+json".parse().expect("a value")));
+        assert_eq!(
+            (refused.status, &refused.headers["content-type"]),
+            (401, &"application/problem+json".parse().expect("a value"))
+        );
     }
 }
 
@@ -208,6 +202,6 @@ async fn keys_that_cannot_be_fetched_are_no_fault_of_the_token() {
     let token = sign_ec(&ec(), "k1", &claims("idp", "alice"));
     let refused = stage.http.get("/v1/devices", &token).await;
     assert!(refused.headers.contains_key("retry-after"));
-    refused.expect_problem(503, "unavailable");
+    refused.expect_problem(503, "keys-unavailable");
     expect_user(&stage, &bearer("alice")).await;
 }
