@@ -97,6 +97,9 @@ pub enum EngineError {
     /// The idempotency key was used with another request.
     #[error("the idempotency key was used with another request")]
     KeyReused,
+    /// The user has as many readers of events as they may have.
+    #[error("close one of the other event streams")]
+    TooManyReaders,
     /// The user is banned.
     #[error("the user is banned")]
     Banned,

@@ -141,24 +141,38 @@ impl Readers {
 }
 
 impl Engine {
-    /// A reader of the user's calls, on a device if it is named; or of one call, by the ticket of that device. `None`: the
-    /// user has `most` here already.
-    pub async fn read(
+    /// A reader of the user's calls, on a device if it is named, unless the user has `most` readers here already.
+    pub async fn read(&self, user: &UserId, device: Option<DeviceId>, most: usize) -> Result<Reader, EngineError> {
+        let reader = self.reader(user, device, None, most)?;
+        // It can be closed by now, so a ban that comes at the same moment is not missed.
+        self.refuse_banned(user).await?;
+        Ok(reader)
+    }
+
+    /// A reader by the ticket of a device, of its call only.
+    pub async fn read_by_ticket(
+        &self,
+        user: &UserId,
+        device: DeviceId,
+        call: CallId,
+        most: usize,
+    ) -> Result<Reader, EngineError> {
+        let asker = Asker::Ticket(user.clone(), device.clone());
+        let reader = self.reader(user, Some(device), Some(call), most)?;
+        self.refuse_banned(user).await?;
+        self.call(call, &asker).await?;
+        Ok(reader)
+    }
+
+    fn reader(
         &self,
         user: &UserId,
         device: Option<DeviceId>,
         only: Option<CallId>,
         most: usize,
-    ) -> Result<Option<Reader>, EngineError> {
-        let Some(mailbox) = self.0.readers.add(user, device.clone(), most) else { return Ok(None) };
-        let reader =
-            Reader { engine: self.clone(), user: user.clone(), only, mailbox, seen: HashMap::new(), ends: None };
-        // It can be closed by now, so a ban that comes at the same moment is not missed.
-        self.refuse_banned(user).await?;
-        if let (Some(call), Some(device)) = (only, device) {
-            self.call(call, &Asker::Ticket(user.clone(), device)).await?;
-        }
-        Ok(Some(reader))
+    ) -> Result<Reader, EngineError> {
+        let mailbox = self.0.readers.add(user, device, most).ok_or(EngineError::TooManyReaders)?;
+        Ok(Reader { engine: self.clone(), user: user.clone(), only, mailbox, seen: HashMap::new(), ends: None })
     }
 }
 

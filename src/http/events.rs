@@ -21,7 +21,7 @@ use super::code::Code;
 use super::extract::{Params, only_header};
 use super::problem::Problem;
 use super::view::{CallView, EventView};
-use crate::domain::{CallId, DeviceId, Timestamp, UserId};
+use crate::domain::{CallId, DeviceId, Timestamp};
 use crate::engine::{News, Reader};
 
 /// Where SSE says what it has seen.
@@ -145,14 +145,15 @@ async fn listen(
     device: Option<DeviceId>,
     since: Vec<(CallId, u32)>,
 ) -> Result<Listener, Problem> {
-    let (user, device, only, until): (UserId, _, _, _) = match caller {
-        Caller::User(user) => (user.id, device, None, user.expires_at),
-        Caller::Device(ticket) => (ticket.user, Some(ticket.device), Some(ticket.call), ticket.expires_at),
+    let (engine, most) = (&app.engine, app.limits.event_streams_per_user);
+    let (reader, until) = match caller {
+        Caller::User(user) => (engine.read(&user.id, device, most).await?, user.expires_at),
+        Caller::Device(ticket) => {
+            (engine.read_by_ticket(&ticket.user, ticket.device, ticket.call, most).await?, ticket.expires_at)
+        }
         Caller::Service => return Err(Problem::new(Code::UsersOnly, "a service has no events")),
     };
-    let reader = app.engine.read(&user, device, only, app.limits.event_streams_per_user).await?;
-    let full = || Problem::new(Code::TooManyStreams, "close one of the others").retry_after(5);
-    Ok(Listener { reader: reader.ok_or_else(full)?, since, until })
+    Ok(Listener { reader, since, until })
 }
 
 impl Listener {

@@ -47,7 +47,8 @@ fn finish(status: &str, response: &mut Response) {
         response.content.insert("application/problem+json".to_owned(), content);
     }
     if response.description.is_empty() {
-        response.description = if is_problem { "A problem, with its code." } else { "Done." }.to_owned();
+        let description = if is_problem { "A problem, with its code." } else { "Done." };
+        response.description.push_str(description);
     }
 }
 

@@ -142,6 +142,7 @@ impl From<EngineError> for Problem {
             EngineError::NotAllowed(why) => Self::new(Code::NotAllowed, why),
             EngineError::CallerBusy(_) => Self::new(Code::CallerBusy, detail),
             EngineError::KeyReused => Self::new(Code::IdempotencyKeyReused, detail),
+            EngineError::TooManyReaders => Self::new(Code::TooManyStreams, detail).retry_after(5),
             EngineError::Banned => Self::new(Code::Banned, detail),
             EngineError::Store(error) if error.is_passing() => {
                 tracing::warn!(%error, "a request met a store that is not available");

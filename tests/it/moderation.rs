@@ -133,7 +133,7 @@ async fn who_blocked_may_call_and_who_is_unblocked_rings_again() {
 #[tokio::test]
 async fn bans_are_for_the_backend() {
     let stage = Stage::new().await;
-    let until = (stage.clock.now() + Duration::from_secs(3600)).rfc3339();
+    let until = (stage.clock.now() + Duration::from_hours(1)).rfc3339();
     let made = ban(&stage, "alice", json!({"reason": "spam", "until": until})).await;
     assert_eq!((&made["user"], &made["reason"], &made["until"]), (&json!("alice"), &json!("spam"), &json!(until)));
     rfc3339(&made["created_at"]);
@@ -233,7 +233,7 @@ async fn a_ban_that_comes_with_an_invite_leaves_no_live_call() {
 #[tokio::test]
 async fn a_ban_ends_by_itself() {
     let stage = Stage::new().await;
-    let until = (stage.clock.now() + Duration::from_secs(3600)).rfc3339();
+    let until = (stage.clock.now() + Duration::from_hours(1)).rfc3339();
     ban(&stage, "alice", json!({"until": until})).await;
     let invite = json!({"callee": "bob", "media": "audio"});
     stage.clock.advance(Duration::from_secs(3590));

@@ -73,7 +73,8 @@ async fn es256_by_key_file() {
     let file = folder.path().join("es256.pem");
     std::fs::write(&file, ours.public_key_pem()).expect("written");
     let users = format!(
-        "[[auth.users]]\nissuer = \"es\"\naudience = \"authenticated\"\nalgorithm = \"ES256\"\npublic_key_file = \"{}\"",
+        "[[auth.users]]\nissuer = \"es\"\naudience = \"authenticated\"\nalgorithm = \"ES256\"\n\
+         public_key_file = \"{}\"",
         file.display()
     );
     let stage = Stage::with(&users).await;

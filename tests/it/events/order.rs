@@ -82,7 +82,7 @@ async fn a_reader_that_sleeps_through_a_storm_hears_all_of_it() {
     let stage = Stage::new().await;
     stage.pixel("carol", "pixel-1").await;
     let carol = UserId::new("carol").expect("a user");
-    let mut reader = stage.gateway.engine.read(&carol, None, None, 20).await.expect("read").expect("a reader");
+    let mut reader = stage.gateway.engine.read(&carol, None, 20).await.expect("a reader");
     assert!(reader.begin(&[]).await.expect("a beginning").snapshot.is_empty());
     let (mut awake, _) = stage.events(&bearer("carol"), "").await;
     let calls = storm(&stage).await;

@@ -227,7 +227,7 @@ async fn a_place_in_the_stream_that_is_none_is_refused() {
     let plain = world.stage.http.get("/v1/events", &bearer("bob")).await;
     world.expect_code(&plain, "neither form", &["not-acceptable"]);
     // Another's call is as unknown as one that never was: the stream begins, and says nothing of it.
-    let (_, snapshot) = world.stage.events(&bearer("mallory"), &format!("?since={call}:1")).await;
+    let (_, snapshot) = world.stage.events(&bearer("erin"), &format!("?since={call}:1")).await;
     assert_eq!(snapshot["calls"], json!([]));
     assert_eq!(world.stage.http.get(&path(&world.call, ""), service_bearer()).await.status, 200);
 }
