@@ -134,8 +134,8 @@ impl Gateway {
         let app = App {
             engine: engine.clone(),
             auth,
-            minter,
-            limits: config.limits.clone(),
+            minter: Arc::new(minter),
+            limits: Arc::new(config.limits.clone()),
             parts: Arc::new(move || push_parts(&pushers)),
             stop: requests_stop.clone(),
         };

@@ -24,6 +24,8 @@ pub struct Limits {
     pub registrations_per_user: Option<Rate>,
     /// Event streams that one user may have open.
     pub event_streams_per_user: usize,
+    /// How often an event stream is pinged; a WebSocket that has said nothing by the next ping is dead.
+    pub event_ping: Duration,
     /// The greatest body of a request, in bytes.
     pub body_bytes: usize,
     /// How long a client may take to send a request's headers.
@@ -62,6 +64,7 @@ pub(super) fn read(fields: &mut Fields) -> Option<Limits> {
     let tokens_per_user = fields.optional("tokens_per_user", &rate());
     let registrations_per_user = fields.optional("registrations_per_user", &rate());
     let event_streams_per_user = fields.required("event_streams_per_user", &kind::number(1, 1000));
+    let event_ping = fields.required("event_ping", &kind::duration("100ms", "5m", "25s"));
     let body_bytes = fields.required("body_bytes", &kind::number(4096, 1_048_576));
     let header_timeout = fields.required("header_timeout", &kind::duration("100ms", "1m", "10s"));
     let body_timeout = fields.required("body_timeout", &kind::duration("100ms", "1m", "10s"));
@@ -73,6 +76,7 @@ pub(super) fn read(fields: &mut Fields) -> Option<Limits> {
         tokens_per_user,
         registrations_per_user,
         event_streams_per_user: event_streams_per_user?,
+        event_ping: event_ping?,
         body_bytes: body_bytes?,
         header_timeout: header_timeout?,
         body_timeout: body_timeout?,
@@ -97,6 +101,7 @@ impl Limits {
         out.optional("tokens_per_user", self.tokens_per_user);
         out.optional("registrations_per_user", self.registrations_per_user);
         out.plain("event_streams_per_user", self.event_streams_per_user);
+        out.duration("event_ping", self.event_ping);
         out.plain("body_bytes", self.body_bytes);
         out.duration("header_timeout", self.header_timeout);
         out.duration("body_timeout", self.body_timeout);

@@ -27,7 +27,6 @@ const NEXT_ATTEMPT: Duration = Duration::from_millis(500);
 const ASK_LATER: Duration = Duration::from_secs(30);
 
 /// What carrying out tasks needs.
-#[derive(Clone)]
 pub struct Dispatcher {
     /// Told how tasks went.
     pub engine: Engine,
@@ -66,6 +65,7 @@ impl Rings {
 
 /// Carries out tasks until `stop`; what has begun by then is finished.
 pub async fn run(dispatcher: Dispatcher, mut begun: UnboundedReceiver<Begun>, mut stop: Stop) {
+    let dispatcher = Arc::new(dispatcher);
     let mut running = JoinSet::new();
     let mut rings = Rings::default();
     loop {
@@ -84,21 +84,21 @@ pub async fn run(dispatcher: Dispatcher, mut begun: UnboundedReceiver<Begun>, mu
     while running.join_next().await.is_some() {}
 }
 
-fn start(dispatcher: &Dispatcher, begun: Begun, running: &mut JoinSet<CallId>, rings: &mut Rings) {
+fn start(dispatcher: &Arc<Dispatcher>, begun: Begun, running: &mut JoinSet<CallId>, rings: &mut Rings) {
     let Begun { call, tasks } = begun;
     if !call.is_unanswered() {
         rings.call_back(call.id);
     }
     for task in tasks {
         let is_ring = task.kind.is_ring();
-        let handle = running.spawn(carry_out(dispatcher.clone(), Arc::clone(&call), task));
+        let handle = running.spawn(carry_out(Arc::clone(dispatcher), Arc::clone(&call), task));
         if is_ring {
             rings.add(call.id, handle);
         }
     }
 }
 
-async fn carry_out(dispatcher: Dispatcher, call: Arc<Call>, task: Task) -> CallId {
+async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> CallId {
     let result = match &task.kind {
         TaskKind::Ring { .. } | TaskKind::StopRing { .. } | TaskKind::NotifyMissed { .. } => {
             dispatcher.push_until_settled(&call, &task).await

@@ -44,6 +44,8 @@ impl Dispatcher {
             };
             match patience.next(self, after) {
                 Ok(pause) => tokio::time::sleep(pause).await,
+                // The provider did not say that it will not take it: the task goes on to its end, and is not a failure.
+                Err(later) if after.is_none() && self.engine.clock().now() + later >= task.until => return None,
                 Err(later) => return Some(TaskResult::Retry(later, receipt)),
             }
             // Elsewhere the call may have ended, or the device spoken.

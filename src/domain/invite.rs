@@ -44,9 +44,12 @@ pub struct Invite {
 
 /// The first record of a call: calling, or ended at once as `busy` or `unreachable`.
 pub fn begin(invite: Invite, now: Timestamp) -> Call {
-    let reachable = !invite.devices.is_empty();
-    // Of a blocked caller's call the callee's devices learn nothing, so it has no legs.
-    let devices = if invite.hidden { Vec::new() } else { invite.devices };
+    let mut legs: Vec<Leg> = invite.devices.into_iter().map(Leg::new).collect();
+    let reachable = legs.iter().any(|leg| leg.state.is_open());
+    if invite.hidden {
+        // Of a blocked caller's call the callee's devices learn nothing.
+        legs.clear();
+    }
     let mut call = Call {
         id: invite.id,
         version: 1,
@@ -67,7 +70,7 @@ pub fn begin(invite: Invite, now: Timestamp) -> Call {
         answered_by: None,
         ended_at: None,
         presence: Presence::default(),
-        legs: devices.into_iter().map(Leg::new).collect(),
+        legs,
         tasks: Vec::new(),
         next_task: 1,
         events: vec![Event { seq: 1, at: now, kind: EventKind::Invited {} }],

@@ -90,7 +90,7 @@ fn add_leg(call: &mut Call, device: &Device) -> Effect {
         return Effect::Nothing("the call has as many legs as its record can hold");
     }
     // It has spoken, so it is awake and needs no push.
-    call.legs.push(Leg { state: LegState::Sent, ..Leg::new(device.clone()) });
+    call.legs.push(Leg { state: LegState::Sent, reason: None, ..Leg::new(device.clone()) });
     Effect::Changed
 }
 

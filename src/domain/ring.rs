@@ -86,10 +86,15 @@ impl LegState {
 }
 
 impl Leg {
-    /// A leg that is about to be pushed to, or, for a device without push, that needs none.
+    /// A leg that is about to be pushed to, or, for a browser, that needs no push.
     pub fn new(device: Device) -> Self {
-        let state = if device.ring_token().is_some() { LegState::Queued } else { LegState::Sent };
-        Self { device, state, reason: None, alerting_at: None, receipts: Vec::new() }
+        let (state, reason) = match (device.ring_token(), device.platform) {
+            (Some(_), _) => (LegState::Queued, None),
+            (None, Platform::Web) => (LegState::Sent, None),
+            // Its provider has called the token dead. What else it has is good for a missed call.
+            (None, Platform::Ios | Platform::Android) => (LegState::Failed, Some("no-token".to_owned())),
+        };
+        Self { device, state, reason, alerting_at: None, receipts: Vec::new() }
     }
 
     fn note(&mut self, receipt: Option<Receipt>) {

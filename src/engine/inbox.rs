@@ -107,9 +107,14 @@ impl Engine {
         batch: &[&[Input]],
     ) -> Result<(Arc<Call>, Vec<Option<Refusal>>), BatchError> {
         for _ in 0..MAX_TRIES {
-            let before = match self.store().load(id).await? {
-                Slot::Call(call) => call,
-                Slot::Vacant | Slot::Tombstone => return Err(BatchError::NotFound),
+            let recalled = self.0.recent.take(id);
+            let is_recalled = recalled.is_some();
+            let before = match recalled {
+                Some(call) => call,
+                None => match self.store().load(id).await? {
+                    Slot::Call(call) => Arc::from(call),
+                    Slot::Vacant | Slot::Tombstone => return Err(BatchError::NotFound),
+                },
             };
             let now = self.clock().now();
             let mut next: Option<Box<Call>> = None;
@@ -128,7 +133,13 @@ impl Engine {
                 }
                 refusals.push(refusal);
             }
-            let Some(mut next) = next else { return Ok((Arc::new(*before), refusals)) };
+            let Some(mut next) = next else {
+                if is_recalled {
+                    // Only a commit shows that nobody else has changed it since.
+                    continue;
+                }
+                return Ok((before, refusals));
+            };
             next.version = before.version + 1;
             let next = Arc::from(next);
             match self.commit(Arc::clone(&next), Some(&before)).await {
@@ -148,6 +159,7 @@ impl Engine {
             announced: before.map_or(0, Call::last_seq),
         };
         self.store().commit(commit).await?;
+        self.0.recent.keep(&call);
         self.follow_up(&call, before);
         Ok(())
     }

@@ -11,6 +11,7 @@ mod invite;
 mod lines;
 mod moderation;
 mod readers;
+mod recent;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use tokio::sync::mpsc;
 
 pub use calls::{Asker, Page, joins};
 pub use invite::{InviteRequest, Invited, Key};
-pub use readers::{Beginning, News, Reader};
+pub use readers::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 
 pub use crate::store::{Ban, StoreError};
 
@@ -29,6 +30,7 @@ use crate::domain::{Call, CallId, Refusal, Rules, Task, WakeUp};
 use crate::store::Store;
 use inbox::Inbox;
 use readers::Readers;
+use recent::Recent;
 
 /// What the engine must know of the configuration.
 #[derive(Debug, Clone)]
@@ -71,6 +73,7 @@ struct Inner {
     clock: Clock,
     settings: Settings,
     inbox: Inbox,
+    recent: Recent,
     readers: Readers,
     begun: mpsc::UnboundedSender<Begun>,
     wake_ups: mpsc::UnboundedSender<(CallId, WakeUp)>,
@@ -116,7 +119,16 @@ impl Engine {
         let (begun, begun_receiver) = mpsc::unbounded_channel();
         let (wake_ups, wake_ups_receiver) = mpsc::unbounded_channel();
         let readers = Readers::new(store.announcements());
-        let inner = Inner { store, clock, settings, inbox: Inbox::default(), readers, begun, wake_ups };
+        let inner = Inner {
+            store,
+            clock,
+            settings,
+            inbox: Inbox::default(),
+            recent: Recent::default(),
+            readers,
+            begun,
+            wake_ups,
+        };
         (Self(Arc::new(inner)), FollowUps { begun: begun_receiver, wake_ups: wake_ups_receiver })
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -13,6 +14,10 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use super::{Asker, Engine, EngineError};
 use crate::domain::{Call, CallId, DeviceId, Event, Timestamp, UserId};
 use crate::store::{Announcement, Slot};
+
+/// How much later than it happened an event may be announced: the time of a commit, of one that just made it within the store's
+/// timeout, say. So events of several calls may come in another order than their times.
+pub const ANNOUNCED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Every reader of this instance, by user.
 #[derive(Clone, Default)]
@@ -46,7 +51,9 @@ pub struct News {
 pub struct Beginning {
     /// Live calls, and those that ended a short while ago.
     pub snapshot: Vec<Arc<Call>>,
-    /// Events since the ones that the reader has seen.
+    /// The last events that the reader has seen, in the snapshot or before.
+    pub seen: Vec<News>,
+    /// Events since those.
     pub missed: Vec<News>,
 }
 
@@ -179,8 +186,8 @@ impl Engine {
 impl Reader {
     /// The snapshot to begin with, and the events after those that `since` names.
     ///
-    /// A reader comes back with the last event that it saw, perhaps of one call among several. Calls that it does not name are told from
-    /// that event's time on, so none of theirs is missed; at worst one of the same millisecond comes twice, with its number.
+    /// A reader comes back with the last events that it saw, perhaps not of each of its calls. Events come in the order of their times, up to
+    /// [`ANNOUNCED_WITHIN`]; so calls that it does not name are told from that long before its last event, and none of theirs is missed.
     pub async fn begin(&mut self, since: &[(CallId, u32)]) -> Result<Beginning, EngineError> {
         let snapshot = self.calls().await?;
         let mut named = Vec::new();
@@ -192,10 +199,12 @@ impl Reader {
                 named.push((call, *seq));
             }
         }
-        let last_seen: Option<Timestamp> = named
-            .iter()
-            .flat_map(|(call, seq)| call.events.iter().filter(move |event| event.seq == *seq).map(|event| event.at))
-            .max();
+        let mut seen: Vec<News> =
+            named.iter().flat_map(|(call, seq)| self.news(call, |event| event.seq == *seq)).collect();
+        let last_seen: Option<Timestamp> = seen.iter().map(|one| one.event.at).max();
+        if since.is_empty() {
+            seen = snapshot.iter().flat_map(|call| self.news(call, |event| event.seq == call.last_seq())).collect();
+        }
         let mut missed = Vec::new();
         for (call, seq) in &named {
             missed.extend(self.news(call, |event| event.seq > *seq));
@@ -203,13 +212,13 @@ impl Reader {
         if let Some(last_seen) = last_seen {
             let unnamed = snapshot.iter().filter(|call| named.iter().all(|(known, _)| known.id != call.id));
             for call in unnamed {
-                missed.extend(self.news(call, |event| event.at >= last_seen));
+                missed.extend(self.news(call, |event| event.at + ANNOUNCED_WITHIN >= last_seen));
             }
         }
         for call in snapshot.iter().chain(named.iter().map(|(call, _)| call)) {
             self.take_note(call);
         }
-        Ok(Beginning { snapshot, missed: in_order(missed) })
+        Ok(Beginning { snapshot, seen, missed: in_order(missed) })
     }
 
     /// When what this reader may hear is over, if that is known: a ticket is good for a while after its ring.

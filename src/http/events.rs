@@ -22,15 +22,13 @@ use super::extract::{Params, only_header};
 use super::problem::Problem;
 use super::view::{CallView, EventView};
 use crate::domain::{CallId, DeviceId, Timestamp};
-use crate::engine::{News, Reader};
+use crate::engine::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 
 /// Where SSE says what it has seen.
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The subprotocol of the stream; the token comes in another one, since a browser's WebSocket sets no header.
 const PROTOCOL: &str = "bellwire.v1";
 const BEARER_PROTOCOL: &str = "bearer.";
-/// A quiet connection is pinged this often, so that a dead one is found.
-const PING_EVERY: Duration = Duration::from_secs(25);
 /// A client that takes nothing for this long is given up.
 const SEND_WITHIN: Duration = Duration::from_secs(20);
 /// A client sends nothing but control frames.
@@ -69,7 +67,8 @@ struct Listener {
 
 /// What comes next on a stream.
 enum Next {
-    Snapshot(Snapshot),
+    /// The snapshot, and what the reader has seen with it.
+    Snapshot(Snapshot, Vec<News>),
     Events(Vec<News>),
     /// The stream ends, for this reason.
     Over(&'static str),
@@ -95,14 +94,12 @@ pub async fn events(
     let caller = authenticate(&app, &headers).await?;
     let since = since(&headers, params.since.as_deref())?;
     let listener = listen(&app, caller, params.device_id, since).await?;
-    match upgrade {
-        Ok(upgrade) => Ok(upgrade
-            .protocols([PROTOCOL])
-            .max_message_size(MAX_MESSAGE)
-            .max_frame_size(MAX_MESSAGE)
-            .on_upgrade(move |socket| serve_socket(app, listener, socket))),
-        Err(_) => Ok(Sse::new(sse(app, listener)).keep_alive(KeepAlive::new().interval(PING_EVERY)).into_response()),
+    if let Ok(upgrade) = upgrade {
+        let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
+        return Ok(upgrade.on_upgrade(move |socket| serve_socket(app, listener, socket)));
     }
+    let keep_alive = KeepAlive::new().interval(app.limits.event_ping);
+    Ok(Sse::new(sse(app, listener)).keep_alive(keep_alive).into_response())
 }
 
 async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
@@ -157,10 +154,10 @@ async fn listen(
 }
 
 impl Listener {
-    async fn begin(&mut self) -> Result<(Snapshot, Vec<News>), Problem> {
-        let beginning = self.reader.begin(&self.since).await?;
-        let calls = beginning.snapshot.iter().map(|call| CallView::for_party(call)).collect();
-        Ok((Snapshot { kind: "snapshot", calls }, beginning.missed))
+    async fn begin(&mut self) -> Result<(Next, Vec<News>), Problem> {
+        let Beginning { snapshot, seen, missed } = self.reader.begin(&self.since).await?;
+        let calls = snapshot.iter().map(|call| CallView::for_party(call)).collect();
+        Ok((Next::Snapshot(Snapshot { kind: "snapshot", calls }, seen), missed))
     }
 
     async fn next(&mut self, app: &App) -> Next {
@@ -188,7 +185,7 @@ fn messages(app: App, listener: Listener) -> impl Stream<Item = Next> {
     stream::unfold((app, listener, Phase::Begin), |(app, mut listener, phase)| async move {
         let (next, phase) = match phase {
             Phase::Begin => match listener.begin().await {
-                Ok((snapshot, missed)) => (Next::Snapshot(snapshot), Phase::Missed(missed)),
+                Ok((snapshot, missed)) => (snapshot, Phase::Missed(missed)),
                 Err(_) => (Next::Over("the store is not available"), Phase::Done),
             },
             Phase::Missed(missed) if !missed.is_empty() => (Next::Events(missed), Phase::Live),
@@ -208,14 +205,18 @@ fn json(value: &impl Serialize) -> String {
 
 fn sse(app: App, listener: Listener) -> impl Stream<Item = Result<SseEvent, Infallible>> {
     use futures_util::StreamExt;
-    messages(app, listener).flat_map(|next| {
+    let mut place = Place::default();
+    messages(app, listener).flat_map(move |next| {
         let events: Vec<_> = match next {
-            Next::Snapshot(snapshot) => vec![SseEvent::default().data(json(&snapshot))],
+            Next::Snapshot(snapshot, seen) => {
+                seen.iter().for_each(|news| place.pass(news));
+                vec![SseEvent::default().data(json(&snapshot))]
+            }
             Next::Events(news) => news
                 .iter()
                 .map(|news| {
-                    let id = format!("{}:{}", news.call.id, news.event.seq);
-                    SseEvent::default().id(id).data(json(&EventView::from(news)))
+                    place.pass(news);
+                    SseEvent::default().id(place.id()).data(json(&EventView::from(news)))
                 })
                 .collect(),
             Next::Over(why) => vec![SseEvent::default().comment(why).retry(Duration::from_secs(1))],
@@ -224,16 +225,36 @@ fn sse(app: App, listener: Listener) -> impl Stream<Item = Result<SseEvent, Infa
     })
 }
 
+/// Where in its calls a reader is. A browser comes back with the id of the last event alone, so that must tell of each call whose
+/// events are too young to be told apart by their times; of one call at a time, it is that call's number.
+#[derive(Default)]
+struct Place(Vec<(CallId, u32, Timestamp)>);
+
+impl Place {
+    fn pass(&mut self, News { call, event }: &News) {
+        self.0.retain(|(other, _, at)| *other != call.id && *at + ANNOUNCED_WITHIN >= event.at);
+        self.0.truncate(MAX_SINCE - 1);
+        self.0.insert(0, (call.id, event.seq, event.at));
+    }
+
+    fn id(&self) -> String {
+        let parts: Vec<String> = self.0.iter().map(|(call, seq, _)| format!("{call}:{seq}")).collect();
+        parts.join(",")
+    }
+}
+
 async fn serve_socket(app: App, listener: Listener, mut socket: WebSocket) {
     use futures_util::StreamExt;
+    let mut ping = tokio::time::interval(app.limits.event_ping);
+    ping.reset();
+    // A phone that went out of reach says no goodbye; it must not count as connected until TCP gives up.
+    let mut heard = true;
     let messages = messages(app, listener);
     tokio::pin!(messages);
-    let mut ping = tokio::time::interval(PING_EVERY);
-    ping.reset();
     loop {
         let texts = tokio::select! {
             next = messages.next() => match next {
-                Some(Next::Snapshot(snapshot)) => vec![json(&snapshot)],
+                Some(Next::Snapshot(snapshot, _)) => vec![json(&snapshot)],
                 Some(Next::Events(news)) => news.iter().map(|news| json(&EventView::from(news))).collect(),
                 Some(Next::Over(why)) => {
                     // 1012, service restart, for all: come back (with a fresh token where that was why).
@@ -245,10 +266,13 @@ async fn serve_socket(app: App, listener: Listener, mut socket: WebSocket) {
             },
             received = socket.recv() => match received {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => continue,
+                Some(Ok(_)) => {
+                    heard = true;
+                    continue;
+                }
             },
             _ = ping.tick() => {
-                if send(&mut socket, Message::Ping(Vec::new().into())).await.is_err() {
+                if !std::mem::take(&mut heard) || send(&mut socket, Message::Ping(Vec::new().into())).await.is_err() {
                     return;
                 }
                 continue;

@@ -37,7 +37,7 @@ use extract::{EmptyBody, Params};
 use health::Part;
 use problem::Problem;
 
-/// What the handlers share.
+/// What the handlers share; cloned for every request.
 #[derive(Clone)]
 pub struct App {
     /// The use cases.
@@ -45,9 +45,9 @@ pub struct App {
     /// Who asks.
     pub auth: Arc<Authenticator>,
     /// LiveKit tokens.
-    pub minter: TokenMinter,
+    pub minter: Arc<TokenMinter>,
     /// Sizes and counts.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// What the parts that `http` does not know say of themselves.
     pub parts: Arc<dyn Fn() -> Vec<Part> + Send + Sync>,
     /// Turns true when the gateway stops.

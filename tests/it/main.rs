@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "Clippy knows a test by its attribute, not the functions that help it")]
 
 mod calls;
+mod crashes;
 mod devices;
 mod events;
 mod hostile;
@@ -12,6 +13,8 @@ mod machine;
 mod main_flow;
 mod moderation;
 mod openapi;
+mod promises;
+mod providers;
 mod store_laws;
 mod support;
 mod users;

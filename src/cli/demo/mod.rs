@@ -15,9 +15,7 @@ mod try_it;
 use super::CliError;
 use crate::lifecycle;
 use crate::simulator::Rule;
-use play::Play;
 use screen::Screen;
-use seen::Report;
 use stage::Stage;
 
 /// Show three calls on this machine: no credentials, no network.
@@ -63,12 +61,12 @@ impl Demo {
 
     async fn show(&self, stage: &Stage, screen: Screen) -> Result<(), CliError> {
         screen.opening(stage);
-        let play = Play::all(stage, screen).await.map_err(|error| CliError::Failed(format!("not seen: {error}")))?;
-        let missing = play.checks.iter().filter(|check| !check.ok).map(|check| check.name.clone()).collect::<Vec<_>>();
-        screen.closing(&play);
+        let seen = scenes::play(stage, screen).await;
+        screen.closing(&seen);
         if self.json {
-            screen::print(&serde_json::to_string_pretty(&Report::of(stage, play)).unwrap_or_default());
+            screen::print(&format!("{:#}", seen::report(stage, &seen)));
         }
+        let missing: Vec<&str> = seen.missing().map(|check| check.name.as_str()).collect();
         if missing.is_empty() { Ok(()) } else { Err(CliError::Failed(format!("not seen: {}", missing.join("; ")))) }
     }
 }

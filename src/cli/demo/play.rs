@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::client::{Events, SOON};
 use super::expect::{joins, livekit_claims, same};
 use super::screen::Screen;
-use super::seen::{CallSeen, Check, Mark, Moment, push_data};
+use super::seen::{CallSeen, Mark, Moment, Seen, push_data};
 use super::stage::{Phone, Stage};
 use crate::domain::{CallId, Platform, Timestamp};
 use crate::engine::Asker;
@@ -23,9 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 pub(super) struct Play<'a> {
     pub(super) stage: &'a Stage,
     pub(super) screen: Screen,
-    pub(super) calls: Vec<CallSeen>,
-    pub(super) checks: Vec<Check>,
-    pub(super) alice: Events,
+    pub(super) seen: Seen,
+    alice: Events,
     pub(super) now: CallSeen,
     /// When the invite was sent.
     began: Timestamp,
@@ -37,15 +36,14 @@ pub(super) struct Play<'a> {
 pub(super) struct Stopped;
 
 impl<'a> Play<'a> {
-    pub(super) fn new(stage: &'a Stage, screen: Screen, alice: Events) -> Self {
-        let (calls, checks) = Default::default();
+    pub(super) fn new(stage: &'a Stage, screen: Screen, alice: Events, seen: Seen) -> Self {
         let (now, began, id) = (CallSeen::default(), stage.clock.now(), String::new());
-        Self { stage, screen, calls, checks, alice, now, began, id }
+        Self { stage, screen, seen, alice, now, began, id }
     }
 
     /// Begins a call.
     pub(super) fn open(&mut self, title: &'static str) {
-        let number = self.calls.len() + 1;
+        let number = self.seen.calls.len() + 1;
         self.now = CallSeen { number, title, ..CallSeen::default() };
         self.id.clear();
         self.screen.call(number, title);
@@ -53,16 +51,12 @@ impl<'a> Play<'a> {
 
     /// Ends it.
     pub(super) fn close(&mut self) {
-        self.calls.push(std::mem::take(&mut self.now));
+        self.seen.calls.push(std::mem::take(&mut self.now));
     }
 
-    /// Notes whether something was seen as it must be.
+    /// Notes whether something of this call was seen as it must be.
     pub(super) fn check(&mut self, name: &str, result: Result<(), String>) {
-        let name = match self.now.number {
-            0 => name.to_owned(),
-            number => format!("call {number}: {name}"),
-        };
-        self.checks.push(Check { name, ok: result.is_ok(), found: result.err() });
+        self.seen.check(format!("call {}: {name}", self.now.number), result);
     }
 
     /// The same for what the play needs to go on.
@@ -218,8 +212,7 @@ impl<'a> Play<'a> {
 
     /// The next event on Alice's stream, which must be this one, with the next number.
     pub(super) async fn event(&mut self, kind: &str) -> Result<Value, Stopped> {
-        let ring = self.stage.config.call.ring;
-        let event = self.alice.next(ring + SOON).await;
+        let event = self.alice.next(SOON).await;
         let event = self.need(&format!("Alice's event stream says {kind}"), event)?;
         let at = event["at"].as_str().and_then(Timestamp::parse_rfc3339);
         let seq = self.now.events.len() + 1;

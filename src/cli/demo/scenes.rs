@@ -2,34 +2,37 @@
 
 use serde_json::json;
 
-use super::client::SOON;
+use super::client::{Events, SOON};
 use super::expect::{fcm_ring, in_time, same, voip_ring};
 use super::play::{Play, Stopped};
 use super::screen::Screen;
-use super::seen::Check;
+use super::seen::Seen;
 use super::stage::Stage;
 
-impl<'a> Play<'a> {
-    /// Plays all calls.
-    pub(super) async fn all(stage: &'a Stage, screen: Screen) -> Result<Self, String> {
-        let mut alice = stage.client.events(&stage.alice).await?;
-        let snapshot = alice.next(SOON).await?;
-        let mut play = Self::new(stage, screen, alice);
-        let found = same(&[("type", snapshot["type"].as_str(), "snapshot")]);
-        play.check("Alice's event stream begins with a snapshot", found);
-        let played = play.every_call().await;
-        if played.is_err() {
-            play.close();
-        }
-        let found = played.map_err(|Stopped| "the play ended at the last check above".to_owned());
-        play.checks.push(Check {
-            name: "all three calls were played".to_owned(),
-            ok: found.is_ok(),
-            found: found.err(),
-        });
-        Ok(play)
+/// Plays all calls.
+pub(super) async fn play(stage: &Stage, screen: Screen) -> Seen {
+    let mut seen = Seen::default();
+    let alice = begin(stage).await;
+    seen.check("Alice's event stream begins with a snapshot", alice.as_ref().map(drop).map_err(Clone::clone));
+    let Ok(alice) = alice else { return seen };
+    let mut play = Play::new(stage, screen, alice, seen);
+    let played = play.every_call().await;
+    if played.is_err() {
+        play.close();
     }
+    let found = played.map_err(|Stopped| "a call could not go on".to_owned());
+    play.seen.check("all three calls were played", found);
+    play.seen
+}
 
+async fn begin(stage: &Stage) -> Result<Events, String> {
+    let mut alice = stage.client.events(&stage.alice).await?;
+    let snapshot = alice.next(SOON).await?;
+    same(&[("type", snapshot["type"].as_str(), "snapshot")])?;
+    Ok(alice)
+}
+
+impl Play<'_> {
     async fn every_call(&mut self) -> Result<(), Stopped> {
         self.answered_call().await?;
         self.missed_call().await?;

@@ -4,8 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::play::Play;
-use super::seen::{CallSeen, Moment, shortened};
+use super::seen::{CallSeen, Moment, Seen, shortened};
 use super::stage::Stage;
 use crate::domain::Environment;
 use crate::simulator::Received;
@@ -97,10 +96,10 @@ impl Screen {
     }
 
     /// The timelines side by side, and what was not seen.
-    pub(super) fn closing(self, play: &Play<'_>) {
+    pub(super) fn closing(self, seen: &Seen) {
         self.line("\nTimeline in milliseconds after the invite was sent\n");
         let columns = |cell: &dyn Fn(&CallSeen) -> String| {
-            play.calls.iter().fold(String::new(), |line, call| format!("{line}{:>10}", cell(call)))
+            seen.calls.iter().fold(String::new(), |line, call| format!("{line}{:>10}", cell(call)))
         };
         self.line(&format!("  {:<34}{}", "", columns(&|call| format!("call {}", call.number))));
         for (what, name) in Moment::ALL {
@@ -108,9 +107,9 @@ impl Screen {
             self.line(&format!("  {name:<34}{times}"));
         }
         self.line("");
-        let seen = play.checks.iter().filter(|check| check.ok).count();
-        self.line(&format!("{seen} of {} expectations were seen.", play.checks.len()));
-        for check in play.checks.iter().filter(|check| !check.ok) {
+        let (met, all) = (seen.checks.iter().filter(|check| check.ok).count(), seen.checks.len());
+        self.line(&format!("{met} of {all} expectations were seen."));
+        for check in seen.missing() {
             self.line(&format!("  MISSING  {}: {}", check.name, check.found.as_deref().unwrap_or_default()));
         }
     }

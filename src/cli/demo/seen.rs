@@ -3,12 +3,30 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::play::Play;
 use super::stage::Stage;
 use crate::simulator::{Provider, Received};
 
 /// How much of a ticket is shown.
 const SHOWN: usize = 12;
+
+/// What has been seen so far.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Seen {
+    pub(super) calls: Vec<CallSeen>,
+    pub(super) checks: Vec<Check>,
+}
+
+impl Seen {
+    /// Notes whether something was seen as it must be.
+    pub(super) fn check(&mut self, name: impl Into<String>, result: Result<(), String>) {
+        self.checks.push(Check { name: name.into(), ok: result.is_ok(), found: result.err() });
+    }
+
+    /// What was not seen.
+    pub(super) fn missing(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| !check.ok)
+    }
+}
 
 /// Something that must be seen.
 #[derive(Debug, Serialize)]
@@ -91,33 +109,18 @@ impl CallSeen {
     }
 }
 
-/// Everything, as one document.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
-    ok: bool,
-    calls: Vec<CallSeen>,
-    pushes: Vec<Value>,
-    checks: Vec<Check>,
-}
-
-impl Report {
-    /// What a play came to, and every push that reached the simulator.
-    pub(super) fn of(stage: &Stage, play: Play<'_>) -> Self {
-        let pushes = stage.simulator.log().all();
-        let pushes = pushes.iter().filter(|push| push.provider != Provider::OAuth).map(|push| {
-            let mut shown = shortened(push);
-            let phone = push.target.as_deref().and_then(|target| stage.phone(target));
-            shown["device_id"] = json!(phone.map(|phone| phone.id));
-            shown["at"] = json!(push.at.rfc3339());
-            shown
-        });
-        Self {
-            ok: play.checks.iter().all(|check| check.ok),
-            pushes: pushes.collect(),
-            calls: play.calls,
-            checks: play.checks,
-        }
-    }
+/// Everything as one document, with every push that reached the simulator.
+pub(super) fn report(stage: &Stage, seen: &Seen) -> Value {
+    let pushes = stage.simulator.log().all();
+    let pushes = pushes.iter().filter(|push| push.provider != Provider::OAuth).map(|push| {
+        let mut shown = shortened(push);
+        let phone = push.target.as_deref().and_then(|target| stage.phone(target));
+        shown["device_id"] = json!(phone.map(|phone| phone.id));
+        shown["at"] = json!(push.at.rfc3339());
+        shown
+    });
+    let pushes: Vec<Value> = pushes.collect();
+    json!({"ok": seen.missing().next().is_none(), "calls": seen.calls, "pushes": pushes, "checks": seen.checks})
 }
 
 /// What a push says: APNs' custom keys or FCM's data.

@@ -1,6 +1,6 @@
 //! Users' lines, idempotency keys and histories: what an invite writes of each of its parties.
 
-use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::calls::{id, key};
 use super::expiry::{self, Expiring};
@@ -81,7 +81,7 @@ pub(super) fn free(txn: &WriteTransaction, user: &UserId, call: CallId, now: Tim
 }
 
 pub(super) fn history(
-    txn: &ReadTransaction,
+    txn: &WriteTransaction,
     user: &UserId,
     before: Option<CallId>,
     limit: usize,

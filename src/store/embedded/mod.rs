@@ -156,7 +156,8 @@ impl Store for Embedded {
     }
 
     async fn history(&self, user: &UserId, before: Option<CallId>, limit: usize) -> Result<Vec<CallId>, StoreError> {
-        lines::history(&self.file.begin_read()?, user, before, limit)
+        let user = user.clone();
+        self.write(Promise::Soon, move |txn| lines::history(txn, &user, before, limit)).await
     }
 
     async fn put_device(
@@ -236,8 +237,8 @@ impl Store for Embedded {
     }
 
     async fn health(&self) -> Result<String, StoreError> {
-        // Through the writer and back, since that is what can be stuck.
-        self.write(Promise::Soon, |_| Ok(())).await?;
+        // Through the writer to the disk and back, since that is what can be stuck.
+        self.write(Promise::Durable, |_| Ok(())).await?;
         Ok(format!("embedded, {}, redb 4", self.path.display()))
     }
 }

@@ -1,6 +1,9 @@
 //! The writer thread: it takes every operation that waits, carries them out in one transaction, and answers when that is
 //! committed. So the cost of a commit is shared by all who wait for it.
 //!
+//! What need not be on disk at once is answered at once, and its transaction stays open until the next commit that must be. So only
+//! the writer sees it: it is read by operations, not by readers of the file.
+//!
 //! What an operation does is its own business. It must refuse before it writes anything: its neighbours in the group are
 //! committed all the same.
 
@@ -8,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redb::{Durability, WriteTransaction};
+use redb::WriteTransaction;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -35,7 +38,7 @@ pub(super) struct Writer {
 pub(super) enum Promise {
     /// When it is acknowledged.
     Durable,
-    /// With the next durable one.
+    /// With the next durable one that is committed.
     Soon,
 }
 
@@ -107,7 +110,7 @@ impl Writer {
         timeout: Duration,
     ) -> io::Result<Self> {
         let (queue, messages) = mpsc::channel(QUEUE);
-        let worker = Worker { file, events, clock, failed: false, reopened_at: None };
+        let worker = Worker { file, events, clock, open: None, failed: false, reopened_at: None };
         std::thread::Builder::new().name("bellwire-store".to_owned()).spawn(move || worker.serve(messages))?;
         Ok(Self { queue, timeout })
     }
@@ -152,6 +155,8 @@ struct Worker {
     file: Arc<File>,
     events: broadcast::Sender<Arc<Announcement>>,
     clock: Clock,
+    /// Holds what was answered and is to be on disk with the next commit.
+    open: Option<WriteTransaction>,
     /// The last transaction failed.
     failed: bool,
     reopened_at: Option<Instant>,
@@ -172,6 +177,9 @@ impl Worker {
             self.carry_out(group);
         }
         drop(queue);
+        if let Some(Err(error)) = self.open.take().map(WriteTransaction::commit) {
+            tracing::error!(%error, "the last claims could not be written");
+        }
         self.file.close();
         for done in waiting_for_end {
             let _ = done.send(());
@@ -190,19 +198,28 @@ impl Worker {
         }
     }
 
-    fn transact(&mut self, group: &mut [Job]) -> Result<(), StoreError> {
+    /// Carries out a group; those that are not answered yet are left in it.
+    fn transact(&mut self, group: &mut Vec<Job>) -> Result<(), StoreError> {
         if self.failed {
             self.reopen()?;
         }
-        let mut txn = self.file.begin_write()?;
+        let txn = match self.open.take() {
+            Some(txn) => txn,
+            None => self.file.begin_write()?,
+        };
         for job in group.iter_mut() {
             job.operation.run(&txn)?;
         }
-        expiry::forget(&txn, self.clock.now())?;
-        if !group.iter().any(|job| job.promise == Promise::Durable && job.operation.succeeded()) {
-            txn.set_durability(Durability::None)?;
+        for job in group.extract_if(.., |job| job.promise == Promise::Soon) {
+            job.operation.answer(None);
         }
-        Ok(txn.commit()?)
+        if group.iter().any(|job| job.operation.succeeded()) {
+            expiry::forget(&txn, self.clock.now())?;
+            txn.commit()?;
+        } else {
+            self.open = Some(txn);
+        }
+        Ok(())
     }
 
     /// Opens the database again, but not all the time: reading it through after a failure takes a while.

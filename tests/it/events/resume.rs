@@ -1,5 +1,6 @@
 //! Coming back to a stream: every event once, in order, none left out.
 
+use bellwire::engine::ANNOUNCED_WITHIN;
 use serde_json::{Value, json};
 
 use crate::support::people::path;
@@ -89,9 +90,9 @@ async fn calls_that_are_not_named_are_told_from_the_same_moment_on() {
     let stage = Stage::new().await;
     let iphone = stage.iphone("bob", "iphone-1").await;
     let before = whole_call(&stage, &iphone).await;
-    tick(&stage);
+    stage.clock.advance(2 * ANNOUNCED_WITHIN);
     let named = whole_call(&stage, &iphone).await;
-    tick(&stage);
+    stage.clock.advance(2 * ANNOUNCED_WITHIN);
     let after = whole_call(&stage, &iphone).await;
     let stream = Sse::open(&stage.http, &bearer("alice"), &format!("?since={}", position(&named, 4))).await;
     let missed = missed(&stage, stream).await;

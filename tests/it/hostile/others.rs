@@ -136,6 +136,8 @@ async fn the_banned_and_the_blocked_start_nothing() {
     world.expect_code(&invite, "invite", &["banned"]);
     let device = json!({"platform": "android", "app": "com.example.phone", "fcm_token": "m"});
     world.expect_code(&http.put("/v1/devices/m", &mallory, device).await, "device", &["banned"]);
+    let events = http.request(Method::GET, "/v1/events").header("accept", "text/event-stream").bearer_auth(&mallory);
+    world.expect_code(&Http::send(events).await, "events", &["banned"]);
     let myself = http.put("/v1/blocks/bob", &bearer("bob"), json!({})).await;
     world.expect_code(&myself, "oneself", &["self-block"]);
     for method in [Method::GET, Method::DELETE] {

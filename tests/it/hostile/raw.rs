@@ -82,11 +82,9 @@ pub async fn send(stage: &Stage, request: impl AsRef<[u8]>) -> Reply {
 
 /// A request whose head is this line, these headers, and those that every request needs.
 pub fn request(line: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut text = format!("{line} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    let mut bytes = format!("{text}\r\n").into_bytes();
+    let mut lines = vec![format!("{line} HTTP/1.1"), "host: gateway".into(), "connection: close".into()];
+    lines.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+    let mut bytes = format!("{}\r\n\r\n", lines.join("\r\n")).into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }

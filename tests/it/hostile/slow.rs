@@ -64,3 +64,26 @@ async fn an_open_stream_outlives_the_timeouts_of_a_request() {
         .expect(200);
     alice.until("call.ended", &world.call).await;
 }
+
+#[tokio::test]
+async fn a_socket_that_answers_no_ping_is_dead_and_one_that_does_is_not() {
+    let world = World::with("[limits]\nevent_ping = \"100ms\"").await;
+    let bearer = format!("Bearer {}", crate::support::bearer("bob"));
+    let upgrade = "GET /v1/events HTTP/1.1\r\nhost: gateway\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
+    let key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let mut silent = Raw::open(&world.stage).await;
+    silent.write(format!("{upgrade}{key}authorization: {bearer}\r\n\r\n")).await;
+
+    let mut alive = super::sockets::open_as(&world.stage, "bob").await;
+    let end = silent.read_to_end();
+    tokio::pin!(end);
+    let seen = loop {
+        tokio::select! {
+            seen = &mut end => break seen,
+            // Reading is what answers pings.
+            message = super::sockets::next(&mut alive) => assert!(message.is_some(), "the one that answers goes on"),
+        }
+    };
+    assert!(seen.starts_with(b"HTTP/1.1 101"), "{:?}", String::from_utf8_lossy(&seen));
+    assert!(super::sockets::next(&mut alive).await.is_some_and(|message| message.is_ping()));
+}

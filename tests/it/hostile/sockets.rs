@@ -1,8 +1,7 @@
-//! WebSockets that are opened wrongly, or on which nonsense is sent; and how many streams a user may have.
+//! `WebSockets` that are opened wrongly, or on which nonsense is sent; and how many streams a user may have.
 
 use futures_util::{SinkExt, StreamExt};
 use reqwest::Method;
-use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::Message;
@@ -12,7 +11,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use super::world::World;
 use crate::support::{Http, SOON, Stage, bearer};
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 async fn open(stage: &Stage, protocols: &str) -> Result<Socket, Error> {
     let url = format!("{}/v1/events", stage.http.base().replace("http://", "ws://"));
@@ -21,14 +20,24 @@ async fn open(stage: &Stage, protocols: &str) -> Result<Socket, Error> {
     connect_async(request).await.map(|(socket, _)| socket)
 }
 
-async fn open_as(stage: &Stage, user: &str) -> Socket {
-    let mut socket = open(stage, &format!("bellwire.v1, bearer.{}", bearer(user))).await.expect("a socket");
+/// Opens one as soon as the user has a stream left, and reads the snapshot.
+pub async fn open_as(stage: &Stage, user: &str) -> Socket {
+    let protocols = format!("bellwire.v1, bearer.{}", bearer(user));
+    let opened = async {
+        loop {
+            match open(stage, &protocols).await {
+                Ok(socket) => return socket,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let mut socket = tokio::time::timeout(SOON, opened).await.expect("the stream before it is free again");
     assert!(next(&mut socket).await.expect("a message").into_text().expect("text").contains("snapshot"));
     socket
 }
 
 /// The next message, or none at the end.
-async fn next(socket: &mut Socket) -> Option<Message> {
+pub async fn next(socket: &mut Socket) -> Option<Message> {
     tokio::time::timeout(SOON, socket.next()).await.expect("an answer in time").and_then(Result::ok)
 }
 
@@ -85,7 +94,6 @@ async fn nonsense_on_a_socket_ends_at_most_that_socket() {
         while let Some(message) = next(&mut socket).await {
             assert!(!message.is_text(), "{message}");
         }
-        free(&world, "bob").await;
     }
     let mut socket = open_as(&world.stage, "bob").await;
     for garbage in
@@ -97,26 +105,6 @@ async fn nonsense_on_a_socket_ends_at_most_that_socket() {
     assert_eq!(next(&mut socket).await, Some(Message::Pong(b"still there?".to_vec().into())));
     drop(socket);
     assert_eq!(world.state().await, before);
-}
-
-/// Waits until the user's one stream is free again, by opening it.
-async fn free(world: &World, user: &str) {
-    let until = tokio::time::Instant::now() + SOON;
-    loop {
-        let events = world.stage.http.request(Method::GET, "/v1/events").bearer_auth(bearer(user));
-        let opened = events.header("accept", "text/event-stream").send().await.expect("an answer");
-        if opened.status() == 200 {
-            drop(opened);
-            break;
-        }
-        assert!(tokio::time::Instant::now() < until, "the stream is still taken");
-        tokio::task::yield_now().await;
-    }
-    while open(&world.stage, &format!("bellwire.v1, bearer.{}", bearer(user))).await.is_err() {
-        assert!(tokio::time::Instant::now() < until, "the stream is still taken");
-        tokio::task::yield_now().await;
-    }
-    let _ = json!(null);
 }
 
 #[tokio::test]

@@ -58,12 +58,17 @@ impl Http {
     }
 
     pub async fn send(request: reqwest::RequestBuilder) -> Reply {
-        let response = request.send().await.expect("an answer");
+        Self::try_send(request).await.expect("an answer")
+    }
+
+    /// Sends a request that may meet a gateway that is gone.
+    pub async fn try_send(request: reqwest::RequestBuilder) -> reqwest::Result<Reply> {
+        let response = request.send().await?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let text = response.text().await.expect("a body");
+        let text = response.text().await?;
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Reply { status, headers, text, json }
+        Ok(Reply { status, headers, text, json })
     }
 
     /// POST with a JSON body.
@@ -84,9 +89,18 @@ impl Http {
         Self::send(self.request(Method::DELETE, path).bearer_auth(token)).await
     }
 
+    /// As [`post`](Self::post), where the gateway may be gone.
+    pub async fn try_post(&self, path: &str, token: &str, body: &Value) -> reqwest::Result<Reply> {
+        Self::try_send(self.with_json(Method::POST, path, token, body)).await
+    }
+
     async fn json(&self, method: Method, path: &str, token: &str, body: Value) -> Reply {
+        Self::send(self.with_json(method, path, token, &body)).await
+    }
+
+    fn with_json(&self, method: Method, path: &str, token: &str, body: &Value) -> reqwest::RequestBuilder {
         let request = self.request(method, path).bearer_auth(token).header("content-type", "application/json");
-        Self::send(request.body(body.to_string())).await
+        request.body(body.to_string())
     }
 }
 

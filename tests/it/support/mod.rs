@@ -3,10 +3,13 @@
 //!
 //! Every test has a stage of its own, on ports that the system chose and in a folder of its own. Its clock can be moved forward.
 
+mod dice;
 mod http;
 mod observe;
 pub mod panics;
 pub mod people;
+mod process;
+mod reader;
 mod socket;
 
 use std::path::PathBuf;
@@ -18,9 +21,12 @@ use bellwire::config::Config;
 use bellwire::domain::Environment;
 use bellwire::simulator::{Log, Options, Simulator};
 
+pub use dice::Dice;
 pub use http::{Http, Reply};
 pub use observe::{claims, expect_ended, rfc3339};
 pub use people::{Device, Sse, bearer, service_bearer, user_token};
+pub use process::Process;
+pub use reader::Reader;
 pub use socket::Socket;
 
 /// How long anything may take that should happen at once.
@@ -32,9 +38,9 @@ pub const USER_SECRET: &str = "a-secret-of-the-identity-provider-00";
 /// The backend's key.
 pub const SERVICE_KEY: &str = "bw_sk_tests-tests-tests-tests-tests";
 
-/// A running gateway and what surrounds it.
-pub struct Stage {
-    pub gateway: Gateway,
+/// A running gateway, in this process or as a [`Process`] of its own, and what surrounds it.
+pub struct Stage<G = Gateway> {
+    pub gateway: G,
     pub simulator: Simulator,
     pub clock: Clock,
     pub http: Http,
@@ -66,7 +72,9 @@ impl Stage {
         let http = Http::new(gateway.url());
         Self { gateway, simulator, clock, http, config_file, _folder: folder }
     }
+}
 
+impl<G> Stage<G> {
     /// What the providers received.
     pub fn pushes(&self) -> &Log {
         self.simulator.log()
@@ -79,7 +87,7 @@ pub fn write_config(folder: &std::path::Path, simulator: &Simulator, extra: &str
     let credentials = simulator.credentials();
     let service_key_hash =
         data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, SERVICE_KEY.as_bytes()).as_ref());
-    let apns: String = [Environment::Production, Environment::Sandbox]
+    let apns = [Environment::Production, Environment::Sandbox]
         .into_iter()
         .map(|environment| {
             format!(
@@ -101,7 +109,8 @@ pub fn write_config(folder: &std::path::Path, simulator: &Simulator, extra: &str
                 files.ca.display(),
             )
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let text = format!(
         r#"
         [http]

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use bellwire::domain::Timestamp;
 use bellwire::simulator::Received;
 use futures_util::StreamExt;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 
-use super::{APP, Http, SERVICE_KEY, SOON, Stage, USER_SECRET};
+use super::{APP, Http, Reply, SERVICE_KEY, SOON, Stage, USER_SECRET};
 
 /// A user's token of these claims.
 pub fn user_token(claims: &Value) -> String {
@@ -39,7 +40,7 @@ pub struct Device {
     pub notice_token: String,
 }
 
-impl Stage {
+impl<G> Stage<G> {
     /// Registers an iPhone.
     pub async fn iphone(&self, user: &str, id: &str) -> Device {
         let (voip, alert) = (hex(user, id, "voip"), hex(user, id, "alert"));
@@ -99,16 +100,32 @@ impl Stage {
         (stream, snapshot)
     }
 
-    /// Reads a call as the backend does, until it is as it should be; each change is awaited on the event stream of a party.
+    /// `caller` calls `callee` (audio) for so many seconds; the answer, whatever it is.
+    pub async fn invite_for(&self, caller: &str, callee: &str, seconds: u64) -> Reply {
+        self.http.post("/v1/calls", &bearer(caller), invite_body(callee, seconds)).await
+    }
+
+    /// A call as the backend sees it now.
     pub async fn call(&self, call: &Value) -> Value {
         self.http.get(&path(call, ""), service_bearer()).await.expect(200)
     }
+}
+
+/// The body of an invite (audio) that rings for so many seconds.
+pub fn invite_body(callee: &str, seconds: u64) -> Value {
+    json!({"callee": callee, "media": "audio", "ring_seconds": seconds})
 }
 
 /// The path of a call, or of a verb of it.
 pub fn path(call: &Value, verb: &str) -> String {
     let id = call.as_str().expect("a call id");
     if verb.is_empty() { format!("/v1/calls/{id}") } else { format!("/v1/calls/{id}/{verb}") }
+}
+
+/// A time in an answer of the API.
+pub fn time(value: &Value) -> Timestamp {
+    let text = value.as_str().expect("a time");
+    Timestamp::parse_rfc3339(text).unwrap_or_else(|| panic!("{text} is no time"))
 }
 
 /// What a push says: APNs' custom keys or FCM's data.
@@ -126,19 +143,35 @@ pub struct Sse {
     buffer: String,
     /// The last id seen.
     pub last_id: Option<String>,
+    /// Whether it was said when to come back.
+    pub told_to_come_back: bool,
 }
 
 impl Sse {
     pub async fn open(http: &Http, token: &str, query: &str) -> Self {
-        Self::of(http.request(reqwest::Method::GET, &format!("/v1/events{query}")).bearer_auth(token)).await
+        Self::try_open(http, token, query).await.expect("an answer")
+    }
+
+    /// Opens the stream; `None` if there is nobody to open it to.
+    pub async fn try_open(http: &Http, token: &str, query: &str) -> Option<Self> {
+        Self::try_of(http.request(reqwest::Method::GET, &format!("/v1/events{query}")).bearer_auth(token)).await
     }
 
     /// The stream that a request opens.
     pub async fn of(request: reqwest::RequestBuilder) -> Self {
-        let response = request.header("accept", "text/event-stream").send().await.expect("an answer");
+        Self::try_of(request).await.expect("an answer")
+    }
+
+    async fn try_of(request: reqwest::RequestBuilder) -> Option<Self> {
+        let response = request.header("accept", "text/event-stream").send().await.ok()?;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { chunks: Box::pin(response.bytes_stream()), buffer: String::new(), last_id: None }
+        Some(Self {
+            chunks: Box::pin(response.bytes_stream()),
+            buffer: String::new(),
+            last_id: None,
+            told_to_come_back: false,
+        })
     }
 
     /// The next message; panics if none comes soon or the stream ends.
@@ -169,6 +202,7 @@ impl Sse {
                 if let Some(id) = field("id:") {
                     self.last_id = Some(id.to_owned());
                 }
+                self.told_to_come_back |= field("retry:").is_some();
                 if let Some(data) = field("data:") {
                     return Some(serde_json::from_str(data).expect("JSON"));
                 }

@@ -1,0 +1,75 @@
+//! A keep-alive connection to the gateway that does HTTP/1.1 and no more than this program needs, to cost next to nothing.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::Failure;
+
+/// A connection, for one request at a time.
+pub struct Client {
+    stream: TcpStream,
+    address: SocketAddr,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr) -> Result<Self, Failure> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, address, buffer: Vec::with_capacity(8192) })
+    }
+
+    /// Sends a JSON body and gives the answer's, which must have this status.
+    pub async fn send(&mut self, request: Request<'_>, status: u16) -> Result<&[u8], Failure> {
+        let Request { method, path, token, body } = request;
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.address,
+            body.len(),
+        );
+        self.stream.write_all(request.as_bytes()).await?;
+        let (found, answer) = self.answer().await?;
+        if found != status {
+            let text = String::from_utf8_lossy(answer);
+            return Err(format!("{method} {path}: {found} in place of {status}: {text}").into());
+        }
+        Ok(answer)
+    }
+
+    async fn answer(&mut self) -> Result<(u16, &[u8]), Failure> {
+        self.buffer.clear();
+        let head_end = loop {
+            if let Some(end) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.read().await?;
+        };
+        let head = std::str::from_utf8(&self.buffer[..head_end])?;
+        let status = head.get(9..12).ok_or("no status line")?.parse()?;
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let end = head_end + length.ok_or("an answer without its length")?.parse::<usize>()?;
+        while self.buffer.len() < end {
+            self.read().await?;
+        }
+        Ok((status, &self.buffer[head_end..end]))
+    }
+
+    async fn read(&mut self) -> Result<(), Failure> {
+        if self.stream.read_buf(&mut self.buffer).await? == 0 {
+            return Err("the gateway closed a connection".into());
+        }
+        Ok(())
+    }
+}
+
+/// A request with a JSON body.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    pub method: &'static str,
+    pub path: &'a str,
+    pub token: &'a str,
+    pub body: &'a str,
+}

@@ -1,0 +1,106 @@
+//! Callers and callees: their tokens and the requests that they make. Each callee has an iPhone and an Android phone.
+
+use std::sync::LazyLock;
+
+use jsonwebtoken::{EncodingKey, Header};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::Failure;
+use crate::client::{Client, Request};
+use crate::process::{APP, ISSUER, USER_SECRET};
+
+/// Far in the future; the figures are none of expiry.
+const EXPIRES_AT: u64 = 4_000_000_000;
+const IPHONE: &str = "6d7f2c1e-iphone";
+const PIXEL: &str = "0b9a4e35-pixel";
+
+static KEY: LazyLock<EncodingKey> = LazyLock::new(|| EncodingKey::from_secret(USER_SECRET.as_bytes()));
+
+/// Two people of whom the first one calls the second.
+pub struct Pair {
+    callee: String,
+    caller_token: String,
+    callee_token: String,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: &'a str,
+    name: &'a str,
+    exp: u64,
+}
+
+impl Pair {
+    pub fn new(number: usize) -> Result<Self, Failure> {
+        let callee = format!("auth0|callee-{number:06}");
+        let caller_token = token(&format!("auth0|caller-{number:06}"))?;
+        let callee_token = token(&callee)?;
+        Ok(Self { callee, caller_token, callee_token })
+    }
+
+    /// Registers the callee's two phones.
+    pub async fn register(&self, client: &mut Client) -> Result<(), Failure> {
+        let hex = |kind| data_encoding::HEXLOWER.encode(format!("{kind}/{:0>27}", self.callee).as_bytes());
+        let iphone = json!({
+            "platform": "ios", "app": APP, "voip_token": hex("voip"), "alert_token": hex("look"),
+            "name": "iPhone", "locale": "en-GB", "app_version": "1.4.2",
+        });
+        let pixel = json!({
+            "platform": "android", "app": APP, "fcm_token": format!("{}:APA91b{}", self.callee, "x".repeat(134)),
+            "name": "Pixel", "locale": "en-GB", "app_version": "1.4.2",
+        });
+        for (device, body) in [(IPHONE, iphone), (PIXEL, pixel)] {
+            let (path, body) = (format!("/v1/devices/{device}"), body.to_string());
+            client.send(Request { method: "PUT", path: &path, token: &self.callee_token, body: &body }, 200).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a call and gives its id.
+    pub async fn invite(&self, client: &mut Client) -> Result<String, Failure> {
+        let body = format!(
+            r#"{{"callee":"{}","media":"video","ring_seconds":120,"metadata":{{"chat":"c-1881"}}}}"#,
+            self.callee
+        );
+        let request = Request { method: "POST", path: "/v1/calls", token: &self.caller_token, body: &body };
+        let answer = std::str::from_utf8(client.send(request, 201).await?)?;
+        if !answer.contains(r#""state":"calling""#) {
+            return Err(format!("a call that does not ring: {answer}").into());
+        }
+        let (_, rest) = answer.split_once(r#""id":""#).ok_or("an answer without a call")?;
+        Ok(rest.get(..36).ok_or("an answer without a call")?.to_owned())
+    }
+
+    pub async fn alert(&self, client: &mut Client, call: &str) -> Result<(), Failure> {
+        self.callee_does(client, call, "alerting").await
+    }
+
+    pub async fn answer(&self, client: &mut Client, call: &str) -> Result<(), Failure> {
+        self.callee_does(client, call, "answer").await
+    }
+
+    pub async fn cancel(&self, client: &mut Client, call: &str) -> Result<(), Failure> {
+        act(client, call, "cancel", &self.caller_token, "").await
+    }
+
+    pub async fn hang_up(&self, client: &mut Client, call: &str) -> Result<(), Failure> {
+        act(client, call, "hangup", &self.caller_token, "").await
+    }
+
+    async fn callee_does(&self, client: &mut Client, call: &str, verb: &str) -> Result<(), Failure> {
+        act(client, call, verb, &self.callee_token, &format!(r#"{{"device_id":"{IPHONE}"}}"#)).await
+    }
+}
+
+async fn act(client: &mut Client, call: &str, verb: &str, token: &str, body: &str) -> Result<(), Failure> {
+    let path = format!("/v1/calls/{call}/{verb}");
+    client.send(Request { method: "POST", path: &path, token, body }, 200).await.map(drop)
+}
+
+fn token(user: &str) -> Result<String, Failure> {
+    let claims = Claims { iss: ISSUER, aud: "bellwire", sub: user, name: "Ann Example", exp: EXPIRES_AT };
+    Ok(jsonwebtoken::encode(&Header::default(), &claims, &KEY)?)
+}

@@ -1,0 +1,116 @@
+//! Promise 5 over SIGKILL: nobody stays busy.
+
+use std::time::{Duration, Instant};
+
+use bellwire::domain::UserId;
+use bellwire::store::embedded::Embedded;
+use bellwire::store::{Claim, Role, Store};
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use serde_json::{Value, json};
+
+use crate::support::people::{invite_body, path};
+use crate::support::{Dice, Process, Stage, bearer, service_bearer};
+
+/// How long an invite may be held up by a claim whose call was never committed: 1.5 s, and what an invite takes.
+const HELD_UP: Duration = Duration::from_millis(2500);
+
+/// Puts a claim on a user's line, as an invite does that dies before its commit.
+async fn orphan(stage: &Stage<Process>, store: &Embedded, user: &str, peer: &str, role: Role, age: Duration) {
+    let id = |name: &str| UserId::new(name).expect("a user");
+    let at = stage.clock.now() - age;
+    let call = stage.clock.call_id();
+    let claim = Claim { user: id(user), call, peer: id(peer), role, at, until: at + Duration::from_hours(5) };
+    match role {
+        Role::Caller => drop(store.open_line(claim, None).await.expect("a claim")),
+        Role::Callee => drop(store.ring_line(claim).await.expect("a claim")),
+    }
+}
+
+#[tokio::test]
+async fn promise_5_claims_of_invites_that_died_hold_nobody_up_for_long() {
+    let mut stage = Stage::of_process("").await;
+    for callee in ["bob", "carol", "dave", "erin"] {
+        stage.iphone(callee, "iphone").await;
+    }
+    stage.gateway.kill().await;
+    let file = stage.config_file.with_file_name("calls.redb");
+    let store = Embedded::open(&file, Duration::from_secs(5), stage.clock.clone()).expect("the store");
+    let new = Duration::ZERO;
+    let old = Duration::from_mins(10);
+    // Somebody was calling bob; carol was calling somebody; dave was calling his caller (glare); erin, all of it and long ago.
+    orphan(&stage, &store, "bob", "zoe", Role::Callee, new).await;
+    orphan(&stage, &store, "carol", "zoe", Role::Caller, new).await;
+    orphan(&stage, &store, "dave", "caller-of-dave", Role::Caller, new).await;
+    orphan(&stage, &store, "caller-of-dave", "dave", Role::Callee, new).await;
+    orphan(&stage, &store, "erin", "zoe", Role::Callee, old).await;
+    orphan(&stage, &store, "erin", "caller-of-erin", Role::Caller, old).await;
+    orphan(&stage, &store, "caller-of-erin", "erin", Role::Caller, old).await;
+    store.close().await;
+    drop(store);
+    stage.start_again().await;
+    let called = ["bob", "carol", "dave", "erin"].map(|callee| {
+        let stage = &stage;
+        async move {
+            let started = Instant::now();
+            let call = stage.invite(&format!("caller-of-{callee}"), callee).await["call"].take();
+            assert_eq!(call["state"], "calling", "{callee}: {call}");
+            println!("{callee} was held up for {:?}", started.elapsed());
+            assert!(started.elapsed() < HELD_UP, "{callee} was held up for {:?}", started.elapsed());
+            assert!(callee != "erin" || started.elapsed() < Duration::from_secs(1), "an old claim holds nobody up");
+        }
+    });
+    join_all(called).await;
+}
+
+#[tokio::test]
+async fn promise_5_killed_in_a_burst_and_all_can_be_called_again_when_their_calls_are_over() {
+    const PAIRS: usize = 60;
+    let mut stage = Stage::of_process("").await;
+    let mut dice = Dice::new("killed in a burst of calls");
+    join_all((0..PAIRS).flat_map(|n| [format!("caller-{n}"), format!("callee-{n}")]).map(|user| {
+        let stage = &stage;
+        async move { stage.pixel(&user, "pixel").await }
+    }))
+    .await;
+    let http = &stage.http.clone();
+    let course = |n: usize| async move {
+        let caller = bearer(&format!("caller-{n}"));
+        let reply = http.try_post("/v1/calls", &caller, &invite_body(&format!("callee-{n}"), 5)).await.ok()?;
+        let call = reply.expect(201)["call"]["id"].take();
+        // A third hang up at once; of two thirds the call rings on.
+        let ended = n % 3 == 0 && http.try_post(&path(&call, "cancel"), &caller, &json!({})).await.is_ok();
+        Some((call, ended))
+    };
+    let mut courses: FuturesUnordered<_> = (0..PAIRS).map(course).collect();
+    let (mut done, kill_at) = (0, dice.roll(1..PAIRS));
+    while courses.next().await.is_some() {
+        done += 1;
+        if done == kill_at {
+            stage.gateway.kill().await;
+        }
+    }
+    stage.start_again().await;
+    // Acknowledged or not: whatever call there is ends here, and then everybody is free at once.
+    join_all((0..PAIRS).map(|n| end_calls(&stage, n))).await;
+    let again = |n: usize| {
+        let stage = &stage;
+        async move {
+            for user in [format!("callee-{n}"), format!("caller-{n}")] {
+                let call = stage.invite(&format!("friend-of-{user}"), &user).await["call"].take();
+                assert_eq!(call["state"], "calling", "{user} is still busy");
+            }
+        }
+    };
+    join_all((0..PAIRS).map(again)).await;
+}
+
+/// Ends whatever calls a caller has.
+async fn end_calls(stage: &Stage<Process>, n: usize) {
+    let mine = stage.http.get("/v1/calls", &bearer(&format!("caller-{n}"))).await.expect(200);
+    let calls: Vec<Value> = mine["calls"].as_array().expect("calls").clone();
+    for call in calls.iter().filter(|call| call["state"] != "ended") {
+        stage.http.post(&path(&call["id"], "cancel"), service_bearer(), json!({})).await.expect(200);
+    }
+}
