@@ -109,21 +109,10 @@ impl Engine {
 
     /// The user whom a LiveKit token for this call may be made for: its caller while it lives, or the one device that answered.
     pub async fn may_join(&self, call: &Arc<Call>, asker: &Asker) -> Result<UserId, EngineError> {
-        let refuse = |why| {
-            let refusal = Refusal { state: call.state, input: "token", why };
-            Err(EngineError::Refused(refusal, Arc::clone(call)))
-        };
-        let (Asker::User(user, _) | Asker::Ticket(user, _)) = asker else {
-            return Err(EngineError::NotAllowed("a service gets no token of a call"));
-        };
-        self.refuse_banned(user).await?;
-        match (call.state, call.end_reason) {
-            (State::Ended, Some(reason)) => refuse(RefusalReason::Ended(reason)),
-            _ if *user == call.caller.id => Ok(user.clone()),
-            (State::Active, _) if call.answered_by.as_ref() == asker.device() => Ok(user.clone()),
-            (State::Active, _) => refuse(RefusalReason::AnsweredElsewhere),
-            _ => Err(EngineError::NotAllowed("the callee gets a token with the answer")),
+        if let Asker::User(user, _) | Asker::Ticket(user, _) = asker {
+            self.refuse_banned(user).await?;
         }
+        joins(call, asker)
     }
 
     /// A page of the user's calls, from the one before `before`.
@@ -218,5 +207,23 @@ impl Engine {
         }
         inputs.push(input(device.clone()));
         self.apply_all(id, inputs).await
+    }
+}
+
+/// As [`may_join`](Engine::may_join), for who is known not to be banned.
+pub fn joins(call: &Arc<Call>, asker: &Asker) -> Result<UserId, EngineError> {
+    let refuse = |why| {
+        let refusal = Refusal { state: call.state, input: "token", why };
+        Err(EngineError::Refused(refusal, Arc::clone(call)))
+    };
+    let (Asker::User(user, _) | Asker::Ticket(user, _)) = asker else {
+        return Err(EngineError::NotAllowed("a service gets no token of a call"));
+    };
+    match (call.state, call.end_reason) {
+        (State::Ended, Some(reason)) => refuse(RefusalReason::Ended(reason)),
+        _ if *user == call.caller.id => Ok(user.clone()),
+        (State::Active, _) if call.answered_by.as_ref() == asker.device() => Ok(user.clone()),
+        (State::Active, _) => refuse(RefusalReason::AnsweredElsewhere),
+        _ => Err(EngineError::NotAllowed("the callee gets a token with the answer")),
     }
 }

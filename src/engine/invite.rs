@@ -86,11 +86,25 @@ impl Engine {
         let mut replaces = None;
         for _ in 0..MAX_TRIES {
             match self.try_invite(&request, callee_ban.is_some(), replaces).await? {
-                Try::Done(call) => return Ok(Invited { call }),
+                Try::Done(call) => return Ok(Invited { call: self.end_if_banned(call).await? }),
                 Try::Again(buried) => replaces = Some(buried),
             }
         }
         Err(StoreError::Unavailable("other invites keep overtaking this one".into()).into())
+    }
+
+    /// A ban that was written while the call was made did not find it among the live ones, so the call looks for the ban.
+    async fn end_if_banned(&self, call: Arc<Call>) -> Result<Arc<Call>, EngineError> {
+        if call.is_ended() {
+            return Ok(call);
+        }
+        let now = self.clock().now();
+        let (caller, callee) =
+            tokio::try_join!(self.store().ban(&call.caller.id, now), self.store().ban(&call.callee.id, now))?;
+        match caller.or(callee) {
+            Some(ban) => self.apply(call.id, Input::Banned(ban.user)).await,
+            None => Ok(call),
+        }
     }
 
     async fn try_invite(

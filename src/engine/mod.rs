@@ -19,7 +19,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-pub use calls::{Asker, Page};
+pub use calls::{Asker, Page, joins};
 pub use invite::{InviteRequest, Invited, Key};
 pub use readers::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 

@@ -193,6 +193,7 @@ impl Reader {
         let mut named = Vec::new();
         for (id, seq) in since {
             if self.only.is_none_or(|only| only == *id)
+                && named.iter().all(|(known, _): &(Arc<Call>, u32)| known.id != *id)
                 && let Some(call) = self.find(*id, &snapshot).await?
             {
                 named.push((call, *seq));

@@ -14,7 +14,7 @@ use super::code::Code;
 use super::extract::{Authenticated, Body, CallPath, EmptyBody, Params, check_text};
 use super::problem::Problem;
 use super::view::{CallView, LiveKitView};
-use crate::domain::{Call, CallId, DeclineReason, DeviceId, Media};
+use crate::domain::{Call, CallId, DeclineReason, DeviceId, Media, UserId};
 use crate::engine::Asker;
 use crate::livekit::token::Join;
 
@@ -87,6 +87,7 @@ pub struct TokenAnswer {
 /// Which page of the history.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct HistoryParams {
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -111,12 +112,17 @@ pub(super) fn view(call: &Call, who: &Caller) -> CallView {
 /// A token for the asker, if they may have one now.
 pub(super) async fn access(app: &App, call: &Arc<Call>, asker: &Asker) -> Result<LiveKitView, Problem> {
     let identity = app.engine.may_join(call, asker).await?;
+    mint(app, call, &identity)
+}
+
+/// A token for this party of a call.
+pub(super) fn mint(app: &App, call: &Call, identity: &UserId) -> Result<LiveKitView, Problem> {
     let now = app.engine.clock().now();
     let ring_left = if call.is_unanswered() { call.ring_until.since(now) } else { Duration::ZERO };
     let join = Join {
         room: &call.room,
-        identity: &identity,
-        name: call.party(&identity).and_then(|party| party.name.as_deref()),
+        identity,
+        name: call.party(identity).and_then(|party| party.name.as_deref()),
         video: call.media == Media::Video,
         valid_for: ring_left + TIME_TO_CONNECT,
     };
@@ -124,7 +130,7 @@ pub(super) async fn access(app: &App, call: &Arc<Call>, asker: &Asker) -> Result
 }
 
 /// One call.
-#[utoipa::path(get, path = "/v1/calls/{id}", tag = "calls", params(("id" = String, Path)),
+#[utoipa::path(get, operation_id = "get_call", path = "/v1/calls/{id}", tag = "calls", params(("id" = String, Path)),
     responses((status = 200, body = CallView), (status = "4XX", body = Problem)))]
 pub async fn get(State(app): State<App>, who: Authenticated, id: CallPath) -> Result<Json<CallView>, Problem> {
     let caller = who.0.clone();
@@ -133,7 +139,7 @@ pub async fn get(State(app): State<App>, who: Authenticated, id: CallPath) -> Re
 }
 
 /// The user's calls, newest first.
-#[utoipa::path(get, path = "/v1/calls", tag = "calls", params(HistoryParams),
+#[utoipa::path(get, operation_id = "list_calls", path = "/v1/calls", tag = "calls", params(HistoryParams),
     responses((status = 200, body = HistoryAnswer), (status = "4XX", body = Problem)))]
 pub async fn history(
     State(app): State<App>,

@@ -73,6 +73,7 @@ codes! {
     CallNotFound = NOT_FOUND, "call-not-found", "No such call";
     DeviceNotFound = NOT_FOUND, "device-not-found", "No such device";
     BanNotFound = NOT_FOUND, "ban-not-found", "No such ban";
+    BlockNotFound = NOT_FOUND, "block-not-found", "No such block";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "No such method here";
     NotAcceptable = NOT_ACCEPTABLE, "not-acceptable", "No such form of the answer";
     BodyTooSlow = REQUEST_TIMEOUT, "body-too-slow", "The body did not arrive in time";

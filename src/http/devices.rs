@@ -57,7 +57,7 @@ pub struct DevicesAnswer {
 }
 
 /// Register or refresh a device. Its tokens leave whichever device had them.
-#[utoipa::path(put, path = "/v1/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
+#[utoipa::path(put, operation_id = "put_device", path = "/v1/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
     request_body = DeviceBody, responses((status = 200, body = DeviceView), (status = "4XX", body = Problem)))]
 pub async fn put(
     State(app): State<App>,
@@ -94,7 +94,7 @@ pub async fn put(
 }
 
 /// The user's devices.
-#[utoipa::path(get, path = "/v1/devices", tag = "devices",
+#[utoipa::path(get, operation_id = "list_devices", path = "/v1/devices", tag = "devices",
     responses((status = 200, body = DevicesAnswer), (status = "4XX", body = Problem)))]
 pub async fn list(State(app): State<App>, who: Authenticated) -> Result<Json<DevicesAnswer>, Problem> {
     let devices = app.engine.devices(&who.user()?.id).await?;
@@ -102,7 +102,7 @@ pub async fn list(State(app): State<App>, who: Authenticated) -> Result<Json<Dev
 }
 
 /// Remove a device, at log-out for instance.
-#[utoipa::path(delete, path = "/v1/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
+#[utoipa::path(delete, operation_id = "remove_device", path = "/v1/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
     responses((status = 204), (status = "4XX", body = Problem)))]
 pub async fn delete(
     State(app): State<App>,

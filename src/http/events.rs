@@ -25,7 +25,7 @@ use crate::domain::{CallId, DeviceId, Timestamp};
 use crate::engine::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 
 /// Where SSE says what it has seen.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The subprotocol of the stream; the token comes in another one, since a browser's WebSocket sets no header.
 const PROTOCOL: &str = "bellwire.v1";
 const BEARER_PROTOCOL: &str = "bearer.";
@@ -39,6 +39,7 @@ const MAX_SINCE: usize = 100;
 /// How to begin.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct EventsParams {
     /// The last events seen: `<call id>:<seq>`, several with commas. Also in the header `Last-Event-ID`.
     since: Option<String>,
@@ -74,7 +75,8 @@ enum Next {
 }
 
 /// Events of my calls, as they happen.
-#[utoipa::path(get, path = "/v1/events", tag = "events", params(EventsParams),
+#[utoipa::path(get, path = "/v1/events", tag = "events",
+    params(EventsParams, ("Last-Event-ID" = Option<String>, Header, description = "As `since`, which goes before it")),
     responses((status = 101, description = "WebSocket: one text message an event"),
         (status = 200, description = "SSE: one event each", body = EventView, content_type = "text/event-stream"),
         (status = "4XX", body = Problem)))]

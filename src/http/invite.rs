@@ -14,12 +14,12 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::auth::Caller;
-use super::calls::{CallAnswer, access, view};
+use super::calls::{CallAnswer, mint, view};
 use super::code::Code;
 use super::extract::{Authenticated, Body, EmptyBody, Params, check_text, only_header};
 use super::problem::Problem;
 use crate::domain::{DeviceId, Media, Party, UserId};
-use crate::engine::{Asker, InviteRequest, Key};
+use crate::engine::{Asker, InviteRequest, Key, joins};
 
 /// How long a ring may be asked for, in seconds.
 const RING_SECONDS: std::ops::RangeInclusive<u64> = 5..=120;
@@ -101,10 +101,9 @@ pub async fn invite(
         key,
     };
     let call = app.engine.invite(request).await?.call;
-    let livekit = match (&who.0, call.is_ended()) {
-        (_, true) => None,
-        _ => access(&app, &call, &Asker::User(user, device)).await.ok(),
-    };
+    // Whose invite was replayed after the end gets no token.
+    let joins = joins(&call, &Asker::User(user, device)).ok();
+    let livekit = joins.map(|identity| mint(&app, &call, &identity)).transpose()?;
     let location = format!("/v1/calls/{}", call.id);
     let answer = Json(CallAnswer { call: view(&call, &who.0), livekit });
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], answer).into_response())

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::from_extractor;
+use axum::routing::connect;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -66,7 +67,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(calls::hang_up))
         .routes(routes!(calls::token))
         .routes(routes!(moderation::blocks))
-        .routes(routes!(moderation::block, moderation::unblock))
+        .routes(routes!(moderation::block, moderation::get_block, moderation::unblock))
         .routes(routes!(moderation::bans))
         .routes(routes!(moderation::ban, moderation::get_ban, moderation::lift_ban))
         // Those above take no query; an unknown parameter is refused as an unknown field is.
@@ -81,12 +82,14 @@ fn routes() -> OpenApiRouter<App> {
 
 /// The `OpenAPI` document, as JSON.
 pub fn openapi_json() -> String {
-    routes().into_openapi().to_pretty_json().unwrap_or_default()
+    openapi::finished(routes().into_openapi()).to_pretty_json().unwrap_or_default()
 }
 
 /// The API.
 pub fn api(app: App, cors_origins: &[String]) -> Router {
     let (router, _) = routes().split_for_parts();
+    // Over HTTP/2 a WebSocket is opened by CONNECT (RFC 8441).
+    let router = router.route("/v1/events", connect(events::events));
     let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
     let router = match cors(cors_origins) {
         Some(cors) => router.layer(cors),
@@ -104,10 +107,11 @@ pub fn ops(app: App) -> Router {
 
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
-    let headers = [header::AUTHORIZATION, header::CONTENT_TYPE, invite::IDEMPOTENCY_KEY];
+    let headers = [header::AUTHORIZATION, header::CONTENT_TYPE, invite::IDEMPOTENCY_KEY, events::LAST_EVENT_ID];
     let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
     (!origins.is_empty()).then(|| {
-        CorsLayer::new().allow_origin(AllowOrigin::list(origins)).allow_headers(headers).allow_methods(methods)
+        let layer = CorsLayer::new().allow_origin(AllowOrigin::list(origins));
+        layer.allow_headers(headers).allow_methods(methods).expose_headers([header::LOCATION, header::RETRY_AFTER])
     })
 }
 

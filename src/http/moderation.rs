@@ -19,6 +19,12 @@ pub struct BlocksAnswer {
     blocks: Vec<String>,
 }
 
+/// A user who is blocked.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BlockView {
+    user: String,
+}
+
 /// A ban to come.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +92,22 @@ pub async fn unblock(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Whether the user has blocked this one.
+#[utoipa::path(get, path = "/v1/blocks/{user}", tag = "moderation", params(("user" = String, Path)),
+    responses((status = 200, body = BlockView), (status = "4XX", body = Problem)))]
+pub async fn get_block(
+    State(app): State<App>,
+    who: Authenticated,
+    IdPath(peer): IdPath<UserId>,
+) -> Result<Json<BlockView>, Problem> {
+    let blocks = app.engine.blocks(&who.user()?.id).await?;
+    if blocks.contains(&peer) {
+        Ok(Json(BlockView { user: peer.to_string() }))
+    } else {
+        Err(Problem::new(Code::BlockNotFound, "the user is not blocked"))
+    }
+}
+
 /// Whom the user has blocked.
 #[utoipa::path(get, path = "/v1/blocks", tag = "moderation",
     responses((status = 200, body = BlocksAnswer), (status = "4XX", body = Problem)))]
@@ -109,7 +131,11 @@ pub async fn ban(
         Some(None) => return Err(Problem::field("/until", "must be RFC 3339 in UTC, as in 2026-01-31T12:00:00Z")),
         until => until.flatten(),
     };
-    let ban = Ban { user, reason: body.reason, created_at: app.engine.clock().now(), until };
+    let now = app.engine.clock().now();
+    if until.is_some_and(|until| until <= now) {
+        return Err(Problem::field("/until", "must lie in the future"));
+    }
+    let ban = Ban { user, reason: body.reason, created_at: now, until };
     app.engine.ban(ban.clone()).await?;
     Ok(Json(ban.into()))
 }

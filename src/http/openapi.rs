@@ -3,8 +3,11 @@
 use axum::http::header;
 use axum::response::{Html, IntoResponse};
 use utoipa::OpenApi;
-use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{OpenApi as Document, RefOr, Response};
+
+/// The status of problems in the description of every route.
+const PROBLEMS: &str = "4XX";
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -21,6 +24,32 @@ pub fn description() -> Document {
     document.components.get_or_insert_default().security_schemes.insert("bearer".to_owned(), bearer.into());
     document.security = Some(vec![SecurityRequirement::new("bearer", Vec::<String>::new())]);
     document
+}
+
+/// Says of every answer what the handlers leave to be said once: that it has a description, which the standard asks for, and
+/// that problems have a media type of their own.
+pub fn finished(mut document: Document) -> Document {
+    for item in document.paths.paths.values_mut() {
+        for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten() {
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response {
+                    finish(status, response);
+                }
+            }
+        }
+    }
+    document
+}
+
+fn finish(status: &str, response: &mut Response) {
+    let is_problem = status == PROBLEMS;
+    if is_problem && let Some(content) = response.content.shift_remove("application/json") {
+        response.content.insert("application/problem+json".to_owned(), content);
+    }
+    if response.description.is_empty() {
+        let description = if is_problem { "A problem, with its code." } else { "Done." };
+        response.description.push_str(description);
+    }
 }
 
 /// This API as an `OpenAPI` 3.1 document.

@@ -114,7 +114,8 @@ async fn the_eleventh_device_takes_the_place_of_the_one_unseen_longest() {
 async fn an_issuers_users_register_its_apps_only() {
     let secret = "the-secret-of-the-other-identity-provider";
     let users = format!(
-        "[[auth.users]]\nissuer = \"other\"\nalgorithm = \"HS256\"\nsecret = \"{secret}\"\napps = [\"com.example.other\"]"
+        "[[auth.users]]\nissuer = \"other\"\nalgorithm = \"HS256\"\nsecret = \"{secret}\"\n\
+         apps = [\"com.example.other\"]"
     );
     let stage = Stage::with(&users).await;
     let claims = json!({"iss": "other", "sub": "bob", "exp": 4_000_000_000_u64});

@@ -44,12 +44,11 @@ impl Ringing {
         let push = self.stage.push("missed", &device.notice_token, &self.call).await;
         let data = push_data(&push);
         assert_eq!((&data["caller_id"], &data["caller_name"]), (&json!("alice"), &json!("Alice")));
-        match push.header("apns-push-type") {
-            Some(kind) => assert_eq!((kind, &data["count"]), ("alert", &json!(count))),
-            None => {
-                assert_eq!(data["count"], count.to_string());
-                assert_eq!(push.body["message"]["android"]["collapse_key"], self.call, "it replaces the ring");
-            }
+        if let Some(kind) = push.header("apns-push-type") {
+            assert_eq!((kind, &data["count"]), ("alert", &json!(count)));
+        } else {
+            assert_eq!(data["count"], count.to_string());
+            assert_eq!(push.body["message"]["android"]["collapse_key"], self.call, "it replaces the ring");
         }
     }
 }

@@ -28,7 +28,7 @@ async fn a_stream_begins_with_the_live_calls_and_those_that_ended_a_short_while_
             assert_eq!(snapshot["type"], "snapshot");
             let calls = snapshot["calls"].as_array().expect("calls");
             let mut ids: Vec<&Value> = calls.iter().map(|call| &call["id"]).collect();
-            ids.sort_by_key(|id| id.to_string());
+            ids.sort_by_key(ToString::to_string);
             assert_eq!(ids, if user == "alice" { vec![&ended, &live] } else { vec![&live] });
             assert!(calls.iter().all(|call| call["seq"].is_u64() && call.get("legs").is_none()), "{snapshot}");
         }

@@ -116,7 +116,7 @@ fn good(world: &World, method: &Method, template: &str) -> (String, Who, String,
             (call("token"), Who::OfCall, alice, Some(json!({"device_id": "alice-phone"})))
         }
         ("PUT", "/v1/blocks/{user}") => ("/v1/blocks/carol".into(), Who::User, bob, Some(json!({}))),
-        ("DELETE", "/v1/blocks/{user}") => ("/v1/blocks/mallory".into(), Who::User, bob, None),
+        ("GET" | "DELETE", "/v1/blocks/{user}") => ("/v1/blocks/mallory".into(), Who::User, bob, None),
         ("GET", "/v1/bans") => (template.to_owned(), Who::Service, service, None),
         ("PUT", "/v1/bans/{user}") => {
             let body = json!({"reason": "spam", "until": "2099-01-31T12:00:00Z"});
