@@ -68,7 +68,8 @@ fn ticket() -> (Tickets, Ticket) {
     let clock = Clock::system();
     let tickets = Tickets::new(&config().auth.ticket_secrets).expect("tickets");
     let device = DeviceId::new("iphone").expect("a device id");
-    let ticket = Ticket { call: clock.call_id(), user: user(), device, expires_at: clock.now() + Duration::from_mins(5) };
+    let ticket =
+        Ticket { call: clock.call_id(), user: user(), device, expires_at: clock.now() + Duration::from_mins(5) };
     (tickets, ticket)
 }
 

@@ -56,7 +56,11 @@ impl Figures {
     /// Begins, with a gateway that has done nothing yet.
     pub fn new(stage: &Stage) -> Result<Self, Failure> {
         let started = stage.memory()?;
-        Ok(Self { rows: Vec::new(), pushes: None, memory: Memory { started, loaded: None, ended: started, store: 0.0 } })
+        Ok(Self {
+            rows: Vec::new(),
+            pushes: None,
+            memory: Memory { started, loaded: None, ended: started, store: 0.0 },
+        })
     }
 
     pub fn add(&mut self, name: &'static str, calls: &Calls) {

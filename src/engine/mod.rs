@@ -116,7 +116,16 @@ impl Engine {
         let (begun, begun_receiver) = mpsc::unbounded_channel();
         let (wake_ups, wake_ups_receiver) = mpsc::unbounded_channel();
         let readers = Readers::new(store.announcements());
-        let inner = Inner { store, clock, settings, inbox: Inbox::default(), recent: Recent::default(), readers, begun, wake_ups };
+        let inner = Inner {
+            store,
+            clock,
+            settings,
+            inbox: Inbox::default(),
+            recent: Recent::default(),
+            readers,
+            begun,
+            wake_ups,
+        };
         (Self(Arc::new(inner)), FollowUps { begun: begun_receiver, wake_ups: wake_ups_receiver })
     }
 

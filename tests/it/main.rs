@@ -6,3 +6,4 @@ mod machine;
 mod main_flow;
 mod store_laws;
 mod support;
+mod two_engines;
