@@ -103,6 +103,7 @@ async fn measure(options: &Options, stage: &Stage) -> Result<Figures, Failure> {
         let peak = load.peak(options.pairs).await?;
         greatest = greatest.or(Some(peak.per_second()));
         figures.add("invites, greatest load", &peak);
+        stage.pushes.after(&peak.invited).await?;
         figures.loaded(stage)?;
         finish(&load, &mut figures, "the caller cancels", &peak).await?;
     }
@@ -111,7 +112,7 @@ async fn measure(options: &Options, stage: &Stage) -> Result<Figures, Failure> {
         eprintln!("invites, {rate:.0} a second");
         let steady = load.steady(rate).await?;
         figures.add("invites, steady", &steady);
-        figures.add_pushes(&stage.pushes.after(&steady.invited).await);
+        figures.add_pushes(&stage.pushes.after(&steady.invited).await?);
         finish(&load, &mut figures, "the caller cancels, again", &steady).await?;
     }
     if options.wants("whole") {

@@ -49,7 +49,7 @@ impl Pair {
             "name": "iPhone", "locale": "en-GB", "app_version": "1.4.2",
         });
         let pixel = json!({
-            "platform": "android", "app": APP, "fcm_token": format!("{}:APA91b{}", self.callee, "x".repeat(134)),
+            "platform": "android", "app": APP, "fcm_token": format!("{}:APA91b{}", hex("text"), "x".repeat(64)),
             "name": "Pixel", "locale": "en-GB", "app_version": "1.4.2",
         });
         for (device, body) in [(IPHONE, iphone), (PIXEL, pixel)] {

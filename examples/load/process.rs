@@ -92,7 +92,7 @@ impl Stage {
         loop {
             let before = self.cpu()?;
             sleep(IDLE_FOR).await;
-            if self.cpu()? - before <= Duration::from_millis(10) {
+            if self.cpu()?.saturating_sub(before) <= Duration::from_millis(10) {
                 return Ok(());
             }
         }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use crate::Failure;
 use crate::scenario::Invited;
 
 /// How long the rings of all calls may take to come in.
@@ -36,20 +37,23 @@ impl Pushes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long each ring was on its way, in ms since its invite was to be sent.
-    pub async fn after(&self, invited: &[Invited]) -> Vec<f64> {
-        let missing = || invited.iter().any(|one| self.rings().get(&one.call).is_none_or(|rings| rings.len() < RINGS));
-        let all = async {
-            while missing() {
-                sleep(Duration::from_millis(50)).await;
+    /// How long each ring was on its way, in ms since its invite was to be sent. One that is missing is an error.
+    pub async fn after(&self, invited: &[Invited]) -> Result<Vec<f64>, Failure> {
+        let delays = async {
+            loop {
+                let delays = self.delays(invited);
+                if delays.len() == invited.len() * RINGS {
+                    return delays;
+                }
+                sleep(Duration::from_millis(100)).await;
             }
         };
-        let complete = tokio::time::timeout(ALL_WITHIN, all).await.is_ok();
+        let missing = |_| format!("{} of {} rings came", self.delays(invited).len(), invited.len() * RINGS);
+        Ok(timeout(ALL_WITHIN, delays).await.map_err(missing)?)
+    }
+
+    fn delays(&self, invited: &[Invited]) -> Vec<f64> {
         let rings = self.rings();
-        if !complete {
-            let came: usize = invited.iter().filter_map(|one| rings.get(&one.call)).map(Vec::len).sum();
-            eprintln!("{came} of {} rings came", invited.len() * RINGS);
-        }
         let delays = invited.iter().flat_map(|one| {
             let rings = rings.get(&one.call).into_iter().flatten();
             rings.map(|at| Duration::from_millis(at.saturating_sub(one.due_at.as_millis())).as_secs_f64() * 1e3)
@@ -58,10 +62,10 @@ impl Pushes {
     }
 }
 
-/// The call and the time of a line, if it is of a ring. Reading all of the JSON would cost more than the rest of this program.
+/// The call and the time of a line, if it is of a ring that was taken. Reading all of the JSON would cost more than the rest of this program.
 fn ring(line: &str) -> Option<(&str, u64)> {
     let value = |key: &str| line.find(key).map(|start| &line[start + key.len()..]);
-    value(r#""type":"ring""#)?;
+    value(r#""type":"ring""#).and(value(r#""status":200"#))?;
     let at = value(r#""at":"#)?;
     let at = at.get(..at.find(',')?)?.parse().ok()?;
     Some((value(r#""call_id":""#)?.get(..36)?, at))

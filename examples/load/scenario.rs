@@ -225,7 +225,7 @@ impl Measure<'_> {
         }
         let took = self.start.elapsed();
         self.stage.idle().await?;
-        let cpu = self.stage.cpu()? - self.cpu;
+        let cpu = self.stage.cpu()?.saturating_sub(self.cpu);
         let latencies = all.iter().map(|one| one.latency.as_secs_f64() * 1e3).collect();
         Ok(Calls { invited: all.into_iter().filter_map(|one| one.invited).collect(), latencies, took, cpu })
     }

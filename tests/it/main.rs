@@ -17,4 +17,5 @@ mod promises;
 mod providers;
 mod store_laws;
 mod support;
+mod two_engines;
 mod users;

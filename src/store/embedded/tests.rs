@@ -149,6 +149,20 @@ async fn who_waits_for_a_hanging_disk_is_told_and_not_served_later() {
 }
 
 #[tokio::test]
+async fn a_claim_does_not_wait_for_the_disk() {
+    let disk = Disk::default();
+    let store = disk.store(10 * SECOND);
+    let (first_claim, second_claim) = (claim(&store), claim(&store));
+    disk.set_hanging(true);
+    assert_eq!(store.open_line(first_claim.clone(), None).await.expect("opened"), Opening::Claimed(Vec::new()));
+    assert_eq!(store.history(&user("ann"), None, 10).await.expect("a history"), [first_claim.call]);
+    disk.set_hanging(false);
+    store.commit(first(&call(&store))).await.expect("written");
+    let after = Opening::Claimed(vec![first_claim]);
+    assert_eq!(store.open_line(second_claim, None).await.expect("opened"), after);
+}
+
+#[tokio::test]
 async fn a_record_of_a_newer_release_is_left_alone() {
     let store = store();
     let call = call(&store);
