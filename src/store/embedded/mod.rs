@@ -1,7 +1,7 @@
 //! The store of a Bellwire that runs alone: one redb file, owned by one process.
 //!
 //! Writes go to one thread, which commits all that wait in one transaction (`writer`). Reads are done where they are asked
-//! for: they are small, and redb keeps what is used in memory. Nothing here is a rule of calls; see the laws of [`Store`].
+//! for, but for what only the writer sees yet (lines, histories). Nothing here is a rule of calls; see the laws of [`Store`].
 
 mod calls;
 mod devices;
