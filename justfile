@@ -25,8 +25,10 @@ serve *args:
     cargo run --locked -- serve {{ args }}
 
 # Measures; docs/PERFORMANCE.md says what and how to read it.
-bench *filter:
-    cargo bench --locked {{ filter }}
+bench *args:
+    cargo bench --locked
+    cargo build --release --locked
+    cargo run --release --locked --example load -- {{ args }}
 
 # What a release must pass: check, licences and advisories, the benchmarks, the image.
 full: check bench docker
