@@ -25,6 +25,8 @@ pub enum Input {
     Decline(DeviceId, DeclineReason),
     /// The caller gives up.
     Cancel,
+    /// The caller calls anew, which gives up this call if nobody has answered it.
+    Redialled,
     /// A party hangs up.
     HangUp(UserId),
     /// An attempt of a task has a result.
@@ -66,6 +68,7 @@ impl Input {
             Self::InvitedBack(_) => "invited back",
             Self::Decline(..) => "decline",
             Self::Cancel => "cancel",
+            Self::Redialled => "redialled",
             Self::HangUp(_) => "hang up",
             Self::TaskFinished { .. } => "task finished",
             Self::ParticipantJoined(..) => "participant joined",

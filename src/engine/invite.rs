@@ -236,7 +236,8 @@ impl Engine {
             if !call.is_unanswered() {
                 active.push(call.id);
             } else if claim.role == Role::Caller {
-                self.apply(call.id, Input::Cancel).await?;
+                let call = self.apply(call.id, Input::Redialled).await?;
+                active.extend((!call.is_ended()).then_some(call.id));
             } else if from_callee && let Some(call) = self.join(request, &call).await? {
                 return Ok(Some(call));
             }

@@ -154,6 +154,7 @@ fn presence() -> impl Strategy<Value = Input> {
 fn ending() -> impl Strategy<Value = Input> {
     prop_oneof![
         Just(Input::Cancel),
+        Just(Input::Redialled),
         select(vec!["alice", "bob", "carol"]).prop_map(|who| Input::HangUp(user(who))),
         select(vec!["alice", "bob", "carol"]).prop_map(|who| Input::Banned(user(who))),
         Just(Input::InvitedBack(None)),

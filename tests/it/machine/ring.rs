@@ -256,6 +256,26 @@ fn a_device_that_registered_after_the_invite_takes_part_when_it_speaks() {
 }
 
 #[test]
+fn a_call_has_no_more_legs_than_its_record_can_hold() {
+    let mut stage = Stage::new(invite());
+    for n in 0..20 {
+        stage.give(Input::LegAdded(Box::new(device(&format!("late-{n}"), Platform::Ios))));
+    }
+    assert_eq!(stage.call.legs.len(), 16);
+}
+
+#[test]
+fn a_redial_gives_up_a_call_that_rings_and_no_answered_one() {
+    let mut stage = Stage::new(invite());
+    stage.give(Input::Redialled);
+    assert_eq!(stage.stands(), "ended (cancelled)");
+    let mut stage = Stage::new(invite());
+    stage.give(answer(PIXEL));
+    assert!(!stage.give(Input::Redialled));
+    assert_eq!(stage.stands(), "active");
+}
+
+#[test]
 fn a_ban_ends_the_call_and_stops_the_ring() {
     let mut stage = Stage::new(invite());
     stage.give(Input::Banned(user("bob")));

@@ -76,6 +76,7 @@ fn party(row: &str, column: State) -> Option<(Stage, Input)> {
         }
         "decline (D3)" => (quiet(column), declined("ipad-1")),
         "cancel" => (quiet(column), Input::Cancel),
+        "redialled" => (quiet(column), Input::Redialled),
         "hang up (the caller)" => (quiet(column), Input::HangUp(user("alice"))),
         "hang up (the callee)" => (quiet(column), Input::HangUp(user("bob"))),
         "hang up (the callee; the call is hidden)" => (hidden(column)?, Input::HangUp(user("bob"))),

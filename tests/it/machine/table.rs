@@ -11,7 +11,7 @@ use bellwire::domain::EndReason;
 const PAGE: &str = include_str!("../../../docs/STATE-MACHINE.md");
 const STATES: [State; 4] = [State::Calling, State::Ringing, State::Active, State::Ended];
 /// How many inputs there are; `number` counts them.
-const INPUTS: usize = 14;
+const INPUTS: usize = 15;
 
 /// The rows of the table whose head begins with this.
 fn rows(head: &str) -> Vec<Vec<&'static str>> {
@@ -36,6 +36,7 @@ fn number(input: &Input) -> usize {
         Input::ParticipantLeft { .. } => 10,
         Input::RoomFinished => 11,
         Input::Banned(_) => 12,
+        Input::Redialled => 13,
         Input::Wake => INPUTS - 1,
     }
 }
