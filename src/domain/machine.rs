@@ -48,10 +48,9 @@ fn apply(call: &mut Call, input: &Input, now: Timestamp) -> Result<Effect, Refus
         Input::Answer(device) => answer(call, device, now),
         Input::InvitedBack(device) => invited_back(call, device.as_ref(), now),
         Input::Decline(device, reason) => decline(call, device, *reason, now),
-        Input::Cancel => Ok(finish(call, EndReason::Cancelled, now)),
         // An answer that came first stands: it was not this call that the caller gave up.
         Input::Redialled if call.state == State::Active => Ok(LATE),
-        Input::Redialled => Ok(finish(call, EndReason::Cancelled, now)),
+        Input::Cancel | Input::Redialled => Ok(finish(call, EndReason::Cancelled, now)),
         Input::HangUp(user) => hang_up(call, user, now),
         Input::TaskFinished { task, attempt, result } => Ok(task_finished(call, *task, *attempt, result, now)),
         Input::ParticipantJoined(user, session) => Ok(if_live(call, |call| call.joined(user, session, now))),
