@@ -53,13 +53,6 @@ pub struct Key {
     pub body: String,
 }
 
-/// What came of an invite.
-#[derive(Debug, Clone)]
-pub struct Invited {
-    /// The new call, the one of an earlier invite with the same key, or, after glare, the one that came the other way.
-    pub call: Arc<Call>,
-}
-
 /// How one try of the saga ended.
 enum Try {
     Done(Arc<Call>),
@@ -68,15 +61,16 @@ enum Try {
 }
 
 impl Engine {
-    /// Starts a call, or finds the one that this request means.
-    pub async fn invite(&self, request: InviteRequest) -> Result<Invited, EngineError> {
+    /// Starts a call, or finds the one that this request means: that of an earlier invite with the same key, or, after glare, the one
+    /// that came the other way.
+    pub async fn invite(&self, request: InviteRequest) -> Result<Arc<Call>, EngineError> {
         let engine = self.clone();
         // A task of its own: a caller whose connection breaks leaves nothing half done.
         let saga = tokio::spawn(async move { engine.run_invite(request).await });
         saga.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the instance stops".into()).into()))
     }
 
-    async fn run_invite(&self, request: InviteRequest) -> Result<Invited, EngineError> {
+    async fn run_invite(&self, request: InviteRequest) -> Result<Arc<Call>, EngineError> {
         let now = self.clock().now();
         let (caller_ban, callee_ban) =
             tokio::try_join!(self.store().ban(&request.caller.id, now), self.store().ban(&request.callee, now))?;
@@ -86,7 +80,7 @@ impl Engine {
         let mut replaces = None;
         for _ in 0..MAX_TRIES {
             match self.try_invite(&request, callee_ban.is_some(), replaces).await? {
-                Try::Done(call) => return Ok(Invited { call: self.end_if_banned(call).await? }),
+                Try::Done(call) => return self.end_if_banned(call).await,
                 Try::Again(buried) => replaces = Some(buried),
             }
         }

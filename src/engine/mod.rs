@@ -20,7 +20,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 pub use calls::{Asker, Page, joins};
-pub use invite::{InviteRequest, Invited, Key};
+pub use invite::{InviteRequest, Key};
 pub use readers::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 
 pub use crate::store::{Ban, StoreError};

@@ -100,7 +100,7 @@ pub async fn invite(
         metadata: body.metadata,
         key,
     };
-    let call = app.engine.invite(request).await?.call;
+    let call = app.engine.invite(request).await?;
     // Whose invite was replayed after the end gets no token.
     let joins = joins(&call, &Asker::User(user, device)).ok();
     let livekit = joins.map(|identity| mint(&app, &call, &identity)).transpose()?;

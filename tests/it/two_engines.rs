@@ -4,28 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
-use bellwire::domain::{Call, DeclineScope, EndReason, Media, Party, Rules, State, TaskResult, UserId};
+use bellwire::domain::{Call, EndReason, Media, Party, Rules, State, TaskResult};
 use bellwire::engine::{Asker, Engine, FollowUps, InviteRequest, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use serde_json::json;
 
+use crate::store_laws::fixture::{rules, user};
+
 const HOUR: Duration = Duration::from_hours(1);
 
-fn user(id: &str) -> UserId {
-    UserId::new(id).expect("a user id")
-}
-
 fn engine(store: &Arc<Embedded>, clock: &Clock) -> (Engine, FollowUps) {
-    let rules = Rules {
-        connect_timeout_ms: 20_000,
-        reconnect_grace_ms: 30_000,
-        max_duration_ms: 14_400_000,
-        retention_ms: 604_800_000,
-        decline: DeclineScope::Call,
-        missed_call: true,
-        presence: false,
-    };
+    let rules = Rules { presence: false, ..rules() };
     let deployment = "main".to_owned();
     let settings =
         Settings { ring: Duration::from_secs(45), rules, call_waiting: false, devices_per_user: 10, deployment };
@@ -47,7 +37,7 @@ async fn ringing(engine: &Engine, store: &Embedded, clock: &Clock) -> Arc<Call> 
         metadata: None,
         key: None,
     };
-    engine.invite(invite).await.expect("invited").call
+    engine.invite(invite).await.expect("invited")
 }
 
 #[tokio::test]

@@ -39,10 +39,9 @@ pub fn iphone(id: &str, voip: &str, alert: &str, registered_at: Timestamp) -> De
     serde_json::from_value(json).expect("a device")
 }
 
-/// A call from `ann` to `bob` that rings for 45 s, made now.
-pub fn new_call(clock: &Clock) -> Call {
-    let now = clock.now();
-    let rules = Rules {
+/// The rules of the default configuration, where LiveKit can be asked who is there.
+pub fn rules() -> Rules {
+    Rules {
         connect_timeout_ms: 20_000,
         reconnect_grace_ms: 30_000,
         max_duration_ms: 14_400_000,
@@ -50,7 +49,12 @@ pub fn new_call(clock: &Clock) -> Call {
         decline: DeclineScope::Call,
         missed_call: true,
         presence: true,
-    };
+    }
+}
+
+/// A call from `ann` to `bob` that rings for 45 s, made now.
+pub fn new_call(clock: &Clock) -> Call {
+    let now = clock.now();
     let invite = Invite {
         id: clock.call_id(),
         caller: Party { id: user("ann"), name: Some("Ann".to_owned()), avatar: None },
@@ -59,7 +63,7 @@ pub fn new_call(clock: &Clock) -> Call {
         media: Media::Video,
         room: "room-1".to_owned(),
         metadata: Some(json!({"order": 42, "note": "Käse \u{1F9C0}"})),
-        rules,
+        rules: rules(),
         ring_until: now + Duration::from_secs(45),
         devices: vec![iphone("phone", "aa11", "bb22", now), android("tablet", "fcm-1", now)],
         busy: false,

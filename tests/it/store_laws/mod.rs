@@ -5,7 +5,7 @@
 
 mod calls;
 mod devices;
-mod fixture;
+pub mod fixture;
 mod history;
 mod keys;
 mod lines;
