@@ -12,7 +12,7 @@ use super::backoff::Backoff;
 use super::connection::{Answer, BrokenOff, Connection};
 use super::endpoint::Endpoint;
 use super::error::{TransportError, chain};
-use super::report::{Probe, State};
+use super::report::{Action, Outcome, Probe, State};
 use crate::clock::Clock;
 
 /// A host that refuses more often than this is not asked further.
@@ -74,6 +74,25 @@ impl Pool {
     ) -> Result<Answer, TransportError> {
         let exchange = self.exchange(request, body);
         timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(self.shared.too_late()))
+    }
+
+    /// Sends a request and judges its answer. A connection over which a provider could not serve is given up.
+    pub(super) async fn deliver(
+        &self,
+        request: impl Fn() -> Request<()>,
+        body: Bytes,
+        deadline: Instant,
+        judge: impl FnOnce(&Answer) -> Outcome,
+    ) -> Outcome {
+        let answer = match self.send(request, body, deadline).await {
+            Ok(answer) => answer,
+            Err(error) => return error.into(),
+        };
+        let outcome = judge(&answer);
+        if let Action::Retry { fresh: true, .. } = outcome.action {
+            answer.retire_connection();
+        }
+        outcome
     }
 
     async fn exchange(&self, request: impl Fn() -> Request<()>, body: Bytes) -> Result<Answer, TransportError> {

@@ -77,15 +77,7 @@ impl Host {
             return Outcome::unanswered(Action::OurFault, "bad-token");
         };
         let request = || self.request(notification, path.clone(), token);
-        let answer = match self.pool.send(request, notification.body.clone(), deadline).await {
-            Ok(answer) => answer,
-            Err(error) => return error.into(),
-        };
-        let outcome = judge(&answer);
-        if let Action::Retry { fresh: true, .. } = outcome.action {
-            answer.retire_connection();
-        }
-        outcome
+        self.pool.deliver(request, notification.body.clone(), deadline, judge).await
     }
 
     fn request(&self, notification: &Notification<'_>, path: PathAndQuery, token: &Issued) -> Request<()> {

@@ -118,15 +118,7 @@ impl Fcm {
     }
 
     async fn exchange(&self, body: &Bytes, token: &AccessToken, deadline: Instant) -> Outcome {
-        let answer = match self.pool.send(|| self.request(token), body.clone(), deadline).await {
-            Ok(answer) => answer,
-            Err(error) => return error.into(),
-        };
-        let outcome = judge(&answer);
-        if let Action::Retry { fresh: true, .. } = outcome.action {
-            answer.retire_connection();
-        }
-        outcome
+        self.pool.deliver(|| self.request(token), body.clone(), deadline, judge).await
     }
 
     fn request(&self, token: &AccessToken) -> Request<()> {
