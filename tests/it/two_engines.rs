@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
-use bellwire::domain::{Call, EndReason, Media, Party, Rules, State, TaskResult};
+use bellwire::domain::{Call, EndReason, Media, Party, Rules, State, TaskResult, Unknown};
 use bellwire::engine::{Asker, Engine, FollowUps, InviteRequest, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
@@ -29,7 +29,7 @@ async fn ringing(engine: &Engine, store: &Embedded, clock: &Clock) -> Arc<Call> 
     });
     store.put_device(&user("bob"), serde_json::from_value(phone).expect("a device"), 10).await.expect("registered");
     let invite = InviteRequest {
-        caller: Party { id: user("ann"), name: None, avatar: None },
+        caller: Party { id: user("ann"), name: None, avatar: None, unknown: Unknown::default() },
         caller_device: None,
         callee: user("bob"),
         media: Media::Audio,
