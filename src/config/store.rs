@@ -1,6 +1,6 @@
 //! `[store]`: where calls, devices and everything else that lasts is kept.
 //!
-//! How the URL of a Redis store is written is left to [`redis_url`](super::redis_url).
+//! How the URL of a Redis store is written is left to `redis_url`.
 
 use std::path::PathBuf;
 use std::time::Duration;
