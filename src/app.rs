@@ -64,6 +64,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The store is Redis.
+    #[error("store.url: this build cannot use Redis yet")]
+    NoRedis,
     /// A key of users is no good.
     #[error("auth.users: {0}")]
     Auth(#[from] AuthConfigError),
@@ -108,7 +111,7 @@ impl Gateway {
         let api = bind("http.listen", config.http.listen, header_timeout).await?;
         let ops = bind("http.ops_listen", config.http.ops_listen, header_timeout).await?;
         let pushers = Arc::new(Pushers::start(&config.push, clock.clone()).await?);
-        let StoreUrl::Embedded(path) = &config.store.url;
+        let StoreUrl::Embedded(path) = &config.store.url else { return Err(StartError::NoRedis) };
         let store = Arc::new(Embedded::open(path, config.store.timeout, clock.clone())?);
 
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
