@@ -10,6 +10,7 @@ pub mod panics;
 pub mod people;
 mod process;
 mod reader;
+pub mod redis;
 mod socket;
 
 use std::path::PathBuf;
