@@ -8,6 +8,7 @@
 
 pub mod codec;
 pub mod embedded;
+pub mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,6 +166,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// What it is and whether it can be used now, in words, for `/readyz` and `bellwire check`.
     async fn health(&self) -> Result<String, StoreError>;
+
+    /// What in its settings would lose calls, in words.
+    async fn warnings(&self) -> Vec<String>;
+
+    /// Finishes what waits and lets go of what is open. Whatever is asked after that may be unavailable.
+    async fn close(&self);
 }
 
 /// What stands under a call's id.
