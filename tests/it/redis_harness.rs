@@ -1,13 +1,16 @@
 //! The Redis servers and the proxy that other tests are made with do what they promise.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
+use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClient;
-use redis::{Client, ErrorKind, ServerErrorKind, TlsCertificates, Value};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisResult, ServerErrorKind, TlsCertificates, Value};
 use tokio::time::{sleep, timeout};
 
 use crate::support::SOON;
+use crate::support::proxy::{Direction, Proxy};
 use crate::support::redis::{PASSWORD, RedisCluster, RedisServer, USER, fresh_prefix};
 
 #[tokio::test]
@@ -58,15 +61,11 @@ async fn killed_tests_leave_no_server_and_no_folder() {
 async fn the_user_of_a_server_with_access_control_has_its_own_keys_only() {
     let Some(redis) = RedisServer::shared_with_tls_and_acl().await else { return };
     assert!(redis.url().starts_with("rediss://"));
-    let ca =
-        TlsCertificates { client_tls: None, root_cert: Some(std::fs::read(redis.ca_file()).expect("the authority")) };
-    let url = redis.url().replace("://", &format!("://{USER}:{PASSWORD}@"));
-    let client = Client::build_with_tls(url, ca).expect("a client");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
-    let mut send = async |words: &[&str]| redis::cmd(words[0]).arg(&words[1..]).exec_async(&mut connection).await;
-    send(&["SET", &format!("{}:{{1}}:call:1", fresh_prefix()), "1"]).await.expect("its own key");
+    let mut connection = connect_user(redis, redis.port()).await;
+    let key = format!("{}:{{1}}:call:1", fresh_prefix());
+    send(&mut connection, &["SET", &key, "1"]).await.expect("its own key");
     for refused in [&["SET", "other", "1"][..], &["SPUBLISH", "other", "1"], &["FLUSHALL"]] {
-        let error = send(refused).await.expect_err("not its own");
+        let error = send(&mut connection, refused).await.expect_err("not its own");
         assert_eq!(error.kind(), ErrorKind::Server(ServerErrorKind::NoPerm), "{error}");
     }
     let plain = Client::open(redis.url().replace("rediss", "redis")).expect("a client");
@@ -127,4 +126,122 @@ async fn a_cluster_fails_without_a_master_and_is_well_when_it_is_back() {
     assert_eq!(error.code(), Some("CLUSTERDOWN"), "{error}");
     cluster.masters[2].start_again().await;
     cluster.expect_state("ok").await;
+}
+
+/// A server, a proxy before it, and a connection through that.
+async fn proxied() -> Option<(&'static RedisServer, Proxy, MultiplexedConnection)> {
+    let redis = RedisServer::shared().await?;
+    let proxy = Proxy::start(redis.port()).await;
+    let connection = connect(&proxy).await.expect("a connection");
+    Some((redis, proxy, connection))
+}
+
+async fn connect(proxy: &Proxy) -> RedisResult<MultiplexedConnection> {
+    let client = Client::open(format!("redis://{}", proxy.address())).expect("a client");
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(SOON));
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// A connection of the gateway's user, to the server's port or that of a proxy.
+async fn connect_user(redis: &RedisServer, port: u16) -> MultiplexedConnection {
+    let ca = std::fs::read(redis.ca_file()).expect("the authority");
+    let url = format!("rediss://{USER}:{PASSWORD}@127.0.0.1:{port}");
+    let client = Client::build_with_tls(url, TlsCertificates { client_tls: None, root_cert: Some(ca) });
+    client.expect("a client").get_multiplexed_async_connection().await.expect("a connection")
+}
+
+async fn send(connection: &mut MultiplexedConnection, words: &[&str]) -> RedisResult<()> {
+    redis::cmd(words[0]).arg(&words[1..]).exec_async(connection).await
+}
+
+#[tokio::test]
+async fn a_proxy_delays_each_way_by_itself() {
+    let Some((_, proxy, mut connection)) = proxied().await else { return };
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        let delay = Duration::from_millis(200);
+        proxy.delay(direction, delay);
+        let begun = Instant::now();
+        send(&mut connection, &["PING"]).await.expect("an answer");
+        assert!(begun.elapsed() >= delay);
+        proxy.delay(direction, Duration::ZERO);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_cuts_what_is_open_and_refuses_what_is_new() {
+    let Some((_, proxy, mut connection)) = proxied().await else { return };
+    proxy.refuse(true);
+    send(&mut connection, &["PING"]).await.expect("it is open already");
+    assert!(connect(&proxy).await.is_err());
+    proxy.cut().await;
+    assert!(send(&mut connection, &["PING"]).await.is_err());
+    proxy.refuse(false);
+    let mut connection = connect(&proxy).await.expect("a connection");
+    send(&mut connection, &["PING"]).await.expect("an answer");
+}
+
+#[tokio::test]
+async fn a_stalled_proxy_ends_nothing_and_lets_all_pass_afterwards() {
+    let Some((_, proxy, mut connection)) = proxied().await else { return };
+    proxy.stall(true);
+    let mut ping = pin!(send(&mut connection, &["PING"]));
+    assert!(timeout(Duration::from_millis(300), &mut ping).await.is_err());
+    proxy.stall(false);
+    ping.await.expect("an answer");
+}
+
+/// Whether the server carries out a long request that the proxy cuts at; the client is left without an answer.
+async fn carried_out(cut: impl Fn(&Proxy, &[u8])) -> Option<bool> {
+    let (redis, proxy, mut connection) = proxied().await?;
+    let key = fresh_prefix();
+    cut(&proxy, key.as_bytes());
+    send(&mut connection, &["SET", "another", "1"]).await.expect("an answer");
+    assert!(proxy.awaits_cut());
+    assert!(send(&mut connection, &["SET", &key, &"long".repeat(100_000)]).await.is_err());
+    assert!(!proxy.awaits_cut());
+    send(&mut connect(&proxy).await.expect("a connection"), &["PING"]).await.expect("an answer");
+    Some(redis.read(&["EXISTS", &key]).await)
+}
+
+#[tokio::test]
+async fn a_cut_before_the_reply_loses_the_answer_alone() {
+    let Some(carried_out) = carried_out(Proxy::cut_before_reply).await else { return };
+    assert!(carried_out);
+}
+
+#[tokio::test]
+async fn a_cut_before_the_request_loses_it() {
+    let Some(carried_out) = carried_out(Proxy::cut_before_request).await else { return };
+    assert!(!carried_out);
+}
+
+#[tokio::test]
+async fn a_proxy_counts_round_trips_requests_and_bytes() {
+    let Some((_, proxy, mut connection)) = proxied().await else { return };
+    let before = proxy.traffic();
+    for _ in 0..3 {
+        send(&mut connection, &["PING"]).await.expect("an answer");
+    }
+    assert_eq!(proxy.turns(), before.turns + 3);
+    let mut together = redis::pipe();
+    for _ in 0..10 {
+        together.cmd("PING");
+    }
+    together.exec_async(&mut connection).await.expect("answers");
+    let after = proxy.traffic();
+    assert_eq!((after.turns - before.turns, after.requests - before.requests), (4, 13));
+    assert_eq!(after.bytes_to_server - before.bytes_to_server, 13 * b"*1\r\n$4\r\nPING\r\n".len());
+    assert_eq!(after.bytes_to_client - before.bytes_to_client, 13 * b"+PONG\r\n".len());
+}
+
+#[tokio::test]
+async fn a_proxy_may_stand_before_tls() {
+    let Some(redis) = RedisServer::shared_with_tls_and_acl().await else { return };
+    let proxy = Proxy::start(redis.port()).await;
+    let mut connection = connect_user(redis, proxy.address().port()).await;
+    let key = format!("{}:{{1}}:call:1", fresh_prefix());
+    send(&mut connection, &["SET", &key, &"long".repeat(100_000)]).await.expect("an answer");
+    assert!(proxy.traffic().bytes_to_server > 400_000);
+    proxy.cut().await;
+    assert!(send(&mut connection, &["PING"]).await.is_err());
 }

@@ -9,6 +9,7 @@ mod observe;
 pub mod panics;
 pub mod people;
 mod process;
+pub mod proxy;
 mod reader;
 pub mod redis;
 mod socket;
