@@ -127,9 +127,9 @@ mod tests {
         // Another name would hide what is stored.
         let keys = Keys::new("bw");
         let call = CallId::parse("0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a").expect("a call id");
-        assert_eq!(keys.of_call(call).key("call", call), "");
+        assert_eq!(keys.of_call(call).key("call", call), "bw:{246}:call:0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a");
         let user = UserId::new("ann").expect("a user id");
-        assert_eq!(keys.of_user(&user).key("line", user.as_str()), "");
-        assert_eq!(keys.of_user(&user).pair("key", &user, "k"), "");
+        assert_eq!(keys.of_user(&user).key("line", user.as_str()), "bw:{266}:line:ann");
+        assert_eq!(keys.of_user(&user).pair("key", &user, "k"), "bw:{266}:key:8254c329a92850f6d539dd376f4816ee:ann");
     }
 }

@@ -47,7 +47,7 @@ impl Redis {
                 let same_body = reservation.is_some_and(|reservation| reservation.body == body);
                 Ok(Opening::Reserved { call: call_id(&call)?, same_body })
             }
-            _ => Ok(Opening::Claimed(claims(next(&mut answer)?)?)),
+            _ => Ok(Opening::Claimed(claims(&next::<Vec<Vec<u8>>>(&mut answer)?)?)),
         }
     }
 
@@ -67,12 +67,12 @@ impl Redis {
         let answer: Vec<Value> = from_redis_value(self.link.run(&RING_LINE, &step).await?).map_err(unreadable)?;
         let mut answer = answer.into_iter();
         let (blocked, banned) = (next(&mut answer)?, next(&mut answer)?);
-        let others = claims(next(&mut answer)?)?;
+        let others = claims(&next::<Vec<Vec<u8>>>(&mut answer)?)?;
         let devices = self.owned(user, next(&mut answer)?).await?;
         let attached: Vec<(String, String)> = next(&mut answer)?;
         let living = attached.into_iter().filter(|(_, instance)| self.instances.lives(instance));
         let attached = living.filter_map(|(device, _)| DeviceId::new(device).ok()).collect();
-        Ok(Callee { others, devices, blocked, banned, attached })
+        Ok(Callee { others, devices, attached, blocked, banned })
     }
 
     /// The arguments that both kinds of claim have.
@@ -123,7 +123,7 @@ fn next<T: FromRedisValue>(answer: &mut impl Iterator<Item = Value>) -> Result<T
 }
 
 /// Claims as they stand on a line, after the two words that scripts read.
-fn claims(entries: Vec<Vec<u8>>) -> Result<Vec<Claim>, StoreError> {
+fn claims(entries: &[Vec<u8>]) -> Result<Vec<Claim>, StoreError> {
     let json = |entry: &[u8]| entry.splitn(3, |byte| *byte == b' ').nth(2).map(|json| read_json("claim", json));
     entries.iter().filter_map(|entry| json(entry)).collect()
 }

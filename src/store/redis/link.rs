@@ -80,15 +80,13 @@ impl Link {
 
     async fn request(&self, request: Request<'_>) -> Result<Value, StoreError> {
         let (mut generation, mut met) = (0, None);
-        match timeout(self.0.timeout, self.until_answered(request, &mut generation, &mut met)).await {
-            Ok(answer) => answer.map_err(|error| StoreError::Unavailable(in_words(&error))),
-            Err(_) => {
-                // It may be half open: the other side is gone and nobody has said so.
-                self.give_up(generation);
-                let what = met.map_or_else(|| "no answer".to_owned(), |error| in_words(&error));
-                Err(StoreError::Unavailable(format!("{what}, after {} ms", self.0.timeout.as_millis())))
-            }
+        if let Ok(answer) = timeout(self.0.timeout, self.until_answered(request, &mut generation, &mut met)).await {
+            return answer.map_err(|error| StoreError::Unavailable(in_words(&error)));
         }
+        // It may be half open: the other side is gone and nobody has said so.
+        self.give_up(generation);
+        let what = met.map_or_else(|| "no answer".to_owned(), |error| in_words(&error));
+        Err(StoreError::Unavailable(format!("{what}, after {} ms", self.0.timeout.as_millis())))
     }
 
     async fn until_answered(
