@@ -5,6 +5,7 @@
 
 mod child;
 mod cluster;
+mod sentinel;
 mod server;
 mod tls;
 
@@ -12,8 +13,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::SOON;
 
 pub use cluster::RedisCluster;
+pub use sentinel::Sentinels;
 pub use server::RedisServer;
 pub use tls::{PASSWORD, USER};
 
@@ -42,4 +49,14 @@ static PROGRAM: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
 /// The server to run; without one, says that this test is skipped.
 fn binary() -> Option<PathBuf> {
     PROGRAM.as_ref().map_err(|reason| println!("SKIPPED: {reason}")).ok().cloned()
+}
+
+/// Waits for something that is not announced.
+async fn expect(what: &str, reached: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !reached().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(6 * SOON, waiting).await.unwrap_or_else(|_| panic!("there is never {what}"));
 }
