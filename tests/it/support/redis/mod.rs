@@ -15,6 +15,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bellwire::config::Config;
+use bellwire::config::store::{Redis, StoreUrl};
 use tokio::time::{sleep, timeout};
 
 use super::SOON;
@@ -49,6 +51,19 @@ static PROGRAM: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
 /// The server to run; without one, says that this test is skipped.
 fn binary() -> Option<PathBuf> {
     PROGRAM.as_ref().map_err(|reason| println!("SKIPPED: {reason}")).ok().cloned()
+}
+
+/// The configuration of a store at `url`, with keys of its own, and with these other keys of `[store]`.
+pub fn store_config(url: &str, others: &[(&str, &str)]) -> Redis {
+    let prefix = fresh_prefix();
+    let keys = [("url", url), ("key_prefix", prefix.as_str())].into_iter().chain(others.iter().copied());
+    let mut variables: Vec<(String, String)> =
+        keys.map(|(key, value)| (format!("BELLWIRE__STORE__{}", key.to_uppercase()), value.to_owned())).collect();
+    variables.push(("BELLWIRE__AUTH__TICKET_SECRET".to_owned(), "a-secret-for-the-tickets-of-the-tests".to_owned()));
+    match Config::load(None, variables).expect("a configuration").store.url {
+        StoreUrl::Redis(redis) => redis,
+        StoreUrl::Embedded(_) => panic!("{url} is no Redis"),
+    }
 }
 
 /// Waits for something that is not announced.
