@@ -8,6 +8,7 @@
 
 pub mod codec;
 pub mod embedded;
+pub mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +54,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes a record whose retention has passed, with its wake-up.
     ///
-    /// Law 5: only the version named is removed; otherwise [`StoreError::Conflict`].
+    /// Law 5: only the version named is removed; otherwise [`StoreError::Conflict`]. Where no record stands, a wake-up that is left goes.
     async fn remove(&self, id: CallId, version: u64) -> Result<(), StoreError>;
 
     /// Calls whose wake-up is due at `now`, the urgent ones first, then by time; at most `limit`.
@@ -165,6 +166,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// What it is and whether it can be used now, in words, for `/readyz` and `bellwire check`.
     async fn health(&self) -> Result<String, StoreError>;
+
+    /// What in its settings would lose calls, in words.
+    async fn warnings(&self) -> Vec<String>;
+
+    /// Finishes what waits and lets go of what is open. Whatever is asked after that may be unavailable.
+    async fn close(&self);
 }
 
 /// What stands under a call's id.

@@ -35,7 +35,7 @@ const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The embedded store.
 ///
-/// Dropping it ends its writer thread, which finishes what waits; [`close`](Self::close) waits for that.
+/// Dropping it ends its writer thread, which finishes what waits; [`close`](Store::close) waits for that.
 pub struct Embedded {
     path: PathBuf,
     file: Arc<File>,
@@ -88,11 +88,6 @@ impl Embedded {
         let writer = Writer::start(file.clone(), events.clone(), clock.clone(), timeout)
             .map_err(|source| OpenError::Io { path: path.clone(), source })?;
         Ok(Self { path, file, writer, events, clock })
-    }
-
-    /// Finishes what waits, puts everything on disk and gives the file free. Whatever is asked after that is unavailable.
-    pub async fn close(&self) {
-        self.writer.stop().await;
     }
 
     async fn write<T, F>(&self, promise: Promise, work: F) -> Result<T, StoreError>
@@ -253,6 +248,14 @@ impl Store for Embedded {
         // Through the writer to the disk and back, since that is what can be stuck.
         self.write(Promise::Durable, |_| Ok(())).await?;
         Ok(format!("embedded, {}, redb 4", self.path.display()))
+    }
+
+    async fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn close(&self) {
+        self.writer.stop().await;
     }
 }
 

@@ -11,6 +11,7 @@ mod keys;
 mod lines;
 mod moderation;
 mod only_embedded;
+mod several;
 mod wake_ups;
 
 use std::any::Any;
@@ -20,6 +21,9 @@ use std::time::Duration;
 use bellwire::clock::Clock;
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
+use bellwire::store::redis::Redis;
+
+use crate::support::redis::{PASSWORD, RedisCluster, RedisServer, USER, store_config};
 
 /// An empty store under test.
 struct Subject {
@@ -29,11 +33,33 @@ struct Subject {
     _keep: Box<dyn Any + Send + Sync>,
 }
 
-async fn embedded_store() -> Subject {
+async fn embedded_store() -> Option<Subject> {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Clock::system();
     let store = Embedded::open(&folder.path().join("bellwire.redb"), Duration::from_secs(10), clock.clone());
-    Subject { store: Arc::new(store.expect("an embedded store")), clock, _keep: Box::new(folder) }
+    Some(Subject { store: Arc::new(store.expect("an embedded store")), clock, _keep: Box::new(folder) })
+}
+
+async fn one_redis() -> Option<Subject> {
+    Some(on_redis(&RedisServer::shared().await?.url(), &[]).await)
+}
+
+async fn redis_with_tls_and_user() -> Option<Subject> {
+    let server = RedisServer::shared_with_tls_and_acl().await?;
+    let ca = server.ca_file();
+    let keys = [("username", USER), ("password", PASSWORD), ("ca_file", ca.to_str().expect("a path"))];
+    Some(on_redis(&server.url(), &keys).await)
+}
+
+async fn redis_cluster() -> Option<Subject> {
+    Some(on_redis(&RedisCluster::shared().await?.url(), &[]).await)
+}
+
+/// A store with keys of its own.
+async fn on_redis(url: &str, keys: &[(&str, &str)]) -> Subject {
+    let clock = Clock::system();
+    let store = Redis::open(&store_config(url, keys), Duration::from_secs(10), clock.clone()).await;
+    Subject { store: Arc::new(store.expect("a store on Redis")), clock, _keep: Box::new(()) }
 }
 
 macro_rules! laws {
@@ -113,7 +139,8 @@ macro_rules! laws {
             $($(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $law() {
-                    super::$part::$law(&super::$open().await).await;
+                    let Some(subject) = super::$open().await else { return };
+                    super::$part::$law(&subject).await;
                 }
             )*)*
         }
@@ -121,3 +148,6 @@ macro_rules! laws {
 }
 
 laws!(embedded, embedded_store);
+laws!(redis, one_redis);
+laws!(redis_with_tls, redis_with_tls_and_user);
+laws!(cluster, redis_cluster);

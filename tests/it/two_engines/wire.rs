@@ -239,4 +239,12 @@ impl Store for Wire {
     async fn health(&self) -> Result<String, StoreError> {
         self.trip(self.store.health()).await
     }
+
+    async fn warnings(&self) -> Vec<String> {
+        self.store.warnings().await
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
 }
