@@ -214,10 +214,10 @@ impl Reader {
         self.seen.iter().any(|(id, seen)| seen.is_live() && !is_there(id))
     }
 
-    /// The user's calls, when announcements may have been lost; also the one of a ban.
+    /// The user's calls, when announcements may have been lost: also the one of a ban. What was attached may be lost, too.
     async fn read_again(&self) -> Result<Vec<Arc<Call>>, EngineError> {
         let _turn = self.engine.0.readers.turn_to_read().await;
-        let (calls, ()) = tokio::try_join!(self.calls(), self.engine.refuse_banned(&self.user))?;
+        let (calls, (), ()) = tokio::try_join!(self.calls(), self.engine.refuse_banned(&self.user), self.attach())?;
         Ok(calls)
     }
 

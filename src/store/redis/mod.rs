@@ -55,11 +55,17 @@ fn unreadable(error: ParsingError) -> StoreError {
     StoreError::Corrupt("Redis answered something else than was asked for".into())
 }
 
-impl Drop for Redis {
-    fn drop(&mut self) {
+impl Redis {
+    fn stop_listening(&self) {
         for task in &self.tasks {
             task.abort();
         }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.stop_listening();
     }
 }
 
@@ -184,6 +190,7 @@ impl Store for Redis {
     }
 
     async fn close(&self) {
+        self.stop_listening();
         // Should it fail: an instance that says nothing counts as gone soon.
         let _ = self.heart().stop().await;
     }

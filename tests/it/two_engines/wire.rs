@@ -28,10 +28,10 @@ pub struct Wire {
     attached: Attached,
     /// What is found in place of what is stored.
     instead: Mutex<HashMap<CallId, Slot>>,
-    /// Whoever has this for writing holds loads up.
+    /// Whoever has this for writing holds up what was loaded.
     pub gate: RwLock<()>,
-    /// Loads that have begun.
-    pub loads: AtomicUsize,
+    /// How often a record was read.
+    pub loads: watch::Sender<usize>,
     /// How many of the next loads fail.
     pub failing: AtomicUsize,
     /// Requests under way, the most that ever were, and how often one began when none was: round trips in sequence.
@@ -69,7 +69,7 @@ impl Wire {
             attached: attached.clone(),
             instead: Mutex::default(),
             gate: RwLock::new(()),
-            loads: AtomicUsize::new(0),
+            loads: watch::Sender::new(0),
             failing: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
             most_at_once: AtomicUsize::new(0),
@@ -104,16 +104,17 @@ impl Wire {
     }
 
     async fn find(&self, id: CallId) -> Result<Slot, StoreError> {
-        self.loads.fetch_add(1, Ordering::SeqCst);
-        let _open = self.gate.read().await;
-        let fails = |left: usize| left.checked_sub(1);
-        if self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails).is_ok() {
-            return Err(StoreError::Unavailable("the wire was cut".to_owned()));
-        }
         let instead = self.instead.lock().expect("no panic").get(&id).cloned();
-        match instead {
+        let found = match instead {
             Some(slot) => Ok(slot),
             None => self.store.load(id).await,
+        };
+        self.loads.send_modify(|loads| *loads += 1);
+        let _open = self.gate.read().await;
+        let fails = |left: usize| left.checked_sub(1);
+        match self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails) {
+            Ok(_) => Err(StoreError::Unavailable("the wire was cut".to_owned())),
+            Err(_) => found,
         }
     }
 }
