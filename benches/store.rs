@@ -66,13 +66,13 @@ fn user(id: &str) -> UserId {
 #[divan::bench]
 fn encode(bencher: Bencher) {
     let call = call(&Clock::system());
-    let size = codec::encode(&call).expect("a record").len();
-    bencher.counter(BytesCount::new(size)).bench(|| codec::encode(divan::black_box(&call)));
+    let size = codec::encode(&call, "").expect("a record").len();
+    bencher.counter(BytesCount::new(size)).bench(|| codec::encode(divan::black_box(&call), ""));
 }
 
 #[divan::bench]
 fn decode(bencher: Bencher) {
-    let record = codec::encode(&call(&Clock::system())).expect("a record");
+    let record = codec::encode(&call(&Clock::system()), "").expect("a record");
     bencher.counter(BytesCount::new(record.len())).bench(|| codec::decode(divan::black_box(&record)));
 }
 

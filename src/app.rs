@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::store::StoreUrl;
+use crate::config::store::{Store as StoreConfig, StoreUrl};
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::{self, Dispatcher};
 use crate::domain::Rules;
@@ -27,7 +27,8 @@ use crate::livekit::token::TokenMinter;
 use crate::push::{PushError, Pushers};
 use crate::scheduler;
 use crate::store::Store;
-use crate::store::embedded::{Embedded, OpenError};
+use crate::store::embedded::{self, Embedded};
+use crate::store::redis::{self, Redis};
 use crate::ticket::{Tickets, TicketsError};
 
 /// How many devices a user may have; the one that was registered longest ago gives way.
@@ -41,9 +42,9 @@ pub struct Gateway {
     pub ops: SocketAddr,
     /// The use cases, for whoever runs a gateway in their own process.
     pub engine: Engine,
-    /// Why some device will not ring, in words; empty where every platform has a provider.
+    /// Why some device will not ring or calls may be lost, in words.
     pub warnings: Vec<String>,
-    store: Arc<Embedded>,
+    store: Arc<dyn Store>,
     requests: Phase,
     work: Phase,
     grace: Duration,
@@ -61,9 +62,12 @@ pub enum StartError {
     /// Another JWT provider was installed in this process.
     #[error(transparent)]
     Crypto(#[from] AlreadyInstalled),
-    /// The store cannot be opened.
+    /// The embedded store cannot be opened.
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Embedded(#[from] embedded::OpenError),
+    /// The Redis cannot be used.
+    #[error(transparent)]
+    Redis(#[from] redis::OpenError),
     /// A key of users is no good.
     #[error("auth.users: {0}")]
     Auth(#[from] AuthConfigError),
@@ -108,11 +112,10 @@ impl Gateway {
         let api = bind("http.listen", config.http.listen, header_timeout).await?;
         let ops = bind("http.ops_listen", config.http.ops_listen, header_timeout).await?;
         let pushers = Arc::new(Pushers::start(&config.push, clock.clone()).await?);
-        let StoreUrl::Embedded(path) = &config.store.url;
-        let store = Arc::new(Embedded::open(path, config.store.timeout, clock.clone())?);
+        let store = open_store(&config.store, clock.clone()).await?;
 
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
-        let (engine, follow_ups) = Engine::new(Arc::clone(&store) as Arc<dyn Store>, clock, settings(config));
+        let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings(config));
         let (work_stopper, work_stop) = stop_signal();
         let (requests_stopper, requests_stop) = stop_signal();
         let dispatcher = Dispatcher {
@@ -121,7 +124,8 @@ impl Gateway {
             tickets,
             public_url: public_url.into(),
         };
-        let warnings = unreachable_platforms(&pushers);
+        let mut warnings = unreachable_platforms(&pushers);
+        warnings.extend(store.warnings().await);
         let auth = Arc::new(auth);
         let work = vec![
             tokio::spawn(dispatch::run(dispatcher, follow_ups.begun, work_stop.clone())),
@@ -207,6 +211,14 @@ fn settings(config: &Config) -> Settings {
         devices_per_user: DEVICES_PER_USER,
         deployment: config.livekit.deployment.clone(),
     }
+}
+
+/// Opens the store that `store.url` names.
+async fn open_store(config: &StoreConfig, clock: Clock) -> Result<Arc<dyn Store>, StartError> {
+    Ok(match &config.url {
+        StoreUrl::Embedded(path) => Arc::new(Embedded::open(path, config.timeout, clock)?),
+        StoreUrl::Redis(url) => Arc::new(Redis::open(url, config.timeout, clock).await?),
+    })
 }
 
 fn push_parts(pushers: &Pushers) -> Vec<Part> {

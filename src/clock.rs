@@ -1,7 +1,7 @@
 //! The one place where Bellwire asks what time it is and draws random numbers.
 //!
 //! Everything else gets a [`Clock`] handed in (`clippy.toml` bans the rest), so that a test can move an instance's
-//! time and a store can correct it: `now` is the machine's clock plus an offset.
+//! time and a store can correct it: `now` is the machine's clock, corrected, and moved.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,46 +14,70 @@ use uuid::{Builder, Uuid};
 use crate::domain::CallId;
 use crate::domain::time::{Timestamp, millis};
 
-/// A wall clock with an offset, and a source of randomness. Clones share the offset.
+/// A correction that differs from the one that stands by less than this changes nothing: time shall not jitter.
+const CORRECTED_FROM_MS: u64 = 5;
+
+/// A wall clock and a source of randomness. Clones share the correction and how far it was moved.
 #[derive(Clone)]
 pub struct Clock(Arc<Inner>);
 
 struct Inner {
-    offset_ms: AtomicI64,
-    moved: watch::Sender<()>,
+    /// How wrong the machine's clock is on purpose.
+    error_ms: i64,
+    /// How wrong it is known to be.
+    correction_ms: AtomicI64,
+    moved_ms: AtomicI64,
+    changed: watch::Sender<()>,
     random: SystemRandom,
 }
 
 impl Clock {
     /// The machine's own clock.
     pub fn system() -> Self {
-        let (moved, _) = watch::channel(());
-        Self(Arc::new(Inner { offset_ms: AtomicI64::new(0), moved, random: SystemRandom::new() }))
+        Self::off_by_ms(0)
     }
 
-    /// The time now, corrected by the offset.
-    #[expect(clippy::disallowed_methods, reason = "this is the place that may")]
+    /// A clock that takes the machine's for as many milliseconds later as given, for tests of skew.
+    pub fn off_by_ms(error_ms: i64) -> Self {
+        let (changed, _) = watch::channel(());
+        let (correction_ms, moved_ms) = (AtomicI64::new(0), AtomicI64::new(0));
+        Self(Arc::new(Inner { error_ms, correction_ms, moved_ms, changed, random: SystemRandom::new() }))
+    }
+
+    /// The time now.
     pub fn now(&self) -> Timestamp {
+        let correction = self.0.correction_ms.load(Ordering::Relaxed);
+        let moved = self.0.moved_ms.load(Ordering::Relaxed);
+        later(self.machine_now(), correction.saturating_add(moved))
+    }
+
+    /// What the machine takes for the time now: for measuring how wrong it is.
+    #[expect(clippy::disallowed_methods, reason = "this is the place that may")]
+    pub fn machine_now(&self) -> Timestamp {
         let machine = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let offset = self.0.offset_ms.load(Ordering::Relaxed);
-        Timestamp::from_millis(millis(machine).saturating_add_signed(offset))
+        later(Timestamp::from_millis(millis(machine)), self.0.error_ms)
     }
 
-    /// Sets the offset to the machine's clock, in milliseconds, and wakes whoever waits for a time.
-    pub fn set_offset_ms(&self, offset_ms: i64) {
-        self.0.offset_ms.store(offset_ms, Ordering::Relaxed);
-        self.0.moved.send_replace(());
+    /// Sets how many milliseconds the machine's clock is slow, and wakes whoever waits for a time. What differs by less than 5 ms
+    /// from the correction that stands changes nothing.
+    pub fn correct_by_ms(&self, correction_ms: i64) {
+        let stands = self.0.correction_ms.load(Ordering::Relaxed);
+        if correction_ms.abs_diff(stands) >= CORRECTED_FROM_MS {
+            self.0.correction_ms.store(correction_ms, Ordering::Relaxed);
+            self.0.changed.send_replace(());
+        }
     }
 
-    /// Moves the time forward by `by`.
+    /// Moves the time forward by `by`, and wakes whoever waits for a time.
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        self.set_offset_ms(self.0.offset_ms.load(Ordering::Relaxed).saturating_add(by));
+        self.0.moved_ms.fetch_add(by, Ordering::Relaxed);
+        self.0.changed.send_replace(());
     }
 
-    /// Waits until it is `due`, also when the offset changes meanwhile.
+    /// Waits until it is `due`, also when the clock is corrected or moved meanwhile.
     pub async fn sleep_until(&self, due: Timestamp) {
-        let mut moved = self.0.moved.subscribe();
+        let mut changed = self.0.changed.subscribe();
         loop {
             let left = due.since(self.now());
             if left.is_zero() {
@@ -61,7 +85,7 @@ impl Clock {
             }
             tokio::select! {
                 () = tokio::time::sleep(left) => {}
-                _ = moved.changed() => {}
+                _ = changed.changed() => {}
             }
         }
     }
@@ -99,9 +123,40 @@ impl Clock {
     }
 }
 
+fn later(time: Timestamp, by_ms: i64) -> Timestamp {
+    Timestamp::from_millis(time.as_millis().saturating_add_signed(by_ms))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_wrong_is_corrected_and_still_moves() {
+        const HOUR_MS: u64 = 3_600_000;
+        let (right, wrong) = (Clock::system(), Clock::off_by_ms(-3_600_000));
+        let behind = |of: &dyn Fn() -> Timestamp| right.now().since(of()).as_millis();
+        assert!(behind(&|| wrong.now()) >= u128::from(HOUR_MS) - 1000);
+        wrong.correct_by_ms(3_600_000);
+        assert!(behind(&|| wrong.now()) < 1000);
+        assert!(behind(&|| wrong.machine_now()) >= u128::from(HOUR_MS) - 1000, "what is measured stays as it is");
+        wrong.advance(Duration::from_hours(1));
+        wrong.correct_by_ms(0);
+        assert!(behind(&|| wrong.now()) < 1000, "moved by as much as it is wrong");
+    }
+
+    #[test]
+    fn a_correction_of_next_to_nothing_changes_nothing() {
+        let clock = Clock::system();
+        clock.correct_by_ms(1000);
+        let changed = clock.0.changed.subscribe();
+        for next_to_nothing in [996, 1000, 1004] {
+            clock.correct_by_ms(next_to_nothing);
+            assert!(!changed.has_changed().expect("it lives"), "{next_to_nothing}");
+        }
+        clock.correct_by_ms(1005);
+        assert!(changed.has_changed().expect("it lives"));
+    }
 
     #[test]
     fn call_ids_sort_by_time() {

@@ -1,5 +1,6 @@
 //! `bellwire check`: what is in force, and whether every key, certificate and provider can be used, one line each.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::{CliError, ConfigFile, with_causes};
@@ -9,7 +10,9 @@ use crate::config::store::StoreUrl;
 use crate::http::auth::Authenticator;
 use crate::livekit::token::TokenMinter;
 use crate::push::Pushers;
+use crate::store::Store;
 use crate::store::embedded::{Embedded, OpenError};
+use crate::store::redis::Redis;
 use crate::ticket::Tickets;
 
 /// How long LiveKit may take to answer.
@@ -55,11 +58,23 @@ pub(super) async fn run(file: &ConfigFile) -> Result<(), CliError> {
 }
 
 async fn check_store(config: &Config, clock: &Clock) -> Result<String, String> {
-    let StoreUrl::Embedded(path) = &config.store.url;
+    match &config.store.url {
+        StoreUrl::Embedded(path) => check_embedded(path, config.store.timeout, clock).await,
+        StoreUrl::Redis(url) => {
+            let store =
+                Redis::open(url, config.store.timeout, clock.clone()).await.map_err(|error| with_causes(&error))?;
+            let health = store.health().await;
+            store.close().await;
+            health.map_err(|error| error.to_string())
+        }
+    }
+}
+
+async fn check_embedded(path: &Path, timeout: Duration, clock: &Clock) -> Result<String, String> {
     if !path.exists() {
         return Ok(format!("embedded, {} will be made at the first start", path.display()));
     }
-    match Embedded::open(path, config.store.timeout, clock.clone()) {
+    match Embedded::open(path, timeout, clock.clone()) {
         Ok(store) => {
             store.close().await;
             Ok(format!("embedded, {} can be opened", path.display()))

@@ -50,6 +50,16 @@ impl Fields {
         self.read_secret(&given, &given.node, least_bytes, &expected)
     }
 
+    /// A secret that may be absent.
+    pub(super) fn optional_secret(&mut self, key: &str) -> Option<Secret> {
+        let file_key = format!("{key}_file");
+        if self.has(key) || self.has(&file_key) {
+            return self.secret(key, 1);
+        }
+        self.ignore(&[key, &file_key]);
+        None
+    }
+
     /// One secret or a list of them, given as `key` or in the file or files `key_file`; `hint` says how to make one.
     pub(super) fn secrets(&mut self, key: &str, least_bytes: usize, hint: &str) -> Option<Vec<Secret>> {
         let expected =

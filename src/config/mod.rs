@@ -15,6 +15,7 @@ mod layers;
 pub mod limits;
 pub mod livekit;
 pub mod push;
+mod redis_url;
 pub mod secret;
 pub mod store;
 pub mod telemetry;

@@ -175,6 +175,12 @@ impl Device {
         [&self.voip_token, &self.alert_token, &self.fcm_token, &self.fcm_fid].into_iter().flatten()
     }
 
+    /// Takes a token off it; says whether it had it.
+    pub fn drop_token(&mut self, token: &PushToken) -> bool {
+        let held = [&mut self.voip_token, &mut self.alert_token, &mut self.fcm_token, &mut self.fcm_fid];
+        held.into_iter().filter_map(|held| held.take_if(|held| held == token)).count() > 0
+    }
+
     /// The token that rings it: none for a web device.
     pub fn ring_token(&self) -> Option<&PushToken> {
         match (self.platform, self.ios_push_mode) {

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Engine, EngineError};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{Engine, EngineError, LOADS_AT_ONCE};
 use crate::domain::call::COMPACT_AFTER;
 use crate::domain::{
     Call, CallId, DeclineReason, DeviceId, Input, Refusal, RefusalReason, State, TaskResult, TicketScope, UserId,
@@ -71,10 +73,10 @@ impl Engine {
 
     /// A device answers; the first one wins, and may ask again.
     pub async fn answer(&self, id: CallId, asker: &Asker) -> Result<Arc<Call>, EngineError> {
-        if let Asker::User(user, _) | Asker::Ticket(user, _) = asker {
-            self.refuse_banned(user).await?;
-        }
-        self.device_input(id, asker, Input::Answer).await
+        // At once, since each may be a round trip; who is banned hears nothing of the call.
+        let (allowed, call) = tokio::join!(self.refuse_banned_asker(asker), self.call(id, asker));
+        allowed?;
+        self.device_says(call?, asker, Input::Answer).await
     }
 
     /// A device declines.
@@ -90,7 +92,7 @@ impl Engine {
                 Err(EngineError::NotAllowed("only the caller cancels; the callee declines"))
             }
             Asker::Ticket(..) => Err(EngineError::NotAllowed("only the caller cancels; the callee declines")),
-            Asker::User(..) | Asker::Service => self.apply(id, Input::Cancel).await,
+            Asker::User(..) | Asker::Service => self.apply_all(id, vec![Input::Cancel], Some(call)).await,
         }
     }
 
@@ -100,55 +102,72 @@ impl Engine {
         match asker {
             Asker::Ticket(_, device) if call.is_unanswered() || call.answered_by.as_ref() != Some(device) => {
                 // Before the answer, and on any other device after it, this device's word is about its own ring.
-                self.device_input(id, asker, |device| Input::Decline(device, DeclineReason::Declined)).await
+                self.device_says(call, asker, |device| Input::Decline(device, DeclineReason::Declined)).await
             }
-            Asker::User(user, _) | Asker::Ticket(user, _) => self.apply(id, Input::HangUp(user.clone())).await,
-            Asker::Service => self.apply(id, Input::HangUp(call.caller.id.clone())).await,
+            Asker::User(user, _) | Asker::Ticket(user, _) => self.hung_up(call, user.clone()).await,
+            Asker::Service => {
+                let caller = call.caller.id.clone();
+                self.hung_up(call, caller).await
+            }
         }
+    }
+
+    async fn hung_up(&self, call: Arc<Call>, user: UserId) -> Result<Arc<Call>, EngineError> {
+        self.apply_all(call.id, vec![Input::HangUp(user)], Some(call)).await
     }
 
     /// The user whom a LiveKit token for this call may be made for: its caller while it lives, or the one device that answered.
     pub async fn may_join(&self, call: &Arc<Call>, asker: &Asker) -> Result<UserId, EngineError> {
-        if let Asker::User(user, _) | Asker::Ticket(user, _) = asker {
-            self.refuse_banned(user).await?;
-        }
+        self.refuse_banned_asker(asker).await?;
         joins(call, asker)
+    }
+
+    async fn refuse_banned_asker(&self, asker: &Asker) -> Result<(), EngineError> {
+        match asker {
+            Asker::User(user, _) | Asker::Ticket(user, _) => self.refuse_banned(user).await,
+            Asker::Service => Ok(()),
+        }
     }
 
     /// A page of the user's calls, from the one before `before`.
     pub async fn history(&self, user: &UserId, before: Option<CallId>, limit: usize) -> Result<Page, EngineError> {
         let ids = self.store().history(user, before, limit + 1).await?;
         let next = ids.get(limit).and_then(|_| ids.get(limit.saturating_sub(1))).copied();
-        let calls = self.load_visible(user, ids.iter().take(limit)).await?;
+        let calls = self.load_visible(user, ids.into_iter().take(limit)).await?;
         Ok(Page { calls, next })
     }
 
     /// The user's live calls and those that ended a short while ago: what a reader of events begins with.
     pub(super) async fn recent_calls(&self, user: &UserId) -> Result<Vec<Arc<Call>>, EngineError> {
+        let ids = self.recent_ids(user).await?;
+        let mut calls = self.load_visible(user, ids).await?;
         let now = self.clock().now();
-        let longest = LONGEST_RING + Duration::from_millis(self.0.settings.rules.max_duration_ms) + COMPACT_AFTER;
-        let ids = self.store().history(user, None, crate::store::HISTORY_LENGTH).await?;
-        let young = ids.iter().take_while(|id| id.made_at() + longest > now);
-        let mut calls = self.load_visible(user, young).await?;
         calls.retain(|call| call.ended_at.is_none_or(|ended| now < ended + COMPACT_AFTER));
         Ok(calls)
+    }
+
+    /// Ids of the user's calls that may live, or ended a short while ago, newest first.
+    pub(super) async fn recent_ids(&self, user: &UserId) -> Result<Vec<CallId>, EngineError> {
+        let now = self.clock().now();
+        let longest = LONGEST_RING + Duration::from_millis(self.0.settings.rules.max_duration_ms) + COMPACT_AFTER;
+        let mut ids = self.store().history(user, None, crate::store::HISTORY_LENGTH).await?;
+        ids.retain(|id| id.made_at() + longest > now);
+        Ok(ids)
     }
 
     async fn load_visible(
         &self,
         user: &UserId,
-        ids: impl Iterator<Item = &CallId>,
+        ids: impl IntoIterator<Item = CallId>,
     ) -> Result<Vec<Arc<Call>>, EngineError> {
-        let mut calls = Vec::new();
-        for id in ids {
-            // An id without a record is of an invite that never came to be, or of a call past its retention.
-            if let Slot::Call(call) = self.store().load(*id).await?
-                && call.is_visible_to(user)
-            {
-                calls.push(Arc::from(call));
-            }
-        }
-        Ok(calls)
+        let loads = ids.into_iter().map(|id| self.store().load(id));
+        let slots: Vec<Slot> = stream::iter(loads).buffered(LOADS_AT_ONCE).try_collect().await?;
+        // An id without a record is of an invite that never came to be, or of a call past its retention.
+        let visible = slots.into_iter().filter_map(|slot| match slot {
+            Slot::Call(call) if call.is_visible_to(user) => Some(Arc::from(call)),
+            Slot::Call(_) | Slot::Tombstone | Slot::Vacant => None,
+        });
+        Ok(visible.collect())
     }
 
     /// Calls of any instance whose wake-up was due at least `by` ago.
@@ -189,7 +208,16 @@ impl Engine {
         asker: &Asker,
         input: impl FnOnce(DeviceId) -> Input,
     ) -> Result<Arc<Call>, EngineError> {
-        let call = self.call(id, asker).await?;
+        self.device_says(self.call(id, asker).await?, asker, input).await
+    }
+
+    /// As [`device_input`](Self::device_input), of a call that was read a moment ago and that the asker may know of.
+    async fn device_says(
+        &self,
+        call: Arc<Call>,
+        asker: &Asker,
+        input: impl FnOnce(DeviceId) -> Input,
+    ) -> Result<Arc<Call>, EngineError> {
         let (Asker::User(user, _) | Asker::Ticket(user, _)) = asker else {
             return Err(EngineError::NotAllowed("only a device of the callee may do this"));
         };
@@ -206,7 +234,7 @@ impl Engine {
             inputs.push(Input::LegAdded(Box::new(found)));
         }
         inputs.push(input(device.clone()));
-        self.apply_all(id, inputs).await
+        self.apply_all(call.id, inputs, Some(call)).await
     }
 }
 

@@ -1,17 +1,14 @@
-//! The devices of users, and what providers prove about their tokens.
+//! The devices of users, and what providers prove about their tokens. The event streams of a device that goes are closed by what
+//! the store announces, at every instance.
 
 use super::{Engine, EngineError};
 use crate::domain::{CallId, Device, DeviceId, Environment, PushToken, Timestamp, UserId};
 
 impl Engine {
-    /// Registers or refreshes a device, which takes its tokens from whoever held them. The event streams of devices that
-    /// had to go for it are closed.
+    /// Registers or refreshes a device, which takes its tokens from whoever held them.
     pub async fn register(&self, user: &UserId, device: Device) -> Result<(), EngineError> {
         self.refuse_banned(user).await?;
-        for (owner, gone) in self.store().put_device(user, device, self.0.settings.devices_per_user).await? {
-            self.0.readers.close(&owner, Some(&gone));
-        }
-        Ok(())
+        Ok(self.store().put_device(user, device, self.0.settings.devices_per_user).await?)
     }
 
     /// The user's devices.
@@ -19,13 +16,9 @@ impl Engine {
         Ok(self.store().devices(user).await?)
     }
 
-    /// Removes a device and closes its event streams.
+    /// Removes a device.
     pub async fn remove_device(&self, user: &UserId, device: &DeviceId) -> Result<(), EngineError> {
-        if !self.store().remove_device(user, device).await? {
-            return Err(EngineError::UnknownDevice);
-        }
-        self.0.readers.close(user, Some(device));
-        Ok(())
+        if self.store().remove_device(user, device).await? { Ok(()) } else { Err(EngineError::UnknownDevice) }
     }
 
     /// Removes a token that its provider has proved dead, if the device was not registered again since.

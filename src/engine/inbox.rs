@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::{Engine, EngineError};
-use crate::domain::{Call, CallId, Input, Outcome, Refusal, step};
+use crate::domain::{Call, CallId, Input, Outcome, Refusal, Timestamp, step};
 use crate::store::{Commit, Slot, StoreError};
 
 /// How often a commit is tried against other instances before the request is told to come back.
@@ -22,6 +22,8 @@ pub(super) struct Inbox(Mutex<HashMap<CallId, Vec<Pending>>>);
 
 struct Pending {
     inputs: Vec<Input>,
+    /// The record as it was read a moment ago, if it was.
+    read: Option<Arc<Call>>,
     reply: oneshot::Sender<Result<Arc<Call>, EngineError>>,
 }
 
@@ -69,13 +71,19 @@ impl Inbox {
 impl Engine {
     /// Takes a call through an input, and returns the record after it. An input that was ignored is a success.
     pub async fn apply(&self, id: CallId, input: Input) -> Result<Arc<Call>, EngineError> {
-        self.apply_all(id, vec![input]).await
+        self.apply_all(id, vec![input], None).await
     }
 
-    /// Takes a call through several inputs in one commit; the last one's outcome counts.
-    pub(super) async fn apply_all(&self, id: CallId, inputs: Vec<Input>) -> Result<Arc<Call>, EngineError> {
+    /// Takes a call through several inputs in one commit; the last one's outcome counts. A record that was `read` a moment ago saves
+    /// reading it again.
+    pub(super) async fn apply_all(
+        &self,
+        id: CallId,
+        inputs: Vec<Input>,
+        read: Option<Arc<Call>>,
+    ) -> Result<Arc<Call>, EngineError> {
         let (reply, answer) = oneshot::channel();
-        if self.0.inbox.push(id, Pending { inputs, reply }) {
+        if self.0.inbox.push(id, Pending { inputs, read, reply }) {
             // A task of its own: a client that goes away must not stop the others' inputs.
             let engine = self.clone();
             tokio::spawn(async move { engine.work(id).await });
@@ -94,9 +102,11 @@ impl Engine {
     }
 
     /// Steps and commits a batch, and answers each of its inputs.
-    async fn settle(&self, id: CallId, batch: Vec<Pending>) {
+    async fn settle(&self, id: CallId, mut batch: Vec<Pending>) {
+        let read = batch.iter_mut().filter_map(|pending| pending.read.take());
+        let known = read.chain(self.0.recent.take(id)).max_by_key(|call| call.version);
         let inputs: Vec<&[Input]> = batch.iter().map(|pending| pending.inputs.as_slice()).collect();
-        match self.commit_steps(id, &inputs).await {
+        match self.commit_steps(id, &inputs, known).await {
             Ok((call, refusals)) => {
                 for (pending, refusal) in batch.into_iter().zip(refusals) {
                     let answer = match refusal {
@@ -115,41 +125,26 @@ impl Engine {
         }
     }
 
+    /// Steps and commits, at first the record that is `known`. Another instance may have changed that meanwhile, so it never counts
+    /// by itself: only a commit shows that nobody has.
     async fn commit_steps(
         &self,
         id: CallId,
         batch: &[&[Input]],
+        mut known: Option<Arc<Call>>,
     ) -> Result<(Arc<Call>, Vec<Option<Refusal>>), BatchError> {
         for _ in 0..MAX_TRIES {
-            let recalled = self.0.recent.take(id);
-            let is_recalled = recalled.is_some();
-            let before = match recalled {
+            let is_known = known.is_some();
+            let before = match known.take() {
                 Some(call) => call,
                 None => match self.store().load(id).await? {
                     Slot::Call(call) => Arc::from(call),
                     Slot::Vacant | Slot::Tombstone => return Err(BatchError::NotFound),
                 },
             };
-            let now = self.clock().now();
-            let mut next: Option<Box<Call>> = None;
-            let mut refusals = Vec::with_capacity(batch.len());
-            for inputs in batch {
-                let mut refusal = None;
-                for input in *inputs {
-                    match step(next.as_deref().unwrap_or(&before), input, now) {
-                        Ok(Outcome::Applied(call)) => {
-                            refusal = None;
-                            next = Some(call);
-                        }
-                        Ok(Outcome::Ignored(_)) => refusal = None,
-                        Err(why) => refusal = Some(why),
-                    }
-                }
-                refusals.push(refusal);
-            }
+            let (next, refusals) = step_all(&before, batch, self.clock().now());
             let Some(mut next) = next else {
-                if is_recalled {
-                    // Only a commit shows that nobody else has changed it since.
+                if is_known {
                     continue;
                 }
                 return Ok((before, refusals));
@@ -189,6 +184,27 @@ impl Engine {
         self.follow_up(&call, before);
         Ok(())
     }
+}
+
+/// Takes a record through a batch. The answer is the record after it, if anything changed, and why each was refused, if it was.
+fn step_all(before: &Call, batch: &[&[Input]], now: Timestamp) -> (Option<Box<Call>>, Vec<Option<Refusal>>) {
+    let mut next: Option<Box<Call>> = None;
+    let mut refusals = Vec::with_capacity(batch.len());
+    for inputs in batch {
+        let mut refusal = None;
+        for input in *inputs {
+            match step(next.as_deref().unwrap_or(before), input, now) {
+                Ok(Outcome::Applied(call)) => {
+                    refusal = None;
+                    next = Some(call);
+                }
+                Ok(Outcome::Ignored(_)) => refusal = None,
+                Err(why) => refusal = Some(why),
+            }
+        }
+        refusals.push(refusal);
+    }
+    (next, refusals)
 }
 
 /// Why a whole batch failed; every input of it gets the same answer.

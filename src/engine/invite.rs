@@ -1,7 +1,7 @@
 //! The invite: a short saga over two users' lines, ending in the commit of a call.
 //!
-//! 1. claim the caller's line, with the idempotency key;
-//! 2. claim the callee's line and read their devices and blocks;
+//! 1. claim the caller's line, with the idempotency key, unless they are banned;
+//! 2. claim the callee's line and read their devices, block and ban;
 //! 3. commit the call, which must not exist yet.
 //!
 //! Each step may be repeated, and a crash between two leaves nothing that lasts.
@@ -71,45 +71,21 @@ impl Engine {
     }
 
     async fn run_invite(&self, request: InviteRequest) -> Result<Arc<Call>, EngineError> {
-        let now = self.clock().now();
-        let (caller_ban, callee_ban) =
-            tokio::try_join!(self.store().ban(&request.caller.id, now), self.store().ban(&request.callee, now))?;
-        if caller_ban.is_some() {
-            return Err(EngineError::Banned);
-        }
         let mut replaces = None;
         for _ in 0..MAX_TRIES {
-            match self.try_invite(&request, callee_ban.is_some(), replaces).await? {
-                Try::Done(call) => return self.end_if_banned(call).await,
+            match self.try_invite(&request, replaces).await? {
+                Try::Done(call) => return Ok(call),
                 Try::Again(buried) => replaces = Some(buried),
             }
         }
         Err(StoreError::Unavailable("other invites keep overtaking this one".into()).into())
     }
 
-    /// A ban that was written while the call was made did not find it among the live ones, so the call looks for the ban.
-    async fn end_if_banned(&self, call: Arc<Call>) -> Result<Arc<Call>, EngineError> {
-        if call.is_ended() {
-            return Ok(call);
-        }
-        let now = self.clock().now();
-        let (caller, callee) =
-            tokio::try_join!(self.store().ban(&call.caller.id, now), self.store().ban(&call.callee.id, now))?;
-        match caller.or(callee) {
-            Some(ban) => self.apply(call.id, Input::Banned(ban.user)).await,
-            None => Ok(call),
-        }
-    }
-
-    async fn try_invite(
-        &self,
-        request: &InviteRequest,
-        callee_banned: bool,
-        replaces: Option<CallId>,
-    ) -> Result<Try, EngineError> {
+    async fn try_invite(&self, request: &InviteRequest, replaces: Option<CallId>) -> Result<Try, EngineError> {
         let mut id = self.clock().call_id();
         let others = match self.claim_own_line(request, id, replaces).await? {
             Opening::Claimed(others) => others,
+            Opening::Banned => return Err(EngineError::Banned),
             Opening::Reserved { same_body: false, .. } => return Err(EngineError::KeyReused),
             Opening::Reserved { call, .. } => match self.store().load(call).await? {
                 Slot::Call(call) => return Ok(Try::Done(Arc::from(call))),
@@ -119,6 +95,7 @@ impl Engine {
                     id = call;
                     match self.claim_own_line(request, id, None).await? {
                         Opening::Claimed(others) => others,
+                        Opening::Banned => return Err(EngineError::Banned),
                         Opening::Reserved { call, .. } => return Ok(Try::Again(call)),
                     }
                 }
@@ -133,7 +110,7 @@ impl Engine {
             Line::Busy => true,
             Line::Glare(call) => return self.keep_key(request, id, call).await,
         };
-        self.commit_invite(request, id, callee, busy, callee_banned).await
+        self.commit_invite(request, id, callee, busy).await
     }
 
     async fn commit_invite(
@@ -142,14 +119,14 @@ impl Engine {
         id: CallId,
         callee: Callee,
         busy: bool,
-        callee_banned: bool,
     ) -> Result<Try, EngineError> {
         let now = self.clock().now();
         let mut devices = callee.devices;
-        if callee_banned {
+        if callee.banned {
             devices.clear();
         }
-        let connected = self.0.readers.devices_of(&request.callee);
+        let mut connected = self.0.readers.devices_of(&request.callee);
+        connected.extend(callee.attached);
         devices.retain(|device| device.platform != Platform::Web || connected.contains(&device.id));
         let invite = Invite {
             id,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Engine, EngineError};
-use crate::domain::{Call, CallId, UserId};
-use crate::store::{Claim, Slot};
+use crate::domain::{Call, CallId, Timestamp, UserId};
+use crate::store::{Claim, Slot, StoreError};
 
 /// How long an invite may take from its claim to its commit before others take its id out of use.
 const COMMIT_WITHIN: Duration = Duration::from_millis(1500);
@@ -28,26 +28,30 @@ pub(super) enum Met {
 impl Engine {
     /// Finds out what a claim's call is. `waits` says whether an uncommitted call goes first and is waited for.
     pub(super) async fn meet(&self, claim: &Claim, waits: bool) -> Result<Met, EngineError> {
-        loop {
-            let mut slot = self.store().load(claim.call).await?;
-            if slot == Slot::Vacant {
-                if !waits {
-                    return Ok(Met::Yielding);
-                }
-                if self.clock().now() < claim.at + COMMIT_WITHIN {
-                    // Another invite is between its claim and its commit, a matter of milliseconds; there is no event for one that died.
-                    tokio::time::sleep(LOOK_EVERY).await;
-                    continue;
-                }
-                slot = self.store().bury(claim.call).await?;
+        let slot = if waits {
+            self.committed_or_buried(claim.call, claim.at).await?
+        } else {
+            self.store().load(claim.call).await?
+        };
+        match slot {
+            Slot::Call(call) if !call.is_ended() => Ok(Met::Live(Arc::from(call))),
+            Slot::Vacant => Ok(Met::Yielding),
+            Slot::Call(_) | Slot::Tombstone => {
+                self.store().free_line(&claim.user, claim.call).await?;
+                Ok(Met::Over)
             }
-            return match slot {
-                Slot::Call(call) if !call.is_ended() => Ok(Met::Live(Arc::from(call))),
-                Slot::Call(_) | Slot::Tombstone | Slot::Vacant => {
-                    self.store().free_line(&claim.user, claim.call).await?;
-                    Ok(Met::Over)
-                }
-            };
+        }
+    }
+
+    /// Waits for the commit of a call that was claimed at `since`; if its time is up, its id is taken out of use.
+    pub(super) async fn committed_or_buried(&self, id: CallId, since: Timestamp) -> Result<Slot, StoreError> {
+        loop {
+            match self.store().load(id).await? {
+                // Its invite is between claim and commit, a matter of milliseconds; there is no event for one that died.
+                Slot::Vacant if self.clock().now() < since + COMMIT_WITHIN => tokio::time::sleep(LOOK_EVERY).await,
+                Slot::Vacant => return self.store().bury(id).await,
+                slot => return Ok(slot),
+            }
         }
     }
 

@@ -4,12 +4,14 @@
 //! engine decides nothing that `domain` can decide, and carries nothing out: attempts of tasks that a commit began go to `dispatch`, and
 //! next wake-ups to `scheduler`, each over a channel that the engine was given.
 
+mod attachments;
 mod calls;
 mod devices;
 mod inbox;
 mod invite;
 mod lines;
 mod moderation;
+mod reader;
 mod readers;
 mod recent;
 
@@ -21,16 +23,20 @@ use tokio::sync::mpsc;
 
 pub use calls::{Asker, Page, joins};
 pub use invite::{InviteRequest, Key};
-pub use readers::{ANNOUNCED_WITHIN, Beginning, News, Reader};
+pub use reader::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 
 pub use crate::store::{Ban, StoreError};
 
 use crate::clock::Clock;
 use crate::domain::{Call, CallId, Refusal, Rules, Task, WakeUp};
 use crate::store::Store;
+use attachments::Attachments;
 use inbox::Inbox;
 use readers::Readers;
 use recent::Recent;
+
+/// How many of a user's calls are loaded at once; at a store on the network each is a round trip.
+const LOADS_AT_ONCE: usize = 32;
 
 /// What the engine must know of the configuration.
 #[derive(Debug, Clone)]
@@ -75,6 +81,7 @@ struct Inner {
     inbox: Inbox,
     recent: Recent,
     readers: Readers,
+    attachments: Attachments,
     begun: mpsc::UnboundedSender<Begun>,
     wake_ups: mpsc::UnboundedSender<(CallId, WakeUp)>,
 }
@@ -118,7 +125,7 @@ impl Engine {
     pub fn new(store: Arc<dyn Store>, clock: Clock, settings: Settings) -> (Self, FollowUps) {
         let (begun, begun_receiver) = mpsc::unbounded_channel();
         let (wake_ups, wake_ups_receiver) = mpsc::unbounded_channel();
-        let readers = Readers::new(store.announcements());
+        let readers = Readers::new(Arc::clone(&store));
         let inner = Inner {
             store,
             clock,
@@ -126,6 +133,7 @@ impl Engine {
             inbox: Inbox::default(),
             recent: Recent::default(),
             readers,
+            attachments: Attachments::default(),
             begun,
             wake_ups,
         };

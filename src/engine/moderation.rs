@@ -3,20 +3,36 @@
 //! A ban refuses new calls, answers and tokens from the moment it is written, ends the user's live calls and closes their event streams. Taking
 //! a participant out of a LiveKit room needs LiveKit's room service, which this version does not call.
 
-use super::{Engine, EngineError};
-use crate::domain::{Input, UserId};
-use crate::store::Ban;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{Engine, EngineError, LOADS_AT_ONCE};
+use crate::domain::{CallId, Input, UserId};
+use crate::store::{Ban, Slot};
 
 impl Engine {
-    /// Bans a user and ends their live calls.
+    /// Bans a user and ends their live calls, also those that are about to be committed. Their event streams are closed.
+    ///
+    /// An invite is stopped by its claim, or found by it. The store orders the ban and each claim of the user: a claim that came
+    /// after the ban saw it, so that its invite starts nothing or rings nobody; one that came before stands in the history, which
+    /// is read after the ban. There its call is committed and is ended, or it is still to come: then it is waited for and ended
+    /// too, or its time is up and its commit fails (an invite that starts over then sees the ban).
     pub async fn ban(&self, ban: Ban) -> Result<(), EngineError> {
         let user = ban.user.clone();
         self.store().put_ban(ban).await?;
-        for call in self.recent_calls(&user).await?.iter().filter(|call| !call.is_ended()) {
-            self.apply(call.id, Input::Banned(user.clone())).await?;
+        let ids = self.recent_ids(&user).await?;
+        let ends = ids.into_iter().map(|id| self.end_as_banned(id, &user));
+        stream::iter(ends).buffer_unordered(LOADS_AT_ONCE).try_collect().await
+    }
+
+    async fn end_as_banned(&self, id: CallId, user: &UserId) -> Result<(), EngineError> {
+        match self.committed_or_buried(id, id.made_at()).await? {
+            Slot::Call(call) if !call.is_ended() => {
+                self.apply_all(id, vec![Input::Banned(user.clone())], Some(Arc::from(call))).await.map(drop)
+            }
+            Slot::Call(_) | Slot::Tombstone | Slot::Vacant => Ok(()),
         }
-        self.0.readers.close(&user, None);
-        Ok(())
     }
 
     /// The ban of a user.

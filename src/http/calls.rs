@@ -15,7 +15,7 @@ use super::extract::{Authenticated, Body, CallPath, EmptyBody, Params, check_tex
 use super::problem::Problem;
 use super::view::{CallView, LiveKitView};
 use crate::domain::{Call, CallId, DeclineReason, DeviceId, Media, UserId};
-use crate::engine::Asker;
+use crate::engine::{Asker, joins};
 use crate::livekit::token::Join;
 
 /// How long a token can be used to connect, beyond the ring.
@@ -189,7 +189,8 @@ pub async fn answer(
 ) -> Result<Json<CallAnswer>, Problem> {
     let asker = who.device_asker(id.0, body.device_id)?;
     let call = app.engine.answer(id.0, &asker).await?;
-    let livekit = access(&app, &call, &asker).await?;
+    let identity = joins(&call, &asker)?;
+    let livekit = mint(&app, &call, &identity)?;
     Ok(Json(CallAnswer { call: CallView::for_party(&call), livekit: Some(livekit) }))
 }
 

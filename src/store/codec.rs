@@ -18,6 +18,8 @@ pub const TOMBSTONE: &[u8] = br#"{"format":1,"tombstone":true}"#;
 #[derive(Serialize)]
 struct Record<'a> {
     format: u32,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    commit: &'a str,
     #[serde(flatten)]
     call: &'a Call,
 }
@@ -30,10 +32,10 @@ struct Envelope {
     tombstone: bool,
 }
 
-/// The record of a call.
-pub fn encode(call: &Call) -> Result<Vec<u8>, StoreError> {
+/// The record of a call. `commit` tells this commit from every other one, where that can be asked; it may be empty.
+pub fn encode(call: &Call, commit: &str) -> Result<Vec<u8>, StoreError> {
     let mut record = Vec::with_capacity(2048);
-    serde_json::to_writer(&mut record, &Record { format: FORMAT, call })
+    serde_json::to_writer(&mut record, &Record { format: FORMAT, commit, call })
         .map_err(|error| corrupt(&format!("call {}", call.id), &error))?;
     Ok(record)
 }
@@ -42,6 +44,7 @@ pub fn encode(call: &Call) -> Result<Vec<u8>, StoreError> {
 pub fn decode(record: &[u8]) -> Result<Slot, StoreError> {
     // Nearly every record is a call of this format, so that is tried first and the JSON is walked once.
     let Ok(mut call) = serde_json::from_slice::<Call>(record) else { return decode_other(record) };
+    call.unknown.remove("commit");
     match call.unknown.remove("format").and_then(|format| format.as_u64()) {
         Some(format) if format == u64::from(FORMAT) => Ok(Slot::Call(Box::new(call))),
         _ => decode_other(record),
@@ -184,7 +187,7 @@ mod tests {
                 if let Ok(Outcome::Applied(next)) = step(&call, &input, Timestamp::from_millis(now)) {
                     call = Call { version: call.version + 1, ..*next };
                 }
-                let record = encode(&call).expect("a record");
+                let record = encode(&call, "").expect("a record");
                 prop_assert_eq!(decode(&record).expect("a slot"), Slot::Call(Box::new(call.clone())));
             }
         }
@@ -197,7 +200,7 @@ mod tests {
 
     /// The record of the call above, as JSON.
     fn record() -> Map<String, Value> {
-        serde_json::from_slice(&encode(&call()).expect("a record")).expect("an object")
+        serde_json::from_slice(&encode(&call(), "").expect("a record")).expect("an object")
     }
 
     fn read(record: &Map<String, Value>) -> Result<Slot, StoreError> {
@@ -206,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_record_is_json_with_its_format_first() {
-        let text = String::from_utf8(encode(&call()).expect("a record")).expect("text");
+        let text = String::from_utf8(encode(&call(), "").expect("a record")).expect("text");
         assert!(text.starts_with(r#"{"format":1,"id":"0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a","version":1,"#), "{text}");
     }
 

@@ -8,6 +8,7 @@
 
 pub mod codec;
 pub mod embedded;
+pub mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +41,9 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Law 2: it is written only where `expected` stands: nothing at all for `None` (not even a tombstone), else the record with
     /// that version; otherwise [`StoreError::Conflict`] and nothing changes. Of any number that expect the same, one is written.
-    /// Law 3: the record, its one wake-up and the announcement of its new events are one step; an acknowledged commit survives
-    /// the process being killed.
+    /// Law 3: the record and its one wake-up are one step, and an acknowledged commit survives the process being killed. The new
+    /// events of each commit are announced once to each listener while nothing is lost, with the record if the commit was made
+    /// through this store. The order among commits is not promised, since a later record has all events.
     async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
 
     /// Takes an id out of use, so that a late commit of a call that was never committed fails.
@@ -66,11 +68,14 @@ pub trait Store: Send + Sync + 'static {
     /// A claim of the same call again changes nothing, and those before it are returned. Claims past their `until` are gone.
     /// Law 8: a key that is taken by another call claims nothing and names that call, unless it is the one to be replaced.
     /// Law 9: the call is the newest of the user's history; what they missed from this peer counts from zero again.
+    /// Law 19: while the user is banned nothing is claimed, reserved or recorded. A ban and a claim are ordered: the claim that
+    /// does not see the ban stands in the history that whoever wrote the ban reads after it.
     async fn open_line(&self, claim: Claim, reservation: Option<Reservation>) -> Result<Opening, StoreError>;
 
     /// Puts an incoming call on its callee's line, and reads what an invite must know of them.
     ///
     /// Law 10: as law 7 and the history of law 9, but where the callee has blocked the caller nothing is claimed and nothing recorded.
+    /// A callee who is banned is claimed as any other, and the answer says so; ban and claim are ordered as in law 19.
     async fn ring_line(&self, claim: Claim) -> Result<Callee, StoreError>;
 
     /// Takes a call off a user's line.
@@ -83,22 +88,20 @@ pub trait Store: Send + Sync + 'static {
     /// Law 12: at most [`HISTORY_LENGTH`] are kept, the newest ones. The order is that of the ids, whoever wrote first.
     async fn history(&self, user: &UserId, before: Option<CallId>, limit: usize) -> Result<Vec<CallId>, StoreError>;
 
-    /// Registers or refreshes a device; the answer is whose devices had to go for it.
+    /// Registers or refreshes a device.
     ///
     /// Law 13: at most `most` are kept; of the others, the one that was registered longest ago gives way.
     /// Law 14: a push token has one owner. Registering one that another device holds, of this user or another, removes that
     /// device whole: a phone that changed hands never rings for its last owner.
-    async fn put_device(
-        &self,
-        user: &UserId,
-        device: Device,
-        most: usize,
-    ) -> Result<Vec<(UserId, DeviceId)>, StoreError>;
+    /// Law 20: each device that had to go for it is announced as closed.
+    async fn put_device(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError>;
 
     /// The user's devices, in the order of their ids.
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError>;
 
     /// Removes a device; says whether it was there.
+    ///
+    /// Law 20: if it was, it is announced as closed.
     async fn remove_device(&self, user: &UserId, device: &DeviceId) -> Result<bool, StoreError>;
 
     /// Removes a token that its provider has proved dead; says whether it was there.
@@ -121,6 +124,15 @@ pub trait Store: Send + Sync + 'static {
         environment: Environment,
     ) -> Result<(), StoreError>;
 
+    /// Notes that a device has an event stream open at this instance; doing it again changes nothing.
+    ///
+    /// Law 18: from then on the device is named by [`ring_line`](Self::ring_line) at every instance, until it is detached at each where
+    /// it was attached, or those have died. A store of one instance may leave this to the instance, which knows its own streams.
+    async fn attach(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError>;
+
+    /// Notes that a device has no event stream open at this instance any more; doing it again changes nothing.
+    async fn detach(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError>;
+
     /// Counts a missed call; the answer is how many were missed from this caller, this one included.
     ///
     /// Law 16: the same call counted again, for a second device, gives the same number. The count lasts for [`MISSED_KEPT`].
@@ -133,6 +145,8 @@ pub trait Store: Send + Sync + 'static {
     async fn blocks(&self, user: &UserId) -> Result<Vec<UserId>, StoreError>;
 
     /// Bans a user; a ban that stands is replaced.
+    ///
+    /// Law 20: the user is announced as closed.
     async fn put_ban(&self, ban: Ban) -> Result<(), StoreError>;
 
     /// The ban of a user.
@@ -146,12 +160,18 @@ pub trait Store: Send + Sync + 'static {
     /// Every ban in force at `now`, by user.
     async fn bans(&self, now: Timestamp) -> Result<Vec<Ban>, StoreError>;
 
-    /// What commits announce, from now on: at most once, in the order of commits. A reader that falls behind is told so by the
-    /// channel and reads the records again.
+    /// What the store announces, from now on: each at most once. A listener that falls behind is told so by the channel, which
+    /// means the same as [`Announcement::Lost`].
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>>;
 
     /// What it is and whether it can be used now, in words, for `/readyz` and `bellwire check`.
     async fn health(&self) -> Result<String, StoreError>;
+
+    /// What in its settings would lose calls, in words.
+    async fn warnings(&self) -> Vec<String>;
+
+    /// Finishes what waits and lets go of what is open. Whatever is asked after that may be unavailable.
+    async fn close(&self);
 }
 
 /// What stands under a call's id.
@@ -176,13 +196,53 @@ pub struct Commit {
     pub announced: u32,
 }
 
+/// What a store tells its instance's readers.
+#[derive(Debug, Clone)]
+pub enum Announcement {
+    /// A commit brought new events of a call.
+    Committed(Committed),
+    /// A user, or one of their devices, may not read on: they were banned, or the device was removed.
+    Closed {
+        /// Who.
+        user: UserId,
+        /// Which device alone.
+        device: Option<DeviceId>,
+    },
+    /// Some may have been lost: the records must be read again.
+    Lost,
+}
+
 /// News of a call.
 #[derive(Debug, Clone)]
-pub struct Announcement {
-    /// The record.
-    pub call: Arc<Call>,
-    /// Its events with greater numbers are new.
+pub struct Committed {
+    /// Which.
+    pub call: CallId,
+    /// The version of its record.
+    pub version: u64,
+    /// Who may know of it: the caller, and the callee unless it is hidden from them.
+    pub parties: Vec<UserId>,
+    /// Events with greater numbers are new.
     pub after_seq: u32,
+    /// The number of its last event.
+    pub last_seq: u32,
+    /// The record, where the store has it at hand (a commit of this instance); otherwise it is loaded by whoever has a reader.
+    pub record: Option<Arc<Call>>,
+}
+
+impl Commit {
+    /// What it is announced with, if it brings new events.
+    pub fn news(&self) -> Option<Committed> {
+        let call = &self.call;
+        let parties = [&call.caller.id, &call.callee.id].into_iter().filter(|user| call.is_visible_to(user));
+        (call.last_seq() > self.announced).then(|| Committed {
+            call: call.id,
+            version: call.version,
+            parties: parties.cloned().collect(),
+            after_seq: self.announced,
+            last_seq: call.last_seq(),
+            record: Some(Arc::clone(call)),
+        })
+    }
 }
 
 /// A call on a user's line.
@@ -237,6 +297,8 @@ pub enum Opening {
         /// Whether the request had the same body.
         same_body: bool,
     },
+    /// The user is banned.
+    Banned,
 }
 
 /// What an invite must know of its callee.
@@ -246,8 +308,12 @@ pub struct Callee {
     pub others: Vec<Claim>,
     /// The devices.
     pub devices: Vec<Device>,
+    /// Those of them that have an event stream open at any living instance, as far as the store knows.
+    pub attached: Vec<DeviceId>,
     /// Whether the callee has blocked the caller.
     pub blocked: bool,
+    /// Whether the callee is banned.
+    pub banned: bool,
 }
 
 /// A ban of a user.

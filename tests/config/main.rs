@@ -6,7 +6,9 @@
 
 mod layers;
 mod problems;
+mod redis_url;
 mod secrets;
+mod store;
 
 use std::fs;
 use std::path::PathBuf;

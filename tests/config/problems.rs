@@ -17,7 +17,7 @@ fn every_problem_is_told_at_once() {
         ticket_secret = "short"
 
         [store]
-        url = "redis://user:password@127.0.0.1/0"
+        url = "redi://user:password@127.0.0.1/0"
 
         [call]
         ring = 7
@@ -51,9 +51,8 @@ fn every_problem_is_told_at_once() {
              (`bellwire token service-key` makes one)",
             "auth.ticket_secret: expected a text of at least 32 bytes or a list of such, here or in \
              ticket_secret_file (`bellwire token ticket-secret` makes one)",
-            "store.url: expected \"embedded:\" and the path of a file, such as \"embedded:data/bellwire.redb\" \
-             (this version has the embedded store only, no redis://, rediss://, redis-sentinel:// or \
-             redis-cluster://)",
+            "store.url: expected \"embedded:\" and the path of a file, such as \"embedded:data/bellwire.redb\", \
+             or a URL that begins with redis://, rediss://, redis-sentinel:// or redis-cluster://",
             r#"call.ring: expected a duration from "5s" to "120s", such as "45s"; got 7"#,
             r#"call.connect_timeout: expected a duration from "100ms" to "10m", such as "20s"; got "never""#,
             r#"call.max_duration: expected a duration from "1s" to "30d", such as "4h"; got "-4h""#,

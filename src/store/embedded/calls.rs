@@ -28,7 +28,13 @@ pub(super) struct Next {
 
 impl Next {
     pub(super) fn new(call: &Call, expected: Option<u64>) -> Result<Self, StoreError> {
-        Ok(Self { id: call.id, version: call.version, wake_up: call.wake_up(), record: codec::encode(call)?, expected })
+        Ok(Self {
+            id: call.id,
+            version: call.version,
+            wake_up: call.wake_up(),
+            record: codec::encode(call, "")?,
+            expected,
+        })
     }
 }
 

@@ -24,6 +24,9 @@ pub(super) fn open(
     reservation: Option<&Reservation>,
     now: Timestamp,
 ) -> Result<Opening, StoreError> {
+    if moderation::is_banned(txn, &claim.user, now)? {
+        return Ok(Opening::Banned);
+    }
     if let Some(reservation) = reservation
         && let Some(taken) = taken_by_another(txn, claim, reservation, now)?
     {
@@ -43,17 +46,20 @@ pub(super) struct Found {
     others: Vec<Claim>,
     devices: Vec<u8>,
     blocked: bool,
+    banned: bool,
 }
 
 impl Found {
     pub(super) fn decode(self) -> Result<Callee, StoreError> {
         let devices: Vec<Device> = devices::decode(&self.devices)?;
-        Ok(Callee { others: self.others, devices, blocked: self.blocked })
+        let Self { others, blocked, banned, .. } = self;
+        Ok(Callee { others, devices, attached: Vec::new(), blocked, banned })
     }
 }
 
 pub(super) fn ring(txn: &WriteTransaction, claim: &Claim, now: Timestamp) -> Result<Found, StoreError> {
     let blocked = moderation::is_blocked(txn, &claim.user, &claim.peer)?;
+    let banned = moderation::is_banned(txn, &claim.user, now)?;
     let devices = devices::encoded(txn, &claim.user)?;
     let others = if blocked {
         let mut line = claims(txn, &claim.user, now)?;
@@ -64,7 +70,7 @@ pub(super) fn ring(txn: &WriteTransaction, claim: &Claim, now: Timestamp) -> Res
         remember(txn, &claim.user, claim.call)?;
         others
     };
-    Ok(Found { others, devices, blocked })
+    Ok(Found { others, devices, blocked, banned })
 }
 
 pub(super) fn free(txn: &WriteTransaction, user: &UserId, call: CallId, now: Timestamp) -> Result<(), StoreError> {

@@ -35,7 +35,7 @@ const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The embedded store.
 ///
-/// Dropping it ends its writer thread, which finishes what waits; [`close`](Self::close) waits for that.
+/// Dropping it ends its writer thread, which finishes what waits; [`close`](Store::close) waits for that.
 pub struct Embedded {
     path: PathBuf,
     file: Arc<File>,
@@ -90,17 +90,12 @@ impl Embedded {
         Ok(Self { path, file, writer, events, clock })
     }
 
-    /// Finishes what waits, puts everything on disk and gives the file free. Whatever is asked after that is unavailable.
-    pub async fn close(&self) {
-        self.writer.stop().await;
-    }
-
     async fn write<T, F>(&self, promise: Promise, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&WriteTransaction) -> Result<T, StoreError> + Send + 'static,
     {
-        self.writer.run(promise, None, work).await
+        self.writer.run(promise, work, |_| Vec::new()).await
     }
 }
 
@@ -113,6 +108,10 @@ fn open_error(path: &Path, error: redb::Error) -> OpenError {
     }
 }
 
+fn closed((user, device): &(UserId, DeviceId)) -> Announcement {
+    Announcement::Closed { user: user.clone(), device: Some(device.clone()) }
+}
+
 #[async_trait]
 impl Store for Embedded {
     async fn load(&self, id: CallId) -> Result<Slot, StoreError> {
@@ -120,10 +119,9 @@ impl Store for Embedded {
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
-        let Commit { call, expected, announced } = commit;
-        let next = calls::Next::new(&call, expected)?;
-        let news = (call.last_seq() > announced).then_some(Announcement { call, after_seq: announced });
-        self.writer.run(Promise::Durable, news, move |txn| calls::commit(txn, &next)).await
+        let next = calls::Next::new(&commit.call, commit.expected)?;
+        let news = move |(): &()| commit.news().map(Announcement::Committed).into_iter().collect();
+        self.writer.run(Promise::Durable, move |txn| calls::commit(txn, &next), news).await
     }
 
     async fn bury(&self, id: CallId) -> Result<Slot, StoreError> {
@@ -160,14 +158,10 @@ impl Store for Embedded {
         self.write(Promise::Soon, move |txn| lines::history(txn, &user, before, limit)).await
     }
 
-    async fn put_device(
-        &self,
-        user: &UserId,
-        device: Device,
-        most: usize,
-    ) -> Result<Vec<(UserId, DeviceId)>, StoreError> {
+    async fn put_device(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError> {
         let user = user.clone();
-        self.write(Promise::Durable, move |txn| devices::put(txn, &user, device, most)).await
+        let put = move |txn: &WriteTransaction| devices::put(txn, &user, device, most);
+        self.writer.run(Promise::Durable, put, |gone| gone.iter().map(closed).collect()).await.map(drop)
     }
 
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
@@ -175,8 +169,11 @@ impl Store for Embedded {
     }
 
     async fn remove_device(&self, user: &UserId, device: &DeviceId) -> Result<bool, StoreError> {
-        let (user, device) = (user.clone(), device.clone());
-        self.write(Promise::Durable, move |txn| devices::remove(txn, &user, &device)).await
+        let gone = (user.clone(), device.clone());
+        let (user, device) = gone.clone();
+        let remove = move |txn: &WriteTransaction| devices::remove(txn, &user, &device);
+        let news = move |was_there: &bool| was_there.then(|| closed(&gone)).into_iter().collect();
+        self.writer.run(Promise::Durable, remove, news).await
     }
 
     async fn drop_token(
@@ -200,6 +197,15 @@ impl Store for Embedded {
         self.write(Promise::Durable, move |txn| devices::set_environment(txn, &user, &device, environment)).await
     }
 
+    /// One process owns this store, and knows its own streams.
+    async fn attach(&self, _user: &UserId, _device: &DeviceId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn detach(&self, _user: &UserId, _device: &DeviceId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn count_missed(&self, user: &UserId, peer: &UserId, call: CallId) -> Result<u32, StoreError> {
         let (user, peer, now) = (user.clone(), peer.clone(), self.clock.now());
         self.write(Promise::Soon, move |txn| missed::count(txn, &user, &peer, call, now)).await
@@ -216,7 +222,9 @@ impl Store for Embedded {
 
     async fn put_ban(&self, ban: Ban) -> Result<(), StoreError> {
         let json = codec::write_json("ban", &ban)?;
-        self.write(Promise::Durable, move |txn| moderation::put_ban(txn, &ban, &json)).await
+        let banned = Announcement::Closed { user: ban.user.clone(), device: None };
+        let put = move |txn: &WriteTransaction| moderation::put_ban(txn, &ban, &json);
+        self.writer.run(Promise::Durable, put, move |()| vec![banned]).await
     }
 
     async fn ban(&self, user: &UserId, now: Timestamp) -> Result<Option<Ban>, StoreError> {
@@ -240,6 +248,14 @@ impl Store for Embedded {
         // Through the writer to the disk and back, since that is what can be stuck.
         self.write(Promise::Durable, |_| Ok(())).await?;
         Ok(format!("embedded, {}, redb 4", self.path.display()))
+    }
+
+    async fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn close(&self) {
+        self.writer.stop().await;
     }
 }
 

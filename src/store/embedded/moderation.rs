@@ -51,7 +51,18 @@ pub(super) fn put_ban(txn: &WriteTransaction, ban: &Ban, json: &[u8]) -> Result<
 }
 
 pub(super) fn ban(txn: &ReadTransaction, user: &UserId, now: Timestamp) -> Result<Option<Ban>, StoreError> {
-    let bans = txn.open_table(BANS)?;
+    in_force(&txn.open_table(BANS)?, user, now)
+}
+
+pub(super) fn is_banned(txn: &WriteTransaction, user: &UserId, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(in_force(&txn.open_table(BANS)?, user, now)?.is_some())
+}
+
+fn in_force(
+    bans: &impl ReadableTable<&'static str, &'static [u8]>,
+    user: &UserId,
+    now: Timestamp,
+) -> Result<Option<Ban>, StoreError> {
     let ban = bans.get(user.as_str())?.map(|json| decode(json.value())).transpose()?;
     Ok(ban.filter(|ban| ban.holds(now)))
 }

@@ -49,7 +49,6 @@ enum Message {
 
 struct Job {
     promise: Promise,
-    announcement: Option<Announcement>,
     operation: Box<dyn Operation>,
 }
 
@@ -58,20 +57,24 @@ trait Operation: Send {
     fn run(&mut self, txn: &WriteTransaction) -> Result<(), StoreError>;
     /// Whether it was carried out and not refused.
     fn succeeded(&self) -> bool;
+    /// What it announces once it is on disk; nothing if it was refused.
+    fn news(&mut self) -> Vec<Announcement>;
     /// Tells who waits; with the reason, if the transaction failed.
     fn answer(self: Box<Self>, failure: Option<&str>);
 }
 
-struct Pending<T, F> {
+struct Pending<T, F, N> {
     work: Option<F>,
+    news: Option<N>,
     result: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T, F> Operation for Pending<T, F>
+impl<T, F, N> Operation for Pending<T, F, N>
 where
     T: Send,
     F: FnOnce(&WriteTransaction) -> Result<T, StoreError> + Send,
+    N: FnOnce(&T) -> Vec<Announcement> + Send,
 {
     fn run(&mut self, txn: &WriteTransaction) -> Result<(), StoreError> {
         // Whoever gave up waiting was told that nothing is known.
@@ -87,6 +90,13 @@ where
 
     fn succeeded(&self) -> bool {
         matches!(self.result, Some(Ok(_)))
+    }
+
+    fn news(&mut self) -> Vec<Announcement> {
+        match (&self.result, self.news.take()) {
+            (Some(Ok(value)), Some(news)) => news(value),
+            _ => Vec::new(),
+        }
     }
 
     fn answer(self: Box<Self>, failure: Option<&str>) {
@@ -115,21 +125,17 @@ impl Writer {
         Ok(Self { queue, timeout })
     }
 
-    /// Has an operation carried out, and its announcement sent if it is not refused.
-    pub(super) async fn run<T, F>(
-        &self,
-        promise: Promise,
-        announcement: Option<Announcement>,
-        work: F,
-    ) -> Result<T, StoreError>
+    /// Has an operation carried out, and its news sent if it is not refused: only a durable one has any.
+    pub(super) async fn run<T, F, N>(&self, promise: Promise, work: F, news: N) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&WriteTransaction) -> Result<T, StoreError> + Send + 'static,
+        N: FnOnce(&T) -> Vec<Announcement> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let operation = Box::new(Pending { work: Some(work), result: None, reply });
+        let operation = Box::new(Pending { work: Some(work), news: Some(news), result: None, reply });
         let answered = async {
-            self.queue.send(Message::Do(Job { promise, announcement, operation })).await.map_err(|_| stopped())?;
+            self.queue.send(Message::Do(Job { promise, operation })).await.map_err(|_| stopped())?;
             answer.await.map_err(|_| stopped())?
         };
         match timeout(self.timeout, answered).await {
@@ -189,8 +195,8 @@ impl Worker {
     fn carry_out(&mut self, mut group: Vec<Job>) {
         let failure = self.transact(&mut group).err().map(|error| error.to_string());
         self.failed = failure.is_some();
-        for job in group {
-            if let Some(news) = job.announcement.filter(|_| failure.is_none() && job.operation.succeeded()) {
+        for mut job in group {
+            for news in if failure.is_none() { job.operation.news() } else { Vec::new() } {
                 // An error here says that nobody listens.
                 let _ = self.events.send(Arc::new(news));
             }

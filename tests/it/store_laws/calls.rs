@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::domain::{Call, Input};
-use bellwire::store::{Commit, Slot};
+use bellwire::store::{Commit, Committed, Slot};
 use serde_json::json;
 
 use super::Subject;
-use super::fixture::{after, at_once, create, device_id, is_conflict, loaded, new_call, replace, user};
+use super::fixture::{after, at_once, committed, create, device_id, is_conflict, loaded, new_call, replace, user};
 
 pub async fn law_01_what_was_committed_last_is_loaded(subject: &Subject) {
     let Subject { store, clock, .. } = subject;
@@ -119,7 +119,7 @@ pub async fn law_02_of_many_commits_that_expect_the_same_one_is_written(subject:
     assert_eq!(call.next_task, written.next_task + u32::try_from(MANY).expect("few"), "no change was lost");
 }
 
-pub async fn law_03_new_events_are_announced_in_order(subject: &Subject) {
+pub async fn law_03_new_events_are_announced_once_with_their_record(subject: &Subject) {
     let Subject { store, clock, .. } = subject;
     let first = new_call(clock);
     create(&**store, &new_call(clock)).await.expect("written before anybody listened");
@@ -131,14 +131,33 @@ pub async fn law_03_new_events_are_announced_in_order(subject: &Subject) {
     let third = after(&second, &Input::Answer(device_id("tablet")), clock.now());
     replace(&**store, &second, &third).await.expect("written");
 
-    for (call, after_seq) in [(&first, 0), (&second, first.last_seq()), (&third, second.last_seq())] {
-        let news = early.recv().await.expect("news");
-        assert_eq!((&*news.call, news.after_seq), (call, after_seq));
+    let mut heard = Vec::new();
+    for _ in 0..3 {
+        heard.push(committed(&mut early).await);
     }
-    assert_eq!(*late.recv().await.expect("news").call, second, "nothing from before");
+    heard.sort_by_key(|news| news.version);
+    for (news, (call, after_seq)) in
+        heard.iter().zip([(&first, 0), (&second, first.last_seq()), (&third, second.last_seq())])
+    {
+        assert_eq!(news.record.as_deref(), Some(call));
+        assert_eq!((news.call, news.version), (call.id, call.version));
+        assert_eq!((news.after_seq, news.last_seq), (after_seq, call.last_seq()));
+        assert_eq!(news.parties, [user("ann"), user("bob")]);
+    }
+    let mut versions = [committed(&mut late).await.version, committed(&mut late).await.version];
+    versions.sort_unstable();
+    assert_eq!(versions, [2, 3], "nothing from before");
     // It is due at the time that it was announced with.
     let at = third.wake_up().at;
     assert!(store.due(at, 10).await.expect("due").contains(&third.id));
+}
+
+pub async fn law_03_a_hidden_call_is_announced_to_its_caller_alone(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let mut news = store.announcements();
+    let hidden = Call { hidden: true, ..new_call(clock) };
+    create(&**store, &hidden).await.expect("written");
+    assert_eq!(committed(&mut news).await.parties, [user("ann")]);
 }
 
 pub async fn law_03_what_is_refused_or_without_news_is_not_announced(subject: &Subject) {
@@ -151,7 +170,7 @@ pub async fn law_03_what_is_refused_or_without_news_is_not_announced(subject: &S
     replace(&**store, &first, &second).await.expect("written, and nobody need know");
     let third = after(&second, &Input::Cancel, clock.now());
     replace(&**store, &second, &third).await.expect("written");
-    assert_eq!(*news.recv().await.expect("news").call, third, "only this had news");
+    assert_eq!(committed(&mut news).await.record.as_deref(), Some(&third), "only this had news");
 }
 
 pub async fn law_03_of_many_racing_commits_each_event_is_announced_once(subject: &Subject) {
@@ -182,13 +201,20 @@ pub async fn law_03_of_many_racing_commits_each_event_is_announced_once(subject:
         replace(&**store, &before, &next).await.expect("written");
         next
     };
-    let mut seen = call.last_seq();
-    while seen < ended.last_seq() {
-        let announced = news.recv().await.expect("news");
-        assert_eq!(announced.after_seq, seen, "one follows the other");
-        assert!(announced.call.last_seq() > seen);
-        seen = announced.call.last_seq();
+    // What has been announced, as parts of the row of events; they may come in any order.
+    let mut announced = Vec::new();
+    let events = |parts: &[(u32, u32)]| parts.iter().map(|(after, last)| last - after).sum::<u32>();
+    while events(&announced) < ended.last_seq() - call.last_seq() {
+        let Committed { after_seq, last_seq, .. } = committed(&mut news).await;
+        announced.push((after_seq, last_seq));
     }
+    announced.sort_unstable();
+    let mut seen = call.last_seq();
+    for (after_seq, last_seq) in announced {
+        assert_eq!(after_seq, seen, "one follows the other");
+        seen = last_seq;
+    }
+    assert_eq!(seen, ended.last_seq());
 }
 
 pub async fn law_04_a_tombstone_is_written_only_where_nothing_stands(subject: &Subject) {

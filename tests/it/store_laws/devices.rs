@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use bellwire::domain::{Device, DeviceId, Environment, UserId};
+use bellwire::domain::{Device, Environment, UserId};
 use bellwire::store::Store;
 
 use super::Subject;
-use super::fixture::{android, at_once, device_id, iphone, token, user};
+use super::fixture::{android, at_once, closed, device_id, iphone, token, user};
 
 const MOST: usize = 10;
 
-async fn put(store: &dyn Store, owner: &UserId, device: &Device) -> Vec<(UserId, DeviceId)> {
-    store.put_device(owner, device.clone(), MOST).await.expect("registered")
+async fn put(store: &dyn Store, owner: &UserId, device: &Device) {
+    store.put_device(owner, device.clone(), MOST).await.expect("registered");
 }
 
 async fn ids(store: &dyn Store, owner: &UserId) -> Vec<String> {
@@ -27,9 +27,10 @@ pub async fn law_13_the_device_registered_longest_ago_gives_way(subject: &Subjec
         store.put_device(&ann, device, 3).await.expect("registered");
         clock.advance(Duration::from_secs(1));
     }
-    let gone = store.put_device(&ann, android("d", "token-3", clock.now()), 3).await.expect("registered");
+    let mut news = store.announcements();
+    store.put_device(&ann, android("d", "token-3", clock.now()), 3).await.expect("registered");
     assert_eq!(ids(&**store, &ann).await, ["a", "b", "d"], "c was the first");
-    assert_eq!(gone, [(ann.clone(), device_id("c"))]);
+    assert_eq!(closed(&mut news).await, (ann.clone(), Some(device_id("c"))));
     // The limit may have become smaller meanwhile.
     clock.advance(Duration::from_secs(1));
     store.put_device(&ann, android("b", "token-2", clock.now()), 2).await.expect("refreshed");
@@ -64,8 +65,9 @@ pub async fn law_14_a_token_moves_from_user_to_user_and_takes_the_device_away(su
     put(&**store, &ann, &iphone("phone", "aa11", "bb22", clock.now())).await;
     put(&**store, &ann, &iphone("pad", "aa33", "bb44", clock.now())).await;
     // The phone changed hands; its alert token has changed, the other has not.
-    let gone = put(&**store, &bob, &iphone("mine", "aa11", "bb99", clock.now())).await;
-    assert_eq!(gone, [(ann.clone(), device_id("phone"))]);
+    let mut news = store.announcements();
+    put(&**store, &bob, &iphone("mine", "aa11", "bb99", clock.now())).await;
+    assert_eq!(closed(&mut news).await, (ann.clone(), Some(device_id("phone"))));
     assert_eq!(ids(&**store, &ann).await, ["pad"]);
     assert_eq!(ids(&**store, &bob).await, ["mine"]);
 

@@ -9,8 +9,9 @@ use bellwire::domain::{
     Call, CallId, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, PushToken, Rules, Timestamp,
     UserId, begin, step,
 };
-use bellwire::store::{Claim, Commit, Opening, Role, Slot, Store, StoreError};
+use bellwire::store::{Announcement, Claim, Commit, Committed, Opening, Role, Slot, Store, StoreError};
 use serde_json::json;
+use tokio::sync::broadcast::Receiver;
 
 pub fn user(name: &str) -> UserId {
     UserId::new(name).expect("a user id")
@@ -99,6 +100,28 @@ pub async fn loaded(store: &dyn Store, id: CallId) -> Call {
     }
 }
 
+/// The news of the next commit that is announced.
+pub async fn committed(announcements: &mut Receiver<Arc<Announcement>>) -> Committed {
+    loop {
+        match &*announcements.recv().await.expect("an announcement") {
+            Announcement::Committed(news) => return news.clone(),
+            Announcement::Closed { .. } => {}
+            Announcement::Lost => panic!("nothing was lost here"),
+        }
+    }
+}
+
+/// The user, or the device of theirs, that is announced as closed next.
+pub async fn closed(announcements: &mut Receiver<Arc<Announcement>>) -> (UserId, Option<DeviceId>) {
+    loop {
+        match &*announcements.recv().await.expect("an announcement") {
+            Announcement::Closed { user, device } => return (user.clone(), device.clone()),
+            Announcement::Committed(_) => {}
+            Announcement::Lost => panic!("nothing was lost here"),
+        }
+    }
+}
+
 /// A claim of a new call, from now on for an hour.
 pub fn claim(clock: &Clock, owner: &str, peer: &str, role: Role) -> Claim {
     let now = clock.now();
@@ -118,7 +141,7 @@ pub fn claim(clock: &Clock, owner: &str, peer: &str, role: Role) -> Claim {
 pub async fn open(store: &dyn Store, claim: &Claim) -> Vec<Claim> {
     match store.open_line(claim.clone(), None).await.expect("an opening") {
         Opening::Claimed(others) => others,
-        other @ Opening::Reserved { .. } => panic!("{other:?} without a key"),
+        other @ (Opening::Reserved { .. } | Opening::Banned) => panic!("{other:?} without a key or a ban"),
     }
 }
 

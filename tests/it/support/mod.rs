@@ -9,7 +9,9 @@ mod observe;
 pub mod panics;
 pub mod people;
 mod process;
+pub mod proxy;
 mod reader;
+pub mod redis;
 mod socket;
 
 use std::path::PathBuf;

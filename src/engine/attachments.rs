@@ -1,0 +1,42 @@
+//! Which devices have an event stream open here, as the store tells other instances: a browser is rung only while it listens.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+use tokio::sync::Mutex;
+
+use super::Engine;
+use crate::domain::{DeviceId, UserId};
+use crate::store::StoreError;
+
+/// How many devices are noted at once, if they do not meet by chance.
+const TURNS: usize = 64;
+
+/// Lets what is noted of one device happen one after the other.
+pub(super) struct Attachments([Mutex<()>; TURNS]);
+
+impl Default for Attachments {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+}
+
+impl Attachments {
+    fn turn(&self, user: &UserId, device: &DeviceId) -> &Mutex<()> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((user.as_str(), device.as_str()));
+        let share = usize::try_from(hash % TURNS as u64).unwrap_or_default();
+        &self.0[share]
+    }
+}
+
+impl Engine {
+    /// Notes in the store whether a device reads here at this moment. Whoever opens or closes a stream calls it afterwards; so the last
+    /// one notes what is true in the end, in whatever order streams come and go.
+    pub(super) async fn note_attachment(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError> {
+        let _turn = self.0.attachments.turn(user, device).lock().await;
+        if self.0.readers.has(user, device) {
+            self.store().attach(user, device).await
+        } else {
+            self.store().detach(user, device).await
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Calls, their wake-ups and the notices of their events: one script for each step.
+
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+use redis::{Value, cmd, from_redis_value, pipe};
+
+use super::notice;
+use super::script::{BURY, COMMIT, REMOVE};
+use super::{Redis, unreadable};
+use crate::domain::{CallId, Timestamp};
+use crate::store::codec::{self, FORMAT};
+use crate::store::{Announcement, Commit, Committed, Slot, StoreError, TOMBSTONE_KEPT};
+
+/// The most calls that one partition gives at once. A sweep that fills its limit comes back at once, and partitions are alike.
+const DUE_OF_ONE: usize = 64;
+
+impl Redis {
+    pub(super) async fn load_call(&self, id: CallId) -> Result<Slot, StoreError> {
+        let answer = self.link.ask(cmd("GET").arg(self.keys.of_call(id).key("call", id))).await?;
+        match from_redis_value::<Option<Vec<u8>>>(answer).map_err(unreadable)? {
+            Some(record) => codec::decode(&record),
+            None => Ok(Slot::Vacant),
+        }
+    }
+
+    pub(super) async fn commit_call(&self, commit: Commit) -> Result<(), StoreError> {
+        let news = commit.news();
+        let written = self.write_record(&commit, news.as_ref()).await;
+        if let Some(mut news) = news {
+            match &written {
+                Ok(()) => {}
+                Err(StoreError::Unavailable(_)) => {
+                    // Nothing is known of it: it may have been written, or be written later. Who reads this call looks.
+                    self.unsure.insert(commit.call.id);
+                    news.record = None;
+                }
+                Err(_) => return written,
+            }
+            self.tell(Announcement::Committed(news));
+        }
+        written
+    }
+
+    async fn write_record(&self, commit: &Commit, news: Option<&Committed>) -> Result<(), StoreError> {
+        let Commit { call, expected, .. } = commit;
+        let number = self.commit_number();
+        let partition = self.keys.of_call(call.id);
+        let (wake, later) = (partition.one("wake"), partition.one("later"));
+        let (counter, channel) = (partition.one("notices"), partition.one("events"));
+        let notice = news.map(|news| notice::of_commit(news, &self.instance)).transpose()?.unwrap_or_default();
+        let wake_up = call.wake_up();
+        let mut step = COMMIT.on(&[&partition.key("call", call.id), &wake, &later, &counter, &channel]);
+        step.arg(FORMAT)
+            .arg(expected.map_or_else(String::new, |version| version.to_string()))
+            .arg(&number)
+            .arg(call.version)
+            .arg(codec::encode(call, &number)?)
+            .arg(wake_up.at.as_millis())
+            .arg(u8::from(wake_up.urgent))
+            .arg(call.id.to_string())
+            .arg(notice);
+        done(self.link.run(&COMMIT, &step).await?)
+    }
+
+    pub(super) async fn bury_call(&self, id: CallId) -> Result<Slot, StoreError> {
+        let mut step = BURY.on(&[&self.keys.of_call(id).key("call", id)]);
+        step.arg(codec::TOMBSTONE).arg(TOMBSTONE_KEPT.as_millis().to_string());
+        let record: Vec<u8> = from_redis_value(self.link.run(&BURY, &step).await?).map_err(unreadable)?;
+        codec::decode(&record)
+    }
+
+    pub(super) async fn remove_call(&self, id: CallId, version: u64) -> Result<(), StoreError> {
+        let partition = self.keys.of_call(id);
+        let mut step = REMOVE.on(&[&partition.key("call", id), &partition.one("wake"), &partition.one("later")]);
+        step.arg(FORMAT).arg(version).arg(id.to_string());
+        done(self.link.run(&REMOVE, &step).await?)
+    }
+
+    /// Reads every partition's wake-ups at once.
+    pub(super) async fn due_calls(&self, now: Timestamp, limit: usize) -> Result<Vec<CallId>, StoreError> {
+        let most = limit.min(DUE_OF_ONE);
+        let partitions = try_join_all(self.keys.all().map(|partition| {
+            let mut both = pipe();
+            for set in ["wake", "later"] {
+                both.cmd("ZRANGE").arg(partition.one(set)).arg("-inf").arg(now.as_millis()).arg("BYSCORE");
+                both.arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
+            }
+            async move { self.link.ask_all(&both).await }
+        }));
+        let mut due = Vec::new();
+        for answer in partitions.await? {
+            let sets: [Vec<(String, f64)>; 2] = from_redis_value(answer).map_err(unreadable)?;
+            for (later, set) in sets.into_iter().enumerate() {
+                due.extend(set.into_iter().filter_map(|(id, at)| Some((later, at, CallId::parse(&id).ok()?))));
+            }
+        }
+        due.sort_by(|(later, at, _), (other, than, _)| later.cmp(other).then(at.total_cmp(than)));
+        Ok(due.into_iter().take(limit).map(|(_, _, id)| id).collect())
+    }
+
+    /// Tells this instance's readers.
+    pub(super) fn tell(&self, announcement: Announcement) {
+        // Without a reader nobody need know.
+        let _ = self.events.send(Arc::new(announcement));
+    }
+
+    /// Sixty-four random bits in hex, by which a commit is known again.
+    fn commit_number(&self) -> String {
+        let mut random = [0; 8];
+        self.clock.random(&mut random);
+        data_encoding::HEXLOWER.encode(&random)
+    }
+}
+
+/// What a step's number says: 1, it is done; 0, something else stands there; -n, a record of format n.
+fn done(answer: Value) -> Result<(), StoreError> {
+    match from_redis_value::<i64>(answer).map_err(unreadable)? {
+        1 => Ok(()),
+        0 => Err(StoreError::Conflict),
+        format => Err(StoreError::Newer(u32::try_from(-format).unwrap_or(u32::MAX))),
+    }
+}

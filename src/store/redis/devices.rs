@@ -1,0 +1,218 @@
+//! Devices, and whose each push token is.
+//!
+//! A device lies with its user, the owner of a token with the token: two partitions, so registering is a few steps. The owner of the token
+//! is the truth and written after the device: a device whose token is another's by now is not rung, whatever a crash left behind.
+
+use futures_util::future::try_join_all;
+use redis::{cmd, from_redis_value};
+use serde::{Deserialize, Serialize};
+
+use super::script::{CHANGE, DETACH, DISOWN, PUT_DEVICE, REMOVE_DEVICE};
+use super::{Redis, unreadable};
+use crate::domain::{Device, DeviceId, Environment, PushToken, Timestamp, UserId};
+use crate::store::StoreError;
+use crate::store::codec::{read_json, write_json};
+
+/// How long it is remembered that a device reads events somewhere, should its instance never come to say that it ended.
+const ATTACHED_KEPT_MS: u64 = 7 * 24 * 3600 * 1000;
+
+/// A device as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    /// Tells this registration from earlier and later ones of the same device.
+    registration: String,
+    #[serde(flatten)]
+    device: Device,
+}
+
+/// What is to become of a stored device.
+enum Change {
+    None,
+    Write,
+    Remove,
+}
+
+/// Whose a token is.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Owner {
+    user: UserId,
+    device: DeviceId,
+    registration: String,
+}
+
+impl Redis {
+    pub(super) async fn register(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError> {
+        let owner =
+            Owner { user: user.clone(), device: device.id.clone(), registration: self.clock.uuid().to_string() };
+        let stored = Stored { registration: owner.registration.clone(), device };
+        let partition = self.keys.of_user(user);
+        let mut step = PUT_DEVICE.on(&[
+            &partition.key("devices", user.as_str()),
+            &partition.one("notices"),
+            &partition.one("events"),
+        ]);
+        step.arg(stored.device.id.as_str()).arg(write_json("device", &stored)?).arg(most).arg(user.as_str());
+        let gone: Vec<Vec<u8>> = from_redis_value(self.link.run(&PUT_DEVICE, &step).await?).map_err(unreadable)?;
+        try_join_all(stored.device.tokens().map(|token| self.own(token, &owner))).await?;
+        for value in gone {
+            let gone: Stored = read_json("device", &value)?;
+            // Those that the device kept have a new owner by now: itself.
+            self.disown_all(user, &gone).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a token, and takes the device away that had it.
+    async fn own(&self, token: &PushToken, owner: &Owner) -> Result<(), StoreError> {
+        let value = write_json("owner", owner)?;
+        let before = self.link.ask(cmd("SET").arg(self.keys.token(token)).arg(value).arg("GET")).await?;
+        let before: Option<Vec<u8>> = from_redis_value(before).map_err(unreadable)?;
+        let Some(before) = before.map(|before| read_json::<Owner>("owner", &before)).transpose()? else {
+            return Ok(());
+        };
+        if (&before.user, &before.device) == (&owner.user, &owner.device) {
+            return Ok(());
+        }
+        self.unregister(&before.user, &before.device, &before.registration).await.map(drop)
+    }
+
+    /// Removes a device, of one registration only if it is named, and closes its event streams; says whether it was there.
+    pub(super) async fn unregister(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        registration: &str,
+    ) -> Result<bool, StoreError> {
+        let partition = self.keys.of_user(user);
+        let mut step = REMOVE_DEVICE.on(&[
+            &partition.key("devices", user.as_str()),
+            &partition.one("notices"),
+            &partition.one("events"),
+        ]);
+        step.arg(device.as_str()).arg(registration).arg(user.as_str());
+        let value = self.link.run(&REMOVE_DEVICE, &step).await?;
+        let Some(value) = from_redis_value::<Option<Vec<u8>>>(value).map_err(unreadable)? else { return Ok(false) };
+        self.disown_all(user, &read_json("device", &value)?).await?;
+        Ok(true)
+    }
+
+    /// Gives a registration's tokens up, but for those that have another owner by now.
+    async fn disown_all(&self, user: &UserId, stored: &Stored) -> Result<(), StoreError> {
+        try_join_all(stored.device.tokens().map(|token| self.disown(user, stored, token))).await.map(drop)
+    }
+
+    async fn disown(&self, user: &UserId, stored: &Stored, token: &PushToken) -> Result<(), StoreError> {
+        let (device, registration) = (stored.device.id.clone(), stored.registration.clone());
+        let owner = write_json("owner", &Owner { user: user.clone(), device, registration })?;
+        self.link.run(&DISOWN, DISOWN.on(&[&self.keys.token(token)]).arg(owner)).await.map(drop)
+    }
+
+    pub(super) async fn devices_of(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
+        let key = self.keys.of_user(user).key("devices", user.as_str());
+        let values = from_redis_value(self.link.ask(cmd("HVALS").arg(key)).await?).map_err(unreadable)?;
+        self.owned(user, values).await
+    }
+
+    /// Of a user's stored devices, in the order of their ids, those whose tokens are no one else's.
+    pub(super) async fn owned(&self, user: &UserId, values: Vec<Vec<u8>>) -> Result<Vec<Device>, StoreError> {
+        let devices = values.iter().map(|value| read_json::<Stored>("device", value));
+        let devices = devices.collect::<Result<Vec<Stored>, StoreError>>()?;
+        let owns = async |stored: &Stored| {
+            let owners = stored.device.tokens().map(|token| self.owner_of(token));
+            let owners = try_join_all(owners).await?;
+            let is_theirs = |owner: &Owner| owner.user == *user && owner.device == stored.device.id;
+            Ok::<bool, StoreError>(owners.iter().flatten().all(is_theirs))
+        };
+        let owned = try_join_all(devices.iter().map(owns)).await?;
+        let kept = devices.into_iter().zip(owned).filter(|(_, owned)| *owned);
+        let mut devices: Vec<Device> = kept.map(|(stored, _)| stored.device).collect();
+        devices.sort_by(|device, other| device.id.cmp(&other.id));
+        Ok(devices)
+    }
+
+    async fn owner_of(&self, token: &PushToken) -> Result<Option<Owner>, StoreError> {
+        let owner = self.link.ask(cmd("GET").arg(self.keys.token(token))).await?;
+        let owner: Option<Vec<u8>> = from_redis_value(owner).map_err(unreadable)?;
+        owner.map(|owner| read_json("owner", &owner)).transpose()
+    }
+
+    pub(super) async fn forget_token(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        token: &PushToken,
+        since: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let drop = |stored: &mut Stored| {
+            let newer = since.is_some_and(|since| stored.device.registered_at > since);
+            if newer || !stored.device.drop_token(token) {
+                Change::None
+            } else if stored.device.tokens().next().is_none() {
+                Change::Remove
+            } else {
+                Change::Write
+            }
+        };
+        let changed = self.change_device(user, device, drop).await?;
+        if let Some(stored) = &changed {
+            self.disown(user, stored, token).await?;
+        }
+        Ok(changed.is_some())
+    }
+
+    pub(super) async fn note_environment(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        environment: Environment,
+    ) -> Result<(), StoreError> {
+        let change = |stored: &mut Stored| {
+            stored.device.environment = environment;
+            Change::Write
+        };
+        self.change_device(user, device, change).await.map(drop)
+    }
+
+    /// Changes a stored device, and returns it as it is then; nothing if there is none or nothing is to be changed.
+    async fn change_device(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        change: impl Fn(&mut Stored) -> Change,
+    ) -> Result<Option<Stored>, StoreError> {
+        let key = self.keys.of_user(user).key("devices", user.as_str());
+        loop {
+            let value = self.link.ask(cmd("HGET").arg(&key).arg(device.as_str())).await?;
+            let Some(value) = from_redis_value::<Option<Vec<u8>>>(value).map_err(unreadable)? else { return Ok(None) };
+            let mut stored: Stored = read_json("device", &value)?;
+            let next = match change(&mut stored) {
+                Change::None => return Ok(None),
+                Change::Write => write_json("device", &stored)?,
+                Change::Remove => Vec::new(),
+            };
+            if self.change(&key, device.as_str(), &value, &next).await? {
+                return Ok(Some(stored));
+            }
+        }
+    }
+
+    /// Writes a field of a hash as long as it is what was read; the empty value removes it.
+    pub(super) async fn change(&self, key: &str, field: &str, read: &[u8], next: &[u8]) -> Result<bool, StoreError> {
+        let mut step = CHANGE.on(&[key]);
+        step.arg(field).arg(read).arg(next);
+        from_redis_value(self.link.run(&CHANGE, &step).await?).map_err(unreadable)
+    }
+
+    pub(super) async fn attach_device(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError> {
+        let key = self.keys.of_user(user).key("attached", user.as_str());
+        let mut steps = redis::pipe();
+        steps.cmd("HSET").arg(&key).arg(device.as_str()).arg(&self.instance);
+        steps.cmd("PEXPIRE").arg(&key).arg(ATTACHED_KEPT_MS);
+        self.link.ask_all(&steps).await.map(drop)
+    }
+
+    pub(super) async fn detach_device(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError> {
+        let mut step = DETACH.on(&[&self.keys.of_user(user).key("attached", user.as_str())]);
+        self.link.run(&DETACH, step.arg(device.as_str()).arg(&self.instance)).await.map(drop)
+    }
+}

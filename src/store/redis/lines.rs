@@ -1,0 +1,133 @@
+//! Users' lines, idempotency keys, histories and missed calls: what an invite writes of each of its parties.
+
+use std::time::Duration;
+
+use redis::{FromRedisValue, Value, cmd, from_redis_value};
+
+use super::script::{COUNT_MISSED, FREE_LINE, OPEN_LINE, RING_LINE};
+use super::{Redis, unreadable};
+use crate::domain::{CallId, DeviceId, UserId};
+use crate::store::codec::{read_json, write_json};
+use crate::store::{Callee, Claim, HISTORY_LENGTH, MISSED_KEPT, Opening, Reservation, StoreError};
+
+/// How long a history is kept after its last call: longer than any record.
+const HISTORY_KEPT: Duration = Duration::from_hours(400 * 24);
+/// How many missed calls of a pair are remembered as counted.
+const MISSED_REMEMBERED: usize = 100;
+
+impl Redis {
+    pub(super) async fn open_for(
+        &self,
+        claim: &Claim,
+        reservation: Option<&Reservation>,
+    ) -> Result<Opening, StoreError> {
+        let user = &claim.user;
+        let partition = self.keys.of_user(user);
+        let mut keys = vec![
+            partition.key("line", user.as_str()),
+            partition.key("history", user.as_str()),
+            partition.pair("missed", user, claim.peer.as_str()),
+            partition.one("bans"),
+        ];
+        keys.extend(reservation.map(|reservation| partition.pair("key", user, &reservation.key)));
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let mut step = OPEN_LINE.on(&keys);
+        self.claiming(&mut step, claim)?;
+        if let Some(reservation) = reservation {
+            step.arg(reservation.replaces.map_or_else(String::new, |call| call.to_string()))
+                .arg(&reservation.body)
+                .arg(reservation.until.as_millis());
+        }
+        let answer: Vec<Value> = from_redis_value(self.link.run(&OPEN_LINE, &step).await?).map_err(unreadable)?;
+        let mut answer = answer.into_iter();
+        match next::<String>(&mut answer)?.as_str() {
+            "banned" => Ok(Opening::Banned),
+            "reserved" => {
+                let (call, body): (String, String) = (next(&mut answer)?, next(&mut answer)?);
+                let same_body = reservation.is_some_and(|reservation| reservation.body == body);
+                Ok(Opening::Reserved { call: call_id(&call)?, same_body })
+            }
+            _ => Ok(Opening::Claimed(claims(&next::<Vec<Vec<u8>>>(&mut answer)?)?)),
+        }
+    }
+
+    pub(super) async fn ring_for(&self, claim: &Claim) -> Result<Callee, StoreError> {
+        let user = &claim.user;
+        let partition = self.keys.of_user(user);
+        let mut step = RING_LINE.on(&[
+            &partition.key("line", user.as_str()),
+            &partition.key("history", user.as_str()),
+            &partition.key("devices", user.as_str()),
+            &partition.key("blocks", user.as_str()),
+            &partition.one("bans"),
+            &partition.key("attached", user.as_str()),
+        ]);
+        self.claiming(&mut step, claim)?;
+        step.arg(claim.peer.as_str());
+        let answer: Vec<Value> = from_redis_value(self.link.run(&RING_LINE, &step).await?).map_err(unreadable)?;
+        let mut answer = answer.into_iter();
+        let (blocked, banned) = (next(&mut answer)?, next(&mut answer)?);
+        let others = claims(&next::<Vec<Vec<u8>>>(&mut answer)?)?;
+        let devices = self.owned(user, next(&mut answer)?).await?;
+        let attached: Vec<(String, String)> = next(&mut answer)?;
+        let living = attached.into_iter().filter(|(_, instance)| self.instances.lives(instance));
+        let attached = living.filter_map(|(device, _)| DeviceId::new(device).ok()).collect();
+        Ok(Callee { others, devices, attached, blocked, banned })
+    }
+
+    /// The arguments that both kinds of claim have.
+    fn claiming(&self, step: &mut redis::Cmd, claim: &Claim) -> Result<(), StoreError> {
+        let (now, until) = (self.clock.now(), claim.until.as_millis());
+        let mut entry = format!("{until} {} ", claim.call).into_bytes();
+        entry.extend(write_json("claim", claim)?);
+        step.arg(claim.user.as_str())
+            .arg(now.as_millis())
+            .arg(claim.call.to_string())
+            .arg(until)
+            .arg(entry)
+            .arg(HISTORY_LENGTH)
+            .arg((now + HISTORY_KEPT).as_millis());
+        Ok(())
+    }
+
+    pub(super) async fn free(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
+        let mut step = FREE_LINE.on(&[&self.keys.of_user(user).key("line", user.as_str())]);
+        self.link.run(&FREE_LINE, step.arg(call.to_string())).await.map(drop)
+    }
+
+    pub(super) async fn calls_of(
+        &self,
+        user: &UserId,
+        before: Option<CallId>,
+        limit: usize,
+    ) -> Result<Vec<CallId>, StoreError> {
+        let newest = before.map_or_else(|| "+".to_owned(), |before| format!("({before}"));
+        let mut range = cmd("ZRANGE");
+        range.arg(self.keys.of_user(user).key("history", user.as_str())).arg(newest).arg("-").arg("BYLEX").arg("REV");
+        range.arg("LIMIT").arg(0).arg(limit);
+        let ids: Vec<String> = from_redis_value(self.link.ask(&range).await?).map_err(unreadable)?;
+        ids.iter().map(|id| call_id(id)).collect()
+    }
+
+    pub(super) async fn count(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<u32, StoreError> {
+        let now = self.clock.now();
+        let mut step = COUNT_MISSED.on(&[&self.keys.of_user(callee).pair("missed", callee, caller.as_str())]);
+        step.arg(call.to_string()).arg(now.as_millis()).arg((now + MISSED_KEPT).as_millis()).arg(MISSED_REMEMBERED);
+        from_redis_value(self.link.run(&COUNT_MISSED, &step).await?).map_err(unreadable)
+    }
+}
+
+/// The next part of a script's answer.
+fn next<T: FromRedisValue>(answer: &mut impl Iterator<Item = Value>) -> Result<T, StoreError> {
+    from_redis_value(answer.next().unwrap_or(Value::Nil)).map_err(unreadable)
+}
+
+/// Claims as they stand on a line, after the two words that scripts read.
+fn claims(entries: &[Vec<u8>]) -> Result<Vec<Claim>, StoreError> {
+    let json = |entry: &[u8]| entry.splitn(3, |byte| *byte == b' ').nth(2).map(|json| read_json("claim", json));
+    entries.iter().filter_map(|entry| json(entry)).collect()
+}
+
+fn call_id(id: &str) -> Result<CallId, StoreError> {
+    CallId::parse(id).map_err(|error| StoreError::Corrupt(format!("call id: {error}")))
+}

@@ -1,0 +1,190 @@
+//! The store of any number of Bellwires: one Redis, the master that Sentinels name, or a Redis Cluster.
+//!
+//! What must happen in one step is one Lua script on keys of one partition (`script`, `keys`), so the same code runs on one server and on a
+//! cluster. What spans partitions is a few such steps, each of which may be repeated. Nothing here is a rule of calls; see the laws
+//! of [`Store`].
+
+mod calls;
+mod client;
+mod devices;
+mod instances;
+mod keys;
+mod lines;
+mod link;
+mod listener;
+mod moderation;
+mod notice;
+mod open;
+mod script;
+mod server;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use redis::ParsingError;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+
+use self::instances::Instances;
+use self::keys::Keys;
+use self::link::Link;
+use self::notice::Unsure;
+pub use self::open::OpenError;
+use super::{Announcement, Ban, Callee, Claim, Commit, Opening, Reservation, Slot, Store, StoreError};
+use crate::clock::Clock;
+use crate::domain::{CallId, Device, DeviceId, Environment, PushToken, Timestamp, UserId};
+
+/// The store on Redis.
+pub struct Redis {
+    link: Link,
+    keys: Arc<Keys>,
+    clock: Clock,
+    events: broadcast::Sender<Arc<Announcement>>,
+    /// This instance's name among the others.
+    instance: String,
+    instances: Instances,
+    unsure: Unsure,
+    target: String,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// An answer of another shape than the command's.
+fn unreadable(error: ParsingError) -> StoreError {
+    // Its words may quote the answer.
+    drop(error);
+    StoreError::Corrupt("Redis answered something else than was asked for".into())
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Redis {
+    async fn load(&self, id: CallId) -> Result<Slot, StoreError> {
+        self.load_call(id).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        self.commit_call(commit).await
+    }
+
+    async fn bury(&self, id: CallId) -> Result<Slot, StoreError> {
+        self.bury_call(id).await
+    }
+
+    async fn remove(&self, id: CallId, version: u64) -> Result<(), StoreError> {
+        self.remove_call(id, version).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<CallId>, StoreError> {
+        self.due_calls(now, limit).await
+    }
+
+    async fn open_line(&self, claim: Claim, reservation: Option<Reservation>) -> Result<Opening, StoreError> {
+        self.open_for(&claim, reservation.as_ref()).await
+    }
+
+    async fn ring_line(&self, claim: Claim) -> Result<Callee, StoreError> {
+        self.ring_for(&claim).await
+    }
+
+    async fn free_line(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
+        self.free(user, call).await
+    }
+
+    async fn history(&self, user: &UserId, before: Option<CallId>, limit: usize) -> Result<Vec<CallId>, StoreError> {
+        self.calls_of(user, before, limit).await
+    }
+
+    async fn put_device(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError> {
+        self.register(user, device, most).await
+    }
+
+    async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
+        self.devices_of(user).await
+    }
+
+    async fn remove_device(&self, user: &UserId, device: &DeviceId) -> Result<bool, StoreError> {
+        self.unregister(user, device, "").await
+    }
+
+    async fn drop_token(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        token: &PushToken,
+        since: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        self.forget_token(user, device, token, since).await
+    }
+
+    async fn set_environment(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        environment: Environment,
+    ) -> Result<(), StoreError> {
+        self.note_environment(user, device, environment).await
+    }
+
+    async fn attach(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError> {
+        self.attach_device(user, device).await
+    }
+
+    async fn detach(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError> {
+        self.detach_device(user, device).await
+    }
+
+    async fn count_missed(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<u32, StoreError> {
+        self.count(callee, caller, call).await
+    }
+
+    async fn set_block(&self, user: &UserId, peer: &UserId, blocked: bool) -> Result<bool, StoreError> {
+        self.block(user, peer, blocked).await
+    }
+
+    async fn blocks(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+        self.blocked_by(user).await
+    }
+
+    async fn put_ban(&self, ban: Ban) -> Result<(), StoreError> {
+        self.ban_user(&ban).await
+    }
+
+    async fn ban(&self, user: &UserId, now: Timestamp) -> Result<Option<Ban>, StoreError> {
+        self.ban_of(user, now).await
+    }
+
+    async fn lift_ban(&self, user: &UserId) -> Result<bool, StoreError> {
+        self.lift(user).await
+    }
+
+    async fn bans(&self, now: Timestamp) -> Result<Vec<Ban>, StoreError> {
+        self.all_bans(now).await
+    }
+
+    fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {
+        self.events.subscribe()
+    }
+
+    async fn health(&self) -> Result<String, StoreError> {
+        let fitness = open::fitness(&self.link).await?;
+        let mut words = vec![format!("{} at {}", fitness.versions.join(", "), self.target)];
+        words.extend(fitness.warnings);
+        Ok(words.join("; "))
+    }
+
+    async fn warnings(&self) -> Vec<String> {
+        open::fitness(&self.link).await.map(|fitness| fitness.warnings).unwrap_or_default()
+    }
+
+    async fn close(&self) {
+        // Should it fail: an instance that says nothing counts as gone soon.
+        let _ = self.heart().stop().await;
+    }
+}

@@ -1,0 +1,80 @@
+//! Lua scripts: what must happen in one step, one script for each kind of step.
+//!
+//! A script is sent by its hash; a server that does not know it (a new one, or one whose cache was flushed) gets the source.
+
+use std::sync::LazyLock;
+
+use redis::{Arg, Cmd, cmd};
+
+/// A script, with the functions that all of them share.
+pub(super) struct Script {
+    source: String,
+    hash: String,
+}
+
+impl Script {
+    fn new(source: &str) -> Self {
+        let source = format!("{}\n{source}", include_str!("scripts/shared.lua"));
+        let hash = redis::Script::new(&source).get_hash().to_owned();
+        Self { source, hash }
+    }
+
+    /// A call of the script on these keys; arguments are added to it.
+    pub(super) fn on(&self, keys: &[&str]) -> Cmd {
+        let mut command = cmd("EVALSHA");
+        command.arg(&self.hash).arg(keys.len()).arg(keys);
+        command
+    }
+
+    /// The same call with the source.
+    pub(super) fn with_source(&self, call: &Cmd) -> Cmd {
+        let mut command = cmd("EVAL");
+        command.arg(&self.source);
+        for arg in call.args_iter().skip(2) {
+            if let Arg::Simple(bytes) = arg {
+                command.arg(bytes);
+            }
+        }
+        command
+    }
+}
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
+        $($(#[$doc])* pub(super) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(include_str!(concat!("scripts/", $file))));)*
+    };
+}
+
+scripts! {
+    /// What all of them need, tried at the start.
+    PROBE = "probe.lua";
+    /// A call's next record.
+    COMMIT = "commit.lua";
+    /// A tombstone.
+    BURY = "bury.lua";
+    /// A record that is not kept any longer.
+    REMOVE = "remove.lua";
+    /// A claim of a caller.
+    OPEN_LINE = "open_line.lua";
+    /// A claim of a callee.
+    RING_LINE = "ring_line.lua";
+    /// A claim given up.
+    FREE_LINE = "free_line.lua";
+    /// A missed call.
+    COUNT_MISSED = "count_missed.lua";
+    /// A device.
+    PUT_DEVICE = "put_device.lua";
+    /// A field that is changed or removed as long as it is what was read.
+    CHANGE = "change.lua";
+    /// A device that must go.
+    REMOVE_DEVICE = "remove_device.lua";
+    /// A token that its owner gives up.
+    DISOWN = "disown.lua";
+    /// A ban.
+    BAN = "ban.lua";
+    /// The end of a ban.
+    LIFT_BAN = "lift_ban.lua";
+    /// An event stream that ended.
+    DETACH = "detach.lua";
+}

@@ -1,0 +1,12 @@
+-- Writes a field of a hash as long as it is what was read; the empty value removes it.
+-- KEYS hash
+-- ARGV field, value that was read, next value
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then
+  return 0
+end
+if ARGV[3] == '' then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+else
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+end
+return 1

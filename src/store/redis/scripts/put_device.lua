@@ -1,0 +1,21 @@
+-- Registers or refreshes a device; the one registered longest ago gives way where there are too many.
+-- KEYS devices, number of the last notice, channel
+-- ARGV device, its value, how many there may be, user
+-- The values that had to go.
+local gone, others = {}, {}
+for _, value in ipairs(redis.call('HVALS', KEYS[1])) do
+  local device = cjson.decode(value)
+  if device.id == ARGV[1] then
+    gone[#gone + 1] = value
+  else
+    others[#others + 1] = { id = device.id, at = device.registered_at, value = value }
+  end
+end
+table.sort(others, function(a, b) return a.at < b.at end)
+for place = 1, #others - math.max(tonumber(ARGV[3]), 1) + 1 do
+  redis.call('HDEL', KEYS[1], others[place].id)
+  gone[#gone + 1] = others[place].value
+  tell(KEYS[2], KEYS[3], cjson.encode({ closed = ARGV[4], device = others[place].id }))
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return gone

@@ -1,0 +1,73 @@
+//! A browser is rung while it listens, at whatever instance.
+
+use std::collections::BTreeSet;
+
+use bellwire::domain::{Call, Device};
+use serde_json::json;
+
+use super::wire::{Attached, Wire};
+use super::{Ground, ann, invite};
+use crate::store_laws::fixture::{device_id, user};
+
+fn browser(ground: &Ground) -> Device {
+    let json = json!({"id": "browser", "platform": "web", "app": "a", "registered_at": ground.clock.now()});
+    serde_json::from_value(json).expect("a device")
+}
+
+fn rung(call: &Call) -> Vec<&str> {
+    call.legs.iter().map(|leg| leg.device.id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_browser_that_listens_at_another_instance_is_rung_until_its_last_stream_is_closed() {
+    let ground = Ground::new();
+    ground.register(browser(&ground)).await;
+    let attached = Attached::default();
+    let wire = || Wire::to(&ground.store, &attached);
+    let ((here, _here), (there, _there)) = (ground.engine_on(wire()), ground.engine_on(wire()));
+    let (bob, browser) = (user("bob"), device_id("browser"));
+    assert!(rung(&invite(&here).await.expect("invited")).is_empty(), "nobody listens yet");
+
+    let first = there.read(&bob, Some(browser.clone()), 10).await.expect("a reader");
+    let second = there.read(&bob, Some(browser.clone()), 10).await.expect("a reader");
+    // A stream of no device is none of a browser.
+    let _unnamed = there.read(&bob, None, 10).await.expect("a reader");
+    drop(first);
+    let call = invite(&here).await.expect("invited");
+    assert_eq!(rung(&call), ["browser"]);
+    here.cancel(call.id, &ann()).await.expect("cancelled");
+
+    drop(second);
+    attached.subscribe().wait_for(BTreeSet::is_empty).await.expect("detached");
+    assert!(rung(&invite(&here).await.expect("invited")).is_empty());
+}
+
+#[tokio::test]
+async fn streams_that_come_and_go_leave_what_is_true() {
+    let ground = Ground::new();
+    let attached = Attached::default();
+    let (there, _there) = ground.engine_on(Wire::to(&ground.store, &attached));
+    let (bob, browser) = (user("bob"), device_id("browser"));
+    let mut open = None;
+    for number in 0..30 {
+        if number % 3 == 0 {
+            // Its last stream is closed, and that is noted while the next one opens.
+            drop(open.take());
+        }
+        open = Some(there.read(&bob, Some(browser.clone()), 10).await.expect("a reader"));
+    }
+    // One more has its turn after all that were begun before.
+    let _last = there.read(&bob, Some(browser.clone()), 10).await.expect("a reader");
+    assert_eq!(*attached.borrow(), BTreeSet::from([(bob.clone(), browser.clone())]));
+}
+
+#[tokio::test]
+async fn who_is_banned_is_not_attached() {
+    let ground = Ground::new();
+    let attached = Attached::default();
+    let (there, _there) = ground.engine_on(Wire::to(&ground.store, &attached));
+    super::bans::ban(&there, "bob").await;
+    let refused = there.read(&user("bob"), Some(device_id("browser")), 10).await;
+    assert!(refused.is_err());
+    assert!(attached.borrow().is_empty());
+}

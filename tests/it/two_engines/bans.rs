@@ -1,0 +1,124 @@
+//! A ban and an invite at two instances at once, the invite stalled between its steps.
+
+use std::time::Duration;
+
+use bellwire::domain::{Call, CallId, EndReason, State};
+use bellwire::engine::{Engine, EngineError};
+use bellwire::store::{Ban, Claim, Opening, Role, Slot, Store};
+
+use super::{Ground, HOUR, ann, bob, invite};
+use crate::store_laws::fixture::{android, closed, create, is_conflict, loaded, new_call, user};
+
+pub async fn ban(engine: &Engine, name: &str) {
+    let ban = Ban { user: user(name), reason: None, created_at: engine.clock().now(), until: None };
+    engine.ban(ban).await.expect("banned");
+}
+
+/// An invite of Ann that has claimed both lines and is stalled before its commit.
+async fn stalled(ground: &Ground) -> Call {
+    let call = new_call(&ground.clock);
+    let at = call.created_at;
+    let claim = |name: &str, peer: &str, role| Claim {
+        user: user(name),
+        call: call.id,
+        peer: user(peer),
+        role,
+        at,
+        until: at + HOUR,
+    };
+    let opening = ground.store.open_line(claim("ann", "bob", Role::Caller), None).await.expect("an opening");
+    assert_eq!(opening, Opening::Claimed(Vec::new()));
+    let callee = ground.store.ring_line(claim("bob", "ann", Role::Callee)).await.expect("a callee");
+    assert!(!callee.banned);
+    call
+}
+
+/// Begins to ban one of the two through an engine, and returns once the ban is written.
+async fn banning(ground: &Ground, name: &'static str) -> tokio::task::JoinHandle<()> {
+    let (engine, _follow_ups) = ground.engine();
+    let mut announcements = ground.store.announcements();
+    let banning = tokio::spawn(async move { ban(&engine, name).await });
+    assert_eq!(closed(&mut announcements).await, (user(name), None));
+    banning
+}
+
+async fn expect_banned(ground: &Ground, id: CallId) {
+    let call = loaded(&*ground.store, id).await;
+    assert_eq!((call.state, call.end_reason), (State::Ended, Some(EndReason::Banned)));
+}
+
+#[tokio::test]
+async fn an_invite_that_is_committed_after_the_ban_is_ended_by_it() {
+    for name in ["ann", "bob"] {
+        let ground = Ground::new();
+        let call = stalled(&ground).await;
+        let banning = banning(&ground, name).await;
+        create(&*ground.store, &call).await.expect("committed in time");
+        banning.await.expect("no panic");
+        expect_banned(&ground, call.id).await;
+    }
+}
+
+#[tokio::test]
+async fn an_invite_that_is_stalled_for_longer_comes_to_nothing() {
+    for name in ["ann", "bob"] {
+        let ground = Ground::new();
+        let call = stalled(&ground).await;
+        let banning = banning(&ground, name).await;
+        ground.clock.advance(Duration::from_secs(2));
+        banning.await.expect("no panic");
+        assert!(is_conflict(&create(&*ground.store, &call).await));
+        assert_eq!(ground.store.load(call.id).await.expect("a slot"), Slot::Tombstone);
+    }
+}
+
+#[tokio::test]
+async fn an_invite_that_begins_after_the_ban_starts_nothing_or_rings_nobody() {
+    let ground = Ground::new();
+    let ((here, _here), (there, _there)) = (ground.engine(), ground.engine());
+    let before = ground.ringing(&here).await;
+    ban(&there, "bob").await;
+    expect_banned(&ground, before.id).await;
+    let call = invite(&here).await.expect("a call");
+    assert_eq!((call.end_reason, call.legs.len()), (Some(EndReason::Unreachable), 0));
+    ban(&there, "ann").await;
+    assert!(matches!(invite(&here).await, Err(EngineError::Banned)));
+    assert!(matches!(here.answer(before.id, &bob()).await, Err(EngineError::Banned)));
+}
+
+/// Whatever comes first, nothing lives that the banned user is in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ban_and_an_invite_at_two_instances_leave_no_live_call() {
+    for round in 0..30 {
+        let ground = Ground::new();
+        let ((here, _here), (there, _there)) = (ground.engine(), ground.engine());
+        let name = if round % 2 == 0 { "ann" } else { "bob" };
+        ground.register(android("phone", "token", ground.clock.now())).await;
+        let inviting = tokio::spawn(async move { invite(&here).await });
+        ban(&there, name).await;
+        match inviting.await.expect("no panic") {
+            Ok(call) => {
+                let call = there.call(call.id, &ann()).await.expect("a call");
+                assert!(call.is_ended(), "round {round}: {call:?}");
+            }
+            Err(error) => assert!(matches!(error, EngineError::Banned), "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_ban_closes_readers_at_every_instance() {
+    let ground = Ground::new();
+    let ((here, _here), (there, _there)) = (ground.engine(), ground.engine());
+    let mut readers = Vec::new();
+    for engine in [&here, &there] {
+        readers.push(engine.read(&user("ann"), None, 10).await.expect("a reader"));
+    }
+    let mut other = there.read(&user("bob"), None, 10).await.expect("a reader");
+    ban(&here, "ann").await;
+    for reader in &mut readers {
+        assert!(reader.next().await.is_none());
+    }
+    create(&*ground.store, &new_call(&ground.clock)).await.expect("written");
+    assert!(other.next().await.is_some(), "another user's goes on");
+}

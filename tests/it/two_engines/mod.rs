@@ -1,0 +1,112 @@
+//! Two engines on one store, as two instances are: what one remembers of a call never counts against the store, and what one
+//! commits the readers of the other hear of.
+
+mod attachments;
+mod bans;
+mod lost;
+mod readers;
+mod trips;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwire::clock::Clock;
+use bellwire::domain::{Call, Device, EndReason, Media, Party, Rules, State, TaskResult};
+use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Settings};
+use bellwire::store::Store;
+use bellwire::store::embedded::Embedded;
+use tempfile::TempDir;
+
+use crate::store_laws::fixture::{android, device_id, rules, user};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// An empty store and its clock.
+struct Ground {
+    store: Arc<Embedded>,
+    clock: Clock,
+    _folder: TempDir,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = Clock::system();
+        let store = Embedded::open(&folder.path().join("store"), HOUR, clock.clone()).expect("a store");
+        Self { store: Arc::new(store), clock, _folder: folder }
+    }
+
+    /// An instance that uses the store as its own.
+    fn engine(&self) -> (Engine, FollowUps) {
+        self.engine_on(Arc::clone(&self.store) as Arc<dyn Store>)
+    }
+
+    fn engine_on(&self, store: Arc<dyn Store>) -> (Engine, FollowUps) {
+        let rules = Rules { presence: false, ..rules() };
+        let deployment = "main".to_owned();
+        let settings =
+            Settings { ring: Duration::from_secs(45), rules, call_waiting: false, devices_per_user: 10, deployment };
+        Engine::new(store, self.clock.clone(), settings)
+    }
+
+    async fn register(&self, device: Device) {
+        self.store.put_device(&user("bob"), device, 10).await.expect("registered");
+    }
+
+    /// Ann calls Bob, whose phone is about to be pushed to.
+    async fn ringing(&self, engine: &Engine) -> Arc<Call> {
+        self.register(android("phone", "token", self.clock.now())).await;
+        invite(engine).await.expect("invited")
+    }
+}
+
+/// Ann calls Bob.
+async fn invite(engine: &Engine) -> Result<Arc<Call>, EngineError> {
+    let invite = InviteRequest {
+        caller: Party { id: user("ann"), name: None, avatar: None },
+        caller_device: None,
+        callee: user("bob"),
+        media: Media::Audio,
+        ring: None,
+        metadata: None,
+        key: None,
+    };
+    engine.invite(invite).await
+}
+
+fn ann() -> Asker {
+    Asker::User(user("ann"), None)
+}
+
+/// Bob on his phone.
+fn bob() -> Asker {
+    Asker::User(user("bob"), Some(device_id("phone")))
+}
+
+#[tokio::test]
+async fn an_engine_steps_what_the_other_one_committed() {
+    let ground = Ground::new();
+    let ((here, _here), (there, _there)) = (ground.engine(), ground.engine());
+    let call = ground.ringing(&here).await;
+    let task = call.tasks[0].clone();
+
+    there.cancel(call.id, &ann()).await.expect("cancelled");
+    // The push of the first record; its task is gone by now.
+    here.task_finished(call.id, task.id, task.attempt, TaskResult::Done(None)).await.expect("recorded");
+    let call = here.call(call.id, &ann()).await.expect("a call");
+    assert_eq!((call.state, call.end_reason), (State::Ended, Some(EndReason::Cancelled)));
+    assert_eq!(call.version, 2);
+}
+
+#[tokio::test]
+async fn a_call_that_ended_elsewhere_is_not_cancelled_again() {
+    let ground = Ground::new();
+    let ((here, _here), (there, _there)) = (ground.engine(), ground.engine());
+    let call = ground.ringing(&here).await;
+
+    there.cancel(call.id, &ann()).await.expect("cancelled");
+    // In the record that this engine committed last the call still rings.
+    let seen = here.cancel(call.id, &ann()).await.expect("a duplicate");
+    assert_eq!((seen.state, seen.version), (State::Ended, 2));
+}

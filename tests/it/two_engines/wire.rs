@@ -1,0 +1,249 @@
+//! A store as another instance has it, over a network: it hears of commits without the record, in a while, or not at all.
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bellwire::domain::{CallId, Device, DeviceId, Environment, PushToken, Timestamp, UserId};
+use bellwire::store::embedded::Embedded;
+use bellwire::store::{
+    Announcement, Ban, Callee, Claim, Commit, Committed, Opening, Reservation, Slot, Store, StoreError,
+};
+use tokio::sync::{RwLock, broadcast, watch};
+
+/// How long each request takes, so that those made at once are under way at once.
+const TRIP: Duration = Duration::from_millis(2);
+
+/// Who is attached at any instance.
+pub type Attached = watch::Sender<BTreeSet<(UserId, DeviceId)>>;
+
+/// One instance's connection to a store that another one uses too.
+pub struct Wire {
+    store: Arc<Embedded>,
+    news: broadcast::Sender<Arc<Announcement>>,
+    deaf: Arc<AtomicBool>,
+    attached: Attached,
+    /// What is found in place of what is stored.
+    instead: Mutex<HashMap<CallId, Slot>>,
+    /// Whoever has this for writing holds loads up.
+    pub gate: RwLock<()>,
+    /// Loads that have begun.
+    pub loads: AtomicUsize,
+    /// How many of the next loads fail.
+    pub failing: AtomicUsize,
+    /// Requests under way, the most that ever were, and how often one began when none was: round trips in sequence.
+    under_way: AtomicUsize,
+    pub most_at_once: AtomicUsize,
+    pub in_sequence: AtomicUsize,
+}
+
+impl Wire {
+    pub fn to(store: &Arc<Embedded>, attached: &Attached) -> Arc<Self> {
+        let (news, _) = broadcast::channel(64);
+        let deaf = Arc::new(AtomicBool::new(false));
+        let mut announcements = store.announcements();
+        tokio::spawn({
+            let (news, deaf) = (news.clone(), Arc::clone(&deaf));
+            async move {
+                while let Ok(announcement) = announcements.recv().await {
+                    let heard = match &*announcement {
+                        Announcement::Committed(news) => {
+                            Announcement::Committed(Committed { record: None, ..news.clone() })
+                        }
+                        other => other.clone(),
+                    };
+                    if !deaf.load(Ordering::SeqCst) {
+                        // An error here says that nobody listens.
+                        let _ = news.send(Arc::new(heard));
+                    }
+                }
+            }
+        });
+        Arc::new(Self {
+            store: Arc::clone(store),
+            news,
+            deaf,
+            attached: attached.clone(),
+            instead: Mutex::default(),
+            gate: RwLock::new(()),
+            loads: AtomicUsize::new(0),
+            failing: AtomicUsize::new(0),
+            under_way: AtomicUsize::new(0),
+            most_at_once: AtomicUsize::new(0),
+            in_sequence: AtomicUsize::new(0),
+        })
+    }
+
+    /// From now on nothing is heard but what a test says.
+    pub fn cut(&self) {
+        self.deaf.store(true, Ordering::SeqCst);
+    }
+
+    pub fn say(&self, announcement: Announcement) {
+        self.news.send(Arc::new(announcement)).expect("an engine listens");
+    }
+
+    /// What stands under the id is this, as after a fail-over that lost commits.
+    pub fn put_instead(&self, id: CallId, slot: Slot) {
+        self.instead.lock().expect("no panic").insert(id, slot);
+    }
+
+    async fn trip<T>(&self, request: impl Future<Output = T>) -> T {
+        let others = self.under_way.fetch_add(1, Ordering::SeqCst);
+        self.most_at_once.fetch_max(others + 1, Ordering::SeqCst);
+        if others == 0 {
+            self.in_sequence.fetch_add(1, Ordering::SeqCst);
+        }
+        tokio::time::sleep(TRIP).await;
+        let answer = request.await;
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        answer
+    }
+
+    async fn find(&self, id: CallId) -> Result<Slot, StoreError> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        let _open = self.gate.read().await;
+        let fails = |left: usize| left.checked_sub(1);
+        if self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails).is_ok() {
+            return Err(StoreError::Unavailable("the wire was cut".to_owned()));
+        }
+        let instead = self.instead.lock().expect("no panic").get(&id).cloned();
+        match instead {
+            Some(slot) => Ok(slot),
+            None => self.store.load(id).await,
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Wire {
+    async fn load(&self, id: CallId) -> Result<Slot, StoreError> {
+        self.trip(self.find(id)).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        self.trip(self.store.commit(commit)).await
+    }
+
+    async fn bury(&self, id: CallId) -> Result<Slot, StoreError> {
+        self.trip(self.store.bury(id)).await
+    }
+
+    async fn remove(&self, id: CallId, version: u64) -> Result<(), StoreError> {
+        self.trip(self.store.remove(id, version)).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<CallId>, StoreError> {
+        self.trip(self.store.due(now, limit)).await
+    }
+
+    async fn open_line(&self, claim: Claim, reservation: Option<Reservation>) -> Result<Opening, StoreError> {
+        self.trip(self.store.open_line(claim, reservation)).await
+    }
+
+    async fn ring_line(&self, claim: Claim) -> Result<Callee, StoreError> {
+        let user = claim.user.clone();
+        let callee = self.trip(self.store.ring_line(claim)).await?;
+        let attached =
+            self.attached.borrow().iter().filter(|(owner, _)| *owner == user).map(|(_, id)| id.clone()).collect();
+        Ok(Callee { attached, ..callee })
+    }
+
+    async fn free_line(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
+        self.trip(self.store.free_line(user, call)).await
+    }
+
+    async fn history(&self, user: &UserId, before: Option<CallId>, limit: usize) -> Result<Vec<CallId>, StoreError> {
+        self.trip(self.store.history(user, before, limit)).await
+    }
+
+    async fn put_device(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError> {
+        self.trip(self.store.put_device(user, device, most)).await
+    }
+
+    async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
+        self.trip(self.store.devices(user)).await
+    }
+
+    async fn remove_device(&self, user: &UserId, device: &DeviceId) -> Result<bool, StoreError> {
+        self.trip(self.store.remove_device(user, device)).await
+    }
+
+    async fn drop_token(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        token: &PushToken,
+        since: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        self.trip(self.store.drop_token(user, device, token, since)).await
+    }
+
+    async fn set_environment(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+        environment: Environment,
+    ) -> Result<(), StoreError> {
+        self.trip(self.store.set_environment(user, device, environment)).await
+    }
+
+    async fn attach(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError> {
+        let pair = (user.clone(), device.clone());
+        self.trip(async { self.attached.send_if_modified(|attached| attached.insert(pair)) }).await;
+        Ok(())
+    }
+
+    async fn detach(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError> {
+        let pair = (user.clone(), device.clone());
+        self.trip(async { self.attached.send_if_modified(|attached| attached.remove(&pair)) }).await;
+        Ok(())
+    }
+
+    async fn count_missed(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<u32, StoreError> {
+        self.trip(self.store.count_missed(callee, caller, call)).await
+    }
+
+    async fn set_block(&self, user: &UserId, peer: &UserId, blocked: bool) -> Result<bool, StoreError> {
+        self.trip(self.store.set_block(user, peer, blocked)).await
+    }
+
+    async fn blocks(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+        self.trip(self.store.blocks(user)).await
+    }
+
+    async fn put_ban(&self, ban: Ban) -> Result<(), StoreError> {
+        self.trip(self.store.put_ban(ban)).await
+    }
+
+    async fn ban(&self, user: &UserId, now: Timestamp) -> Result<Option<Ban>, StoreError> {
+        self.trip(self.store.ban(user, now)).await
+    }
+
+    async fn lift_ban(&self, user: &UserId) -> Result<bool, StoreError> {
+        self.trip(self.store.lift_ban(user)).await
+    }
+
+    async fn bans(&self, now: Timestamp) -> Result<Vec<Ban>, StoreError> {
+        self.trip(self.store.bans(now)).await
+    }
+
+    fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {
+        self.news.subscribe()
+    }
+
+    async fn health(&self) -> Result<String, StoreError> {
+        self.trip(self.store.health()).await
+    }
+
+    async fn warnings(&self) -> Vec<String> {
+        self.store.warnings().await
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}
