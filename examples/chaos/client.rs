@@ -1,6 +1,7 @@
 //! How apps talk to the gateways: whatever gets no answer, or one that says "later", is sent again elsewhere, as it was. Sometimes
 //! an answer is not waited for, and sometimes a request is sent twice at once.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,6 +116,13 @@ impl Ask {
             may_be_busy: false,
             is_tried: false,
         }
+    }
+}
+
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let call = self.call.map(|call| call.to_string()).unwrap_or_default();
+        write!(f, "{:?} {call} {} {:?} {:?}", self.verb, self.user, self.device, self.key)
     }
 }
 

@@ -3,6 +3,8 @@
 //! What contradicts a promise by itself is noted as a violation at once; the rest is judged in the end by `check`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{LineWriter, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bellwire::domain::{CallId, Timestamp};
@@ -12,8 +14,11 @@ use crate::client::{Ask, Reply, Verb};
 use crate::report::{Kind, Violation};
 use crate::view::View;
 
-#[derive(Default)]
-pub struct Ledger(Mutex<Notes>);
+pub struct Ledger {
+    notes: Mutex<Notes>,
+    /// Where each request and answer is written, for whoever looks into a violation.
+    journal: Option<Mutex<LineWriter<File>>>,
+}
 
 /// Everything noted.
 #[derive(Default)]
@@ -84,8 +89,21 @@ pub struct Grant {
 }
 
 impl Ledger {
+    /// An empty one, with a journal in this file if there is one.
+    pub fn new(journal: Option<File>) -> Self {
+        Self { notes: Mutex::default(), journal: journal.map(|file| Mutex::new(LineWriter::new(file))) }
+    }
+
     pub fn locked(&self) -> MutexGuard<'_, Notes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a line into the journal; a disk that is full ends it.
+    pub fn write(&self, line: impl FnOnce() -> String) {
+        if let Some(journal) = &self.journal {
+            let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = writeln!(journal, "{}", line());
+        }
     }
 
     pub fn count(&self, count: impl FnOnce(&mut Tally)) {
@@ -94,6 +112,7 @@ impl Ledger {
 
     /// A request goes out.
     pub fn sending(&self, ask: &Ask, gateway: usize, at: Timestamp) {
+        self.write(|| format!("{at} to {gateway}: {ask}"));
         let mut notes = self.locked();
         notes.tally.requests += 1;
         if let Some(key) = &ask.key {
@@ -118,6 +137,7 @@ impl Ledger {
 
     /// A client has read an answer.
     pub fn note(&self, ask: &Ask, reply: &Reply) {
+        self.write(|| format!("{} from {}: {ask}: {} {}", reply.at, reply.gateway, reply.status, told(reply)));
         let mut notes = self.locked();
         if !is_expected(ask, reply) {
             let seen = format!("{:?} was answered {}: {}", ask.verb, reply.status, reply.body);
@@ -138,6 +158,15 @@ impl Ledger {
         for (kind, seen) in wrong {
             notes.violation(kind, Some(id), seen);
         }
+    }
+}
+
+/// What an answer says, in few words.
+fn told(reply: &Reply) -> String {
+    let body = &reply.body;
+    match View::of(body) {
+        Some(view) => format!("{} {} {:?} {:?}", view.id, view.state, view.end_reason, view.answered_by),
+        None => format!("{} {}", body["code"], body["detail"]),
     }
 }
 

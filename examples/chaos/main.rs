@@ -25,6 +25,7 @@ mod view;
 mod world;
 
 use std::error::Error;
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -151,7 +152,8 @@ async fn run(options: &Options, folder: &std::path::Path, bellwire: &std::path::
     let seed = options.seed();
     eprintln!("seed {seed}: {} gateways, {} users", options.gateways, options.users);
     let mut world = World::start(folder, bellwire, options.gateways, options.store).await?;
-    let ledger = Arc::new(Ledger::default());
+    let journal = options.keep.then(|| File::create(folder.join("requests.log"))).transpose()?;
+    let ledger = Arc::new(Ledger::new(journal));
     let client = Client::new(Arc::clone(&world.addresses), Arc::clone(&ledger))?;
     let (people, pushes) = (options.people()?, Arc::new(Pushes::default()));
     let stage = Arc::new(Stage { people, client, pushes, ledger, seed });

@@ -127,6 +127,7 @@ pub async fn play(stage: Arc<Stage>, scene: Scene) {
         turns.push(stage.people[person].turn.lock().await);
     }
     let Scene { number, course, cast, dice } = scene;
+    stage.ledger.write(|| format!("scene {number}: {course:?} of {cast:?}"));
     // Whoever gives up has had it noted.
     let _ = Actor::new(&stage, number, cast, dice).act(course).await;
 }
