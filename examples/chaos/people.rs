@@ -42,11 +42,8 @@ impl Person {
         let claims = json!({
             "iss": ISSUER, "aud": AUDIENCE, "sub": id, "name": format!("User {number}"), "exp": EXPIRES_AT,
         });
-        let token = jsonwebtoken::encode(
-            &Header::default(),
-            &claims,
-            &EncodingKey::from_secret(USER_SECRET.as_bytes()),
-        )?;
+        let token =
+            jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(USER_SECRET.as_bytes()))?;
         let phones = 1 + dice.below(3);
         let phones = (0..phones).map(|index| Phone::new(number, index, dice.chance(50))).collect();
         Ok(Self { id, token, phones, turn: Mutex::new(()) })
@@ -56,14 +53,7 @@ impl Person {
 impl Phone {
     fn new(owner: usize, index: usize, is_iphone: bool) -> Self {
         let id = format!("{}-{index}", if is_iphone { "iphone" } else { "pixel" });
-        Self {
-            id,
-            is_iphone,
-            owner,
-            index,
-            generation: AtomicU32::new(0),
-            refused: AtomicBool::new(false),
-        }
+        Self { id, is_iphone, owner, index, generation: AtomicU32::new(0), refused: AtomicBool::new(false) }
     }
 
     /// The token that its rings go to.

@@ -108,7 +108,8 @@ impl Pushes {
         }
         seen.count += 1;
         let of_call = seen.calls.entry(call).or_default();
-        if push.is_ring && push.is_accepted()
+        if push.is_ring
+            && push.is_accepted()
             && let Some(ticket) = data["ticket"].as_str()
         {
             of_call.tickets.insert(push.target.clone(), ticket.to_owned());

@@ -59,7 +59,8 @@ impl Stage {
         if wrap.is_some() {
             command.args(words).arg(bellwire);
         }
-        let (gateway, mut gateway_lines) = Process::spawn(command.args(["serve", "--config"]).arg(&config).stderr(log))?;
+        let (gateway, mut gateway_lines) =
+            Process::spawn(command.args(["serve", "--config"]).arg(&config).stderr(log))?;
         let address = ready(&mut gateway_lines)?.get("http").ok_or("no address")?.parse()?;
         let started = gateway.id();
         let gateway_pid = if wrap.is_some() { child_of(started).unwrap_or(started) } else { started };

@@ -8,7 +8,11 @@ impl Case<'_> {
         let (noted, record) = (self.noted, self.record);
         judged.look(Kind::OneAnswer, usize::from(record.answered_at.is_some()));
         if noted.winners.len() > 1 {
-            self.violation(judged, Kind::OneAnswer, format!("each of {:?} was told that it had answered", noted.winners));
+            self.violation(
+                judged,
+                Kind::OneAnswer,
+                format!("each of {:?} was told that it had answered", noted.winners),
+            );
         }
         for winner in &noted.winners {
             if record.answered_by.as_ref() != Some(winner) {

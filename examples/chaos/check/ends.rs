@@ -46,7 +46,11 @@ impl Case<'_> {
         }
         let seen_at = self.noted.over.as_ref().map(|(_, seen_at)| *seen_at);
         if ended_at < due || seen_at.is_some_and(|seen_at| seen_at + SKEW < due) {
-            self.violation(judged, Kind::Ends, format!("it was due at {due} and ended at {ended_at}, seen {seen_at:?}"));
+            self.violation(
+                judged,
+                Kind::Ends,
+                format!("it was due at {due} and ended at {ended_at}, seen {seen_at:?}"),
+            );
         }
         if !self.times.has_outage(due, ended_at) {
             judged.lateness_ms.push(u64::try_from(ended_at.since(due).as_millis()).unwrap_or(u64::MAX));

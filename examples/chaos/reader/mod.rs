@@ -114,7 +114,8 @@ impl Reader {
             return self.last_id.clone().unwrap_or_default();
         }
         let seen = self.told.locked();
-        let numbers: Vec<String> = seen.iter().rev().take(NAMED).map(|(call, (seq, _))| format!("{call}:{seq}")).collect();
+        let numbers: Vec<String> =
+            seen.iter().rev().take(NAMED).map(|(call, (seq, _))| format!("{call}:{seq}")).collect();
         numbers.join(",")
     }
 

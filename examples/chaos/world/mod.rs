@@ -42,11 +42,8 @@ pub struct World {
 impl World {
     /// Starts it all, with its files in this folder.
     pub async fn start(folder: &Path, bellwire: &Path, gateways: usize, store: Store) -> Result<Self, Failure> {
-        let simulator = Simulator::start(Options {
-            log_capacity: LOG_CAPACITY,
-            ..Options::new(Clock::system())
-        })
-        .await?;
+        let simulator =
+            Simulator::start(Options { log_capacity: LOG_CAPACITY, ..Options::new(Clock::system()) }).await?;
         let redis = match store {
             Store::Redis => Some(Redis::start(&folder.join("redis")).await?),
             Store::Embedded => None,
