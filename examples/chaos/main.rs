@@ -74,13 +74,13 @@ struct Options {
     #[arg(long, default_value_t = 3)]
     gateways: usize,
     /// Users who read their events all the time.
-    #[arg(long, default_value_t = 150)]
+    #[arg(long, default_value_t = 250)]
     readers: usize,
     /// Seconds between kills of gateways, about.
     #[arg(long, default_value_t = 4.0)]
     kill_every: f64,
     /// Seconds between restarts of Redis, about.
-    #[arg(long, default_value_t = 20.0)]
+    #[arg(long, default_value_t = 15.0)]
     restart_redis_every: f64,
     /// What the gateways keep calls in.
     #[arg(long, value_enum, default_value_t = Store::Redis)]

@@ -17,7 +17,6 @@ use crate::people::{Person, Phone};
 pub struct Push {
     /// The token of the phone.
     pub target: String,
-    pub is_iphone: bool,
     /// It makes the phone ring; else it says that it need not, or of a missed call.
     pub is_ring: bool,
     /// When it had come in.
@@ -182,7 +181,6 @@ fn push(received: &Received, is_iphone: bool, data: &Value) -> Option<(CallId, P
     };
     let push = Push {
         target: received.target.clone()?,
-        is_iphone,
         is_ring: data["type"] == "ring",
         at: received.at,
         begun,

@@ -45,10 +45,6 @@ impl View {
         self.state == "ended"
     }
 
-    pub fn is_active(&self) -> bool {
-        self.state == "active"
-    }
-
     pub fn ended_as(&self, reason: &str) -> bool {
         self.end_reason.as_deref() == Some(reason)
     }

@@ -68,10 +68,9 @@ impl Case<'_> {
             "completed" => answered && wished(&[Verb::Cancel, Verb::HangUp, Verb::Decline]),
             "cancelled" => !answered && wished(&[Verb::Cancel, Verb::HangUp]),
             "declined" => !answered && wished(&[Verb::Decline, Verb::HangUp]),
-            "timed_out" => !answered,
             "max_duration" => answered,
-            // Whether they had to is judged with the lines, and with the rings.
-            "busy" | "unreachable" => !answered,
+            // Whether the callee had to be busy or unreachable is judged with the lines and the rings.
+            "timed_out" | "busy" | "unreachable" => !answered,
             _ => false,
         };
         if is_explained { Ok(()) } else { Err("nobody had asked for that") }

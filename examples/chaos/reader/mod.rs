@@ -132,16 +132,16 @@ impl Reader {
     fn note(&self, event: &Value) {
         let call = event["call_id"].as_str().and_then(|id| CallId::parse(id).ok());
         let (Some(call), Some(seq)) = (call, event["seq"].as_u64()) else {
-            return self.object(None, format!("{} was told {event}", self.user));
+            return self.object(None, &format!("{} was told {event}", self.user));
         };
         let (last, ended) = self.told.of(call).unwrap_or_default();
         if seq != last + 1 || ended {
-            self.object(Some(call), format!("{} was told of event {seq} after {last}: {event}", self.user));
+            self.object(Some(call), &format!("{} was told of event {seq} after {last}: {event}", self.user));
         }
         self.told.locked().insert(call, (seq.max(last), ended || event["type"] == "call.ended"));
     }
 
-    fn object(&self, call: Option<CallId>, seen: String) {
+    fn object(&self, call: Option<CallId>, seen: &str) {
         let form = if self.as_browser { "SSE" } else { "WebSocket" };
         self.ledger.locked().violation(Kind::Gaps, call, format!("{seen} ({form})"));
     }
