@@ -89,11 +89,20 @@ pub struct Ask {
     pub bearer: String,
     pub key: Option<String>,
     pub body: Value,
-    /// Of an invite: the callee's phones as they are registered, with the tokens of their rings.
-    pub rung: Vec<(String, bool, String)>,
+    /// Of an invite: the callee's phones as they are registered.
+    pub rung: Vec<Rung>,
     pub may_be_busy: bool,
     /// It is asked for what nobody may have.
     pub is_tried: bool,
+}
+
+/// A phone that an invite must ring.
+#[derive(Debug, Clone)]
+pub struct Rung {
+    pub device: String,
+    pub is_iphone: bool,
+    /// Of its rings.
+    pub token: String,
 }
 
 impl Ask {

@@ -40,27 +40,22 @@ pub async fn finish(
     eprintln!("reading the final records");
     let records = records(stage, &world).await?;
     let give_up = Instant::now() + TOLD_WITHIN;
-    let case = (&records, readers, &faults, world.gateways.len());
-    while !judge(stage, case, Evidence::all_told) && Instant::now() < give_up {
+    let evidence = Evidence {
+        ledger: &stage.ledger,
+        records: &records,
+        pushes: &stage.pushes,
+        readers,
+        faults: &faults,
+        gateways: world.gateways.len(),
+    };
+    while !evidence.all_told() && Instant::now() < give_up {
         sleep(Duration::from_millis(200)).await;
     }
-    let mut judged = judge(stage, case, Evidence::judge);
+    let mut judged = evidence.judge();
     world.stop().await?;
     read_logs(&world.logs(), &mut judged)?;
     let (tally, pushes) = (stage.ledger.locked().tally, stage.pushes.count());
     Ok(Report { seed: stage.seed, seconds, judged, faults, tally, pushes })
-}
-
-type Records = BTreeMap<CallId, View>;
-
-/// Asks the evidence as it is now.
-fn judge<T>(
-    stage: &Stage,
-    (records, readers, faults, gateways): (&Records, &Readers, &Faults, usize),
-    question: impl FnOnce(&Evidence<'_>) -> T,
-) -> T {
-    let notes = stage.ledger.locked();
-    question(&Evidence { notes: &notes, records, pushes: &stage.pushes, readers, faults, gateways })
 }
 
 /// Everybody calls somebody, and is called by them.
@@ -74,7 +69,7 @@ async fn probe(stage: &Arc<Stage>) {
 }
 
 /// The final record of every call, which must be the same on every gateway.
-async fn records(stage: &Arc<Stage>, world: &World) -> Result<Records, Failure> {
+async fn records(stage: &Arc<Stage>, world: &World) -> Result<BTreeMap<CallId, View>, Failure> {
     let calls: Vec<CallId> = stage.ledger.locked().calls.keys().copied().collect();
     let mut records = BTreeMap::new();
     for (place, address) in world.addresses.all() {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bellwire::domain::{CallId, Timestamp};
 use serde_json::Value;
 
-use crate::client::{Ask, Reply, Verb};
+use crate::client::{Ask, Reply, Rung, Verb};
 use crate::report::{Kind, Violation};
 use crate::view::View;
 
@@ -64,8 +64,8 @@ pub struct Noted {
     pub ring_seconds: Option<u64>,
     /// The other party is on a call, so it may end as busy.
     pub may_be_busy: bool,
-    /// The callee's phones: what they are called, and the tokens of their rings.
-    pub phones: Vec<(String, bool, String)>,
+    /// The callee's phones.
+    pub phones: Vec<Rung>,
     /// The devices that were told that they have answered.
     pub winners: BTreeSet<String>,
     /// The devices that were told that another one has.

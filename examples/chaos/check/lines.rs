@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Evidence, Judged};
+use crate::ledger::Notes;
 use crate::report::Kind;
 use crate::view::View;
 
@@ -11,9 +12,9 @@ use crate::view::View;
 const SKEW: Duration = Duration::from_millis(500);
 
 impl Evidence<'_> {
-    pub(super) fn lines(&self, judged: &mut Judged) {
+    pub(super) fn lines(&self, notes: &Notes, judged: &mut Judged) {
         judged.look(Kind::Lines, self.records.len());
-        for (id, noted) in &self.notes.calls {
+        for (id, noted) in &notes.calls {
             let is_busy = self.records.get(id).is_some_and(|record| record.ended_as("busy"));
             if is_busy && !noted.may_be_busy {
                 let seen = format!("{} was busy, and in no other call", noted.first.callee);

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use bellwire::domain::CallId;
 
 use crate::faults::Faults;
-use crate::ledger::{Noted, Notes};
+use crate::ledger::{Ledger, Noted, Notes};
 use crate::pushes::Pushes;
 use crate::reader::Readers;
 use crate::report::{Kind, Violation};
@@ -23,7 +23,7 @@ use times::Times;
 
 /// What there is to judge by.
 pub struct Evidence<'a> {
-    pub notes: &'a Notes,
+    pub ledger: &'a Ledger,
     /// The final record of each acknowledged call; none where there is no record any more.
     pub records: &'a BTreeMap<CallId, View>,
     pub pushes: &'a Pushes,
@@ -57,36 +57,37 @@ impl Judged {
 impl Evidence<'_> {
     /// Judges every promise, but for what only the logs and calls after the end can tell.
     pub fn judge(&self) -> Judged {
-        let mut judged = Judged { violations: self.notes.violations.clone(), ..Judged::default() };
+        let notes = self.ledger.locked();
+        let mut judged = Judged { violations: notes.violations.clone(), ..Judged::default() };
         let times = Times::of(self.faults, self.gateways);
-        judged.look(Kind::Answers, self.notes.tally.requests);
-        judged.look(Kind::Replay, self.notes.tally.repeated + self.notes.tally.doubled + self.notes.tally.thrown_away);
-        judged.look(Kind::Tokens, self.notes.tally.tried);
+        judged.look(Kind::Answers, notes.tally.requests);
+        judged.look(Kind::Replay, notes.tally.repeated + notes.tally.doubled + notes.tally.thrown_away);
+        judged.look(Kind::Tokens, notes.tally.tried);
         if self.pushes.missed() > 0 {
             let seen = format!("{} requests to the simulator were not read in time", self.pushes.missed());
             judged.violation(Kind::Answers, None, seen);
         }
-        for (id, noted) in &self.notes.calls {
+        for (id, noted) in &notes.calls {
             judged.look(Kind::Ends, 1);
             let Some(record) = self.records.get(id) else {
                 judged.violation(Kind::Ends, Some(*id), "it was acknowledged, and there is no such call");
                 continue;
             };
-            let case = Case { noted, record, times: &times };
+            let case = Case { noted, record, times: &times, notes: &notes, pushes: self.pushes };
             case.ends(&mut judged);
             case.answers(&mut judged);
             case.tokens(&mut judged);
-            case.rings(self, &mut judged);
+            case.rings(&mut judged);
         }
-        self.unknown_calls(&mut judged);
-        self.lines(&mut judged);
+        self.unknown_calls(&notes, &mut judged);
+        self.lines(&notes, &mut judged);
         self.gaps(&mut judged);
         judged
     }
 
     /// A phone must not ring for a call that nobody has been told of, however often its invite was sent.
-    fn unknown_calls(&self, judged: &mut Judged) {
-        for call in self.pushes.calls().into_iter().filter(|call| !self.notes.calls.contains_key(call)) {
+    fn unknown_calls(&self, notes: &Notes, judged: &mut Judged) {
+        for call in self.pushes.calls().into_iter().filter(|call| !notes.calls.contains_key(call)) {
             judged.violation(Kind::Replay, Some(call), "phones rang, and no caller was ever told of this call");
         }
     }
@@ -117,6 +118,8 @@ struct Case<'a> {
     noted: &'a Noted,
     record: &'a View,
     times: &'a Times,
+    notes: &'a Notes,
+    pushes: &'a Pushes,
 }
 
 impl Case<'_> {

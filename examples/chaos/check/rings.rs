@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bellwire::domain::Timestamp;
 
-use super::{Case, Evidence, Judged};
+use super::{Case, Judged};
+use crate::client::Rung;
 use crate::pushes::Push;
 use crate::report::Kind;
 
@@ -19,24 +20,25 @@ const SILENT_FOR: Duration = Duration::from_secs(10);
 const GHOST: Duration = Duration::from_secs(1);
 
 impl Case<'_> {
-    pub(super) fn rings(&self, evidence: &Evidence<'_>, judged: &mut Judged) {
-        let pushes = evidence.pushes.of_call(self.record.id);
-        for push in pushes.iter().filter(|push| push.is_ring) {
+    pub(super) fn rings(&self, judged: &mut Judged) {
+        let mut pushes = self.pushes.of_call(self.record.id);
+        pushes.retain(|push| push.is_ring);
+        for push in &pushes {
             judged.look(Kind::Ghosts, 1);
             self.ghost(push, judged);
         }
-        let is_busy = self.record.ended_as("busy") && pushes.iter().all(|push| !push.is_ring);
-        if is_busy {
+        if self.record.ended_as("busy") && pushes.is_empty() {
             return;
         }
-        for (device, is_iphone, token) in &self.noted.phones {
+        for phone in &self.noted.phones {
             judged.look(Kind::Tried, 1);
-            let of_phone: Vec<&Push> = pushes.iter().filter(|push| push.is_ring && push.target == *token).collect();
-            if let Err(why) = self.was_tried(evidence, device, *is_iphone, token, &of_phone) {
+            let of_phone: Vec<&Push> = pushes.iter().filter(|push| push.target == phone.token).collect();
+            if let Err(why) = self.was_tried(phone, &of_phone) {
                 self.violation(judged, Kind::Tried, why);
             }
-            if self.record.ended_as("unreachable") && !self.was_refused(evidence, token) {
-                self.violation(judged, Kind::Tried, format!("it ended as unreachable, and {device} was not refused"));
+            if self.record.ended_as("unreachable") && !self.was_refused(phone) {
+                let seen = format!("it ended as unreachable, and {} was not refused", phone.device);
+                self.violation(judged, Kind::Tried, seen);
             }
         }
     }
@@ -45,8 +47,7 @@ impl Case<'_> {
         let ended_at = self.record.ended_at.unwrap_or(push.begun);
         let late = self.times.whole(ended_at, push.begun);
         if late > GHOST {
-            let seen = format!("ended at {ended_at}, and a ring began {late:?} later");
-            self.violation(judged, Kind::Ghosts, seen);
+            self.violation(judged, Kind::Ghosts, format!("ended at {ended_at}, and a ring began {late:?} later"));
         }
         // A provider is asked to keep nothing for less than a second.
         let latest = self.record.ring_until.max(push.begun + Duration::from_secs(1));
@@ -56,49 +57,43 @@ impl Case<'_> {
         }
     }
 
-    fn was_refused(&self, evidence: &Evidence<'_>, token: &str) -> bool {
+    fn was_refused(&self, phone: &Rung) -> bool {
         let over_at = self.record.ended_at.unwrap_or(self.record.ring_until);
-        evidence.pushes.refused_at(token).is_some_and(|at| at <= over_at)
+        self.pushes.refused_at(&phone.token).is_some_and(|at| at <= over_at)
     }
 
     /// Whether a phone got its push, or there was no time for it.
-    fn was_tried(
-        &self,
-        evidence: &Evidence<'_>,
-        device: &str,
-        is_iphone: bool,
-        token: &str,
-        pushes: &[&Push],
-    ) -> Result<(), String> {
+    fn was_tried(&self, phone: &Rung, pushes: &[&Push]) -> Result<(), String> {
         let record = self.record;
         // A device that has spoken needs no push; one whose token is dead cannot have one.
-        let is_excused = self.noted.spoke.contains(device) || self.was_refused(evidence, token);
+        let is_excused = self.noted.spoke.contains(&phone.device) || self.was_refused(phone);
         if is_excused || pushes.iter().any(|push| push.is_settled()) {
             return Ok(());
         }
-        let over_at = [record.answered_at, record.ended_at].into_iter().flatten().min().unwrap_or(record.ring_until);
-        let over_at = over_at.min(record.ring_until);
+        let ends = [Some(record.ring_until), record.answered_at, record.ended_at];
+        let over_at = ends.into_iter().flatten().min().unwrap_or(record.ring_until);
         let last_at = pushes.iter().map(|push| push.at).max().unwrap_or(record.created_at);
-        let patience = match (is_iphone, pushes.is_empty() && self.is_calm(evidence, is_iphone, over_at)) {
-            (_, true) => FIRST_PUSH,
-            (true, false) => NEXT_PUSH_IPHONE,
-            (false, false) => NEXT_PUSH_ANDROID,
+        let patience = match phone.is_iphone {
+            _ if pushes.is_empty() && self.is_calm(phone, over_at) => FIRST_PUSH,
+            true => NEXT_PUSH_IPHONE,
+            false => NEXT_PUSH_ANDROID,
         };
         let silent = self.times.whole(last_at, over_at);
         if silent <= patience {
             return Ok(());
         }
         let statuses: Vec<u16> = pushes.iter().map(|push| push.status).collect();
-        Err(format!("{device} got no push, its ring lasting {silent:?} since the last try (tries: {statuses:?})"))
+        Err(format!("{} got no push, and {silent:?} of its ring went by without a try ({statuses:?})", phone.device))
     }
 
     /// Whether nothing was broken that a push of this call goes over.
-    fn is_calm(&self, evidence: &Evidence<'_>, is_iphone: bool, over_at: Timestamp) -> bool {
-        let invites = evidence.notes.invites.values().filter(|sent| sent.call == Some(self.record.id));
+    fn is_calm(&self, phone: &Rung, over_at: Timestamp) -> bool {
+        let invites = self.notes.invites.values().filter(|sent| sent.call == Some(self.record.id));
         let mut attempts = invites.flat_map(|sent| &sent.attempts);
         let created_at = self.record.created_at;
         let was_killed = attempts.any(|(place, sent_at)| self.times.was_killed(*place, *sent_at, over_at));
-        let mut silences = evidence.pushes.silences().into_iter().filter(|silence| silence.is_iphone == is_iphone);
+        let silences = self.pushes.silences();
+        let mut silences = silences.iter().filter(|silence| silence.is_iphone == phone.is_iphone);
         let is_silent = silences.any(|silence| silence.at <= over_at && created_at <= silence.at + SILENT_FOR);
         !was_killed && !is_silent && !self.times.has_outage(created_at, over_at)
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::{Course, Stage};
-use crate::client::{Ask, GaveUp, Reply, Verb};
+use crate::client::{Ask, GaveUp, Reply, Rung, Verb};
 use crate::dice::Dice;
 use crate::people::{Person, Phone};
 use crate::report::Kind;
@@ -77,12 +77,16 @@ impl<'a> Actor<'a> {
         let seconds = if self.dice.chance(25) { 11 } else { 5 };
         let device = self.person(caller).phones[0].id.clone();
         let phones = self.person(callee).phones.iter();
-        let rung = phones.map(|phone| (phone.id.clone(), phone.is_iphone, phone.ring_token())).collect();
+        let rung = phones.map(|phone| Rung {
+            device: phone.id.clone(),
+            is_iphone: phone.is_iphone,
+            token: phone.ring_token(),
+        });
         let body = json!({
             "callee": self.person(callee).id, "media": "audio", "ring_seconds": seconds, "device_id": device,
         });
         let ask = self.ask(caller, Verb::Invite, None);
-        Ask { key: Some(key), device: Some(device), body, rung, ..ask }
+        Ask { key: Some(key), device: Some(device), body, rung: rung.collect(), ..ask }
     }
 
     /// Calls somebody. `None`: the caller is told that they are on a call themselves.
