@@ -1,16 +1,16 @@
 //! The gateway and the simulator, each in a process of its own, and what the system says that they use.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::Failure;
+use crate::child::{Process, ready, terminate};
 use crate::pushes::Pushes;
 
 /// The app whose phones ring.
@@ -23,6 +23,8 @@ pub const USER_SECRET: &str = "a-secret-of-the-identity-provider-00";
 const TICKS: f64 = 100.0;
 /// How long a gateway must be idle to be done.
 const IDLE_FOR: Duration = Duration::from_millis(400);
+/// How long a gateway may take to stop: its grace, and what a profiler around it writes.
+const STOPPED_WITHIN: Duration = Duration::from_mins(1);
 
 /// The two processes, and the folder with their files.
 pub struct Stage {
@@ -43,7 +45,7 @@ impl Stage {
         let folder = tempfile::tempdir_in(bellwire.parent().ok_or("no folder")?)?;
         let credentials = folder.path().join("simulator");
         let mut command = Command::new(bellwire);
-        let (simulator, mut lines) = spawn(command.args(["simulate", "--credentials"]).arg(&credentials))?;
+        let (simulator, mut lines) = Process::spawn(command.args(["simulate", "--credentials"]).arg(&credentials))?;
         let simulated = ready(&mut lines)?;
         let config = folder.path().join("bellwire.toml");
         std::fs::write(&config, configuration(&simulated)?)?;
@@ -57,9 +59,10 @@ impl Stage {
         if wrap.is_some() {
             command.args(words).arg(bellwire);
         }
-        let (gateway, mut gateway_lines) = spawn(command.args(["serve", "--config"]).arg(&config).stderr(log))?;
+        let (gateway, mut gateway_lines) =
+            Process::spawn(command.args(["serve", "--config"]).arg(&config).stderr(log))?;
         let address = ready(&mut gateway_lines)?.get("http").ok_or("no address")?.parse()?;
-        let started = gateway.0.id();
+        let started = gateway.id();
         let gateway_pid = if wrap.is_some() { child_of(started).unwrap_or(started) } else { started };
         Ok(Self { address, pushes: Pushes::read(lines), gateway, _simulator: simulator, gateway_pid, folder })
     }
@@ -100,36 +103,10 @@ impl Stage {
 
     /// Ends both, the gateway as an operator would.
     pub fn stop(mut self) -> Result<(), Failure> {
-        Command::new("kill").arg(self.gateway_pid.to_string()).status()?;
-        self.gateway.0.wait()?;
+        terminate(self.gateway_pid)?;
+        self.gateway.exit_within(STOPPED_WITHIN)?;
         Ok(())
     }
-}
-
-/// A process that ends with this one.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-type Output = Lines<BufReader<ChildStdout>>;
-
-fn spawn(command: &mut Command) -> Result<(Process, Output), Failure> {
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
-    let output = child.stdout.take().ok_or("no stdout")?;
-    Ok((Process(child), BufReader::with_capacity(1 << 20, output).lines()))
-}
-
-/// The values of the line that a process prints when it is ready.
-fn ready(lines: &mut Output) -> Result<HashMap<String, String>, Failure> {
-    let line = lines.next().transpose()?.ok_or("a process ended before it was ready")?;
-    let pairs = line.strip_prefix("ready ").ok_or("a process is not ready")?.split(' ');
-    Ok(pairs.filter_map(|pair| pair.split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }
 
 /// The process that a wrapper started.
