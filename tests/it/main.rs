@@ -15,6 +15,7 @@ mod moderation;
 mod openapi;
 mod promises;
 mod providers;
+mod records;
 mod redis_harness;
 mod store_laws;
 mod support;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
-use bellwire::domain::{Call, Device, EndReason, Input, Media, Party, Rules, State, TaskResult};
+use bellwire::domain::{Call, Device, EndReason, Input, Media, Party, Rules, State, TaskResult, Unknown};
 use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
@@ -64,7 +64,7 @@ impl Ground {
 /// Ann calls Bob.
 async fn invite(engine: &Engine) -> Result<Arc<Call>, EngineError> {
     let invite = InviteRequest {
-        caller: Party { id: user("ann"), name: None, avatar: None },
+        caller: Party { id: user("ann"), name: None, avatar: None, unknown: Unknown::default() },
         caller_device: None,
         callee: user("bob"),
         media: Media::Audio,
