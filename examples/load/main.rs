@@ -8,6 +8,8 @@
 //! cargo build --release && cargo run --release --example load
 //! ```
 
+#[path = "../shared/child.rs"]
+mod child;
 mod client;
 mod figures;
 mod people;

@@ -3,20 +3,24 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client};
 use tokio::time::sleep;
 
 use crate::Failure;
-use crate::process::{self, Process};
+use crate::child::Process;
+use crate::process;
 
 /// Commands that a gateway sends for a call. Its scripts use neither, in these scenarios; all others run in scripts, or are the sweep's.
 const SENT: [&str; 2] = ["evalsha", "get"];
 /// What a gateway sends now and then, whatever calls there are.
 const REGULAR: [&str; 4] = ["zrange", "time", "zremrangebyscore", "info"];
+
+/// How long it may take to start, and to answer while it is busy.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server, in a folder of its own.
 pub struct RedisServer {
@@ -41,16 +45,17 @@ impl RedisServer {
     pub async fn start(program: &str, folder: &Path) -> Result<Self, Failure> {
         std::fs::create_dir(folder)?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let settings = ["--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""];
         let mut command = Command::new(program);
-        command.arg("--port").arg(port.to_string()).args(settings).arg("--dir").arg(folder).stdout(Stdio::null());
-        let mut process = Process::spawn(&mut command).map_err(|error| format!("{program}: {error}"))?;
+        command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"]).arg(folder);
+        command.args(["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--logfile", "log"]);
+        let (process, _) = Process::spawn(&mut command).map_err(|error| format!("{program}: {error}"))?;
         let client = Client::open(format!("redis://127.0.0.1:{port}"))?;
-        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(10)));
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let started = Instant::now();
         let connection = loop {
             match client.get_multiplexed_async_connection_with_config(&patient).await {
                 Ok(connection) => break connection,
-                Err(_) if !process.has_ended()? => sleep(Duration::from_millis(20)).await,
+                Err(_) if started.elapsed() < PATIENCE => sleep(Duration::from_millis(20)).await,
                 Err(error) => return Err(format!("{program} does not start: {error}").into()),
             }
         };

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::Failure;
-use crate::process::{self, Output, Process};
+use crate::child::{Process, ready, terminate};
+use crate::process;
 use crate::pushes::Pushes;
 use crate::redis_server::{Done, RedisServer};
 
@@ -22,6 +23,8 @@ pub const USER_SECRET: &str = "a-secret-of-the-identity-provider-00";
 
 /// How long a gateway must do no more than at rest to be done.
 const IDLE_FOR: Duration = Duration::from_millis(400);
+/// How long a gateway may take to stop: its grace, and what a profiler around it writes.
+const STOPPED_WITHIN: Duration = Duration::from_mins(1);
 
 /// The processes, and the folder with their files.
 pub struct Stage {
@@ -72,7 +75,7 @@ impl Stage {
         };
         let mut command = Command::new(bellwire);
         command.args(["simulate", "--credentials"]).arg(folder.path().join("simulator"));
-        let (simulator, mut lines) = Process::spawn_to_read(&mut command)?;
+        let (simulator, mut lines) = Process::spawn(&mut command)?;
         let store = redis.as_ref().map_or_else(|| "embedded:calls.redb".to_owned(), RedisServer::url);
         let config = folder.path().join("bellwire.toml");
         std::fs::write(&config, configuration(&ready(&mut lines)?, &store)?)?;
@@ -87,9 +90,9 @@ impl Stage {
             command.args(words).arg(bellwire);
         }
         let (gateway, mut gateway_lines) =
-            Process::spawn_to_read(command.args(["serve", "--config"]).arg(&config).stderr(log))?;
+            Process::spawn(command.args(["serve", "--config"]).arg(&config).stderr(log))?;
         let address = ready(&mut gateway_lines)?.get("http").ok_or("no address")?.parse()?;
-        let gateway_pid = wrap.and_then(|_| gateway.child()).unwrap_or_else(|| gateway.id());
+        let gateway_pid = wrap.and_then(|_| process::child_of(gateway.id())).unwrap_or_else(|| gateway.id());
         let pushes = Pushes::read(lines);
         Ok(Self { address, pushes, redis, gateway, _simulator: simulator, gateway_pid, resting: 0.0, folder })
     }
@@ -156,16 +159,10 @@ impl Stage {
 
     /// Ends all, the gateway as an operator would.
     pub fn stop(mut self) -> Result<(), Failure> {
-        Command::new("kill").arg(self.gateway_pid.to_string()).status()?;
-        self.gateway.wait()
+        terminate(self.gateway_pid)?;
+        self.gateway.exit_within(STOPPED_WITHIN)?;
+        Ok(())
     }
-}
-
-/// The values of the line that a process prints when it is ready.
-fn ready(lines: &mut Output) -> Result<HashMap<String, String>, Failure> {
-    let line = lines.next().transpose()?.ok_or("a process ended before it was ready")?;
-    let pairs = line.strip_prefix("ready ").ok_or("a process is not ready")?.split(' ');
-    Ok(pairs.filter_map(|pair| pair.split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }
 
 /// A configuration with nothing special: the defaults, two connections to each provider.

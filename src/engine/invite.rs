@@ -204,13 +204,17 @@ impl Engine {
             // caller's own. One from somebody else matters only once it is answered.
             let waits = from_callee || claim.role == Role::Caller;
             let Met::Live(call) = self.meet(claim, waits).await? else { continue };
-            if !call.is_unanswered() {
+            if from_callee {
+                match self.join(request, &call).await? {
+                    Joined::In(call) => return Ok(Some(call)),
+                    Joined::Elsewhere => active.push(call.id),
+                    Joined::Over => {}
+                }
+            } else if !call.is_unanswered() {
                 active.push(call.id);
             } else if claim.role == Role::Caller {
                 let call = self.apply(call.id, Input::Redialled).await?;
                 active.extend((!call.is_ended()).then_some(call.id));
-            } else if from_callee && let Some(call) = self.join(request, &call).await? {
-                return Ok(Some(call));
             }
         }
         match active.first() {
@@ -238,11 +242,11 @@ impl Engine {
             // Both invites see each other's claim, so both apply the same rule: the lower id goes first.
             let waits = !glare || claim.call < id;
             match self.meet(claim, waits).await? {
-                Met::Live(call) if glare && call.is_unanswered() && !call.hidden => {
-                    if let Some(call) = self.join(request, &call).await? {
-                        return Ok(Line::Glare(call));
-                    }
-                }
+                Met::Live(call) if glare && !call.hidden => match self.join(request, &call).await? {
+                    Joined::In(call) => return Ok(Line::Glare(call)),
+                    Joined::Elsewhere => taken += 1,
+                    Joined::Over => {}
+                },
                 Met::Live(_) => taken += 1,
                 Met::Yielding | Met::Over => {}
             }
@@ -250,17 +254,23 @@ impl Engine {
         Ok(if taken >= self.line_capacity() { Line::Busy } else { Line::Free })
     }
 
-    /// Answers the call that comes the other way. `None` if it ended meanwhile or a device was quicker to answer it.
-    async fn join(&self, request: &InviteRequest, call: &Call) -> Result<Option<Arc<Call>>, EngineError> {
+    /// Answers the call that comes the other way, unless it ended meanwhile or a device was quicker to answer it. This invite may have
+    /// answered it before: it was sent twice, or whoever ran it died before they could say so.
+    async fn join(&self, request: &InviteRequest, call: &Call) -> Result<Joined, EngineError> {
         match self.apply(call.id, Input::InvitedBack(request.caller_device.clone())).await {
-            Ok(call) => Ok(Some(call)),
-            Err(EngineError::Refused(..) | EngineError::NotFound) => Ok(None),
+            Ok(call) => Ok(Joined::In(call)),
+            Err(EngineError::Refused(_, call)) if !call.is_ended() => Ok(Joined::Elsewhere),
+            Err(EngineError::Refused(..) | EngineError::NotFound) => Ok(Joined::Over),
             Err(error) => Err(error),
         }
     }
 
     /// After glare the key stands for the call that was answered, whose claim is on this line already.
     async fn keep_key(&self, request: &InviteRequest, id: CallId, call: Arc<Call>) -> Result<Try, EngineError> {
+        if request.key.is_some() {
+            // The same invite may run beside this one, and must not commit what this one gives up.
+            self.store().bury(id).await?;
+        }
         self.give_up_lines(id, [&request.caller.id, &request.callee]).await?;
         if request.key.is_some() {
             self.claim_own_line(request, call.id, Some(id)).await?;
@@ -274,6 +284,14 @@ impl Engine {
         self.clock().random(&mut random);
         format!("bw_{}_{id}_{}", self.0.settings.deployment, HEXLOWER.encode(&random))
     }
+}
+
+/// How it went to answer the call that comes the other way.
+enum Joined {
+    In(Arc<Call>),
+    /// It was answered on another device.
+    Elsewhere,
+    Over,
 }
 
 /// What an invite found on the callee's line.
