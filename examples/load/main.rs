@@ -186,7 +186,7 @@ async fn measure(options: &Options, stage: &Stage, figures: &mut Figures) -> Res
     load.cancel(&warm).await?;
 
     let mut greatest = options.rate.map(|rate| rate * 2.0);
-    if options.wants(Scenario::Peak) || greatest.is_none() {
+    if options.wants(Scenario::Peak) || (options.wants(Scenario::Steady) && greatest.is_none()) {
         eprintln!("invites, as many as the gateway takes");
         let peak = load.peak(options.pairs).await?;
         greatest = greatest.or(Some(peak.per_second()));
