@@ -1,0 +1,52 @@
+//! Several gateways on one Redis: what one of them does the others' users hear of, and what one leaves undone the others do.
+//!
+//! The rules of a call are tested elsewhere, and so is each law of the store; here is what only shows between instances.
+
+mod events;
+
+use serde_json::Value;
+
+use crate::support::{Socket, Sse, Stage, bearer};
+
+/// An event stream of either wire form.
+enum Stream {
+    Sse(Box<Sse>),
+    Socket(Box<Socket>),
+}
+
+impl Stream {
+    /// A user's streams of both wire forms at a gateway, from the snapshot on.
+    async fn both<G>(stage: &Stage<G>, user: &str) -> [Self; 2] {
+        [Self::sse(stage, user, "").await, Self::socket(stage, user, "").await]
+    }
+
+    async fn sse<G>(stage: &Stage<G>, user: &str, query: &str) -> Self {
+        Self::Sse(Box::new(stage.events(&bearer(user), query).await.0))
+    }
+
+    async fn socket<G>(stage: &Stage<G>, user: &str, query: &str) -> Self {
+        let mut socket = Socket::of_browser(&stage.http, &bearer(user), query).await;
+        assert_eq!(socket.next().await["type"], "snapshot");
+        Self::Socket(Box::new(socket))
+    }
+
+    async fn next(&mut self) -> Value {
+        match self {
+            Self::Sse(sse) => sse.next().await,
+            Self::Socket(socket) => socket.next().await,
+        }
+    }
+
+    /// Reads until a call has ended, and gives the types of its events, which must come without a gap and once.
+    async fn story(&mut self, call: &Value) -> Vec<String> {
+        let mut story = Vec::new();
+        while story.last().is_none_or(|last| last != "call.ended") {
+            let event = self.next().await;
+            if event["call_id"] == *call {
+                story.push(event["type"].as_str().expect("a type").to_owned());
+                assert_eq!(event["seq"], story.len(), "after {story:?}");
+            }
+        }
+        story
+    }
+}
