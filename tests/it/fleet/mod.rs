@@ -3,6 +3,7 @@
 //! The rules of a call are tested elsewhere, and so is each law of the store; here is what only shows between instances.
 
 mod events;
+mod lost;
 
 use serde_json::Value;
 
