@@ -24,7 +24,7 @@ async fn what_is_done_at_one_gateway_is_heard_at_the_other_in_order() {
     let Some(server) = RedisServer::shared().await else { return };
     let fleet = Fleet::start(server, 2).await;
     let phone = fleet[1].pixel("bob", "pixel").await;
-    let mut streams = Stream::both(&fleet[0], "alice").await;
+    let mut streams = Stream::both(&fleet[0], "alice", "").await;
     let mut slowest = std::time::Duration::ZERO;
     for (verbs, expected) in COURSES {
         let call = fleet[0].invite("alice", "bob").await["call"]["id"].take();
@@ -73,7 +73,7 @@ async fn both_parties_hear_the_same_story_at_every_gateway_whoever_races() {
         let mut streams = Vec::new();
         for user in [&caller, &callee] {
             for gateway in 0..3 {
-                streams.extend(Stream::both(&fleet[gateway], user).await);
+                streams.extend(Stream::both(&fleet[gateway], user, "").await);
             }
         }
         for _ in 0..CALLS {

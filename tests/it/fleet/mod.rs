@@ -2,8 +2,11 @@
 //!
 //! The rules of a call are tested elsewhere, and so is each law of the store; here is what only shows between instances.
 
+mod closing;
 mod events;
 mod lost;
+mod moving;
+mod web;
 
 use serde_json::Value;
 
@@ -17,8 +20,8 @@ enum Stream {
 
 impl Stream {
     /// A user's streams of both wire forms at a gateway, from the snapshot on.
-    async fn both<G>(stage: &Stage<G>, user: &str) -> [Self; 2] {
-        [Self::sse(stage, user, "").await, Self::socket(stage, user, "").await]
+    async fn both<G>(stage: &Stage<G>, user: &str, query: &str) -> [Self; 2] {
+        [Self::sse(stage, user, query).await, Self::socket(stage, user, query).await]
     }
 
     async fn sse<G>(stage: &Stage<G>, user: &str, query: &str) -> Self {
@@ -35,6 +38,17 @@ impl Stream {
         match self {
             Self::Sse(sse) => sse.next().await,
             Self::Socket(socket) => socket.next().await,
+        }
+    }
+
+    /// Reads until the gateway closes it, as gateways do.
+    async fn end(self) {
+        match self {
+            Self::Sse(mut sse) => {
+                while sse.read().await.is_some() {}
+                assert!(sse.told_to_come_back, "it broke off");
+            }
+            Self::Socket(mut socket) => assert_eq!(socket.closed().await, 1012),
         }
     }
 
