@@ -51,9 +51,15 @@ impl Heart {
         }
     }
 
+    /// Beats for the first time, with a clock that nothing is known of: the measurement counts, however long it took.
+    pub(super) async fn start(&self) -> Result<(), StoreError> {
+        self.measure(Duration::MAX).await?;
+        self.beat().await
+    }
+
     /// Measures the clock, and says that this instance lives.
-    pub(super) async fn beat(&self) -> Result<(), StoreError> {
-        self.measure().await?;
+    async fn beat(&self) -> Result<(), StoreError> {
+        self.measure(MEASURED_WITHIN).await?;
         let now = self.clock.now();
         let key = self.keys.partition(0).one("instances");
         let mut steps = pipe();
@@ -68,12 +74,13 @@ impl Heart {
         self.link.ask(cmd("ZREM").arg(key).arg(&self.instance)).await.map(drop)
     }
 
-    /// Corrects the clock by how far it is from that of Redis, taken at the middle of the round trip.
-    async fn measure(&self) -> Result<(), StoreError> {
+    /// Corrects the clock by how far it is from that of Redis, taken at the middle of the round trip, if that took no longer than
+    /// `within`.
+    async fn measure(&self, within: Duration) -> Result<(), StoreError> {
         let (before, began) = (self.clock.machine_now(), Instant::now());
         let time: (u64, u64) = from_redis_value(self.link.ask(&cmd("TIME")).await?).map_err(unreadable)?;
         let took = began.elapsed();
-        if took <= MEASURED_WITHIN {
+        if took <= within {
             let theirs = Timestamp::from_millis(time.0 * 1000 + time.1 / 1000);
             let ours = before + took / 2;
             let ahead = i64::try_from(theirs.since(ours).as_millis()).unwrap_or(i64::MAX);

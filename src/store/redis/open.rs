@@ -80,7 +80,7 @@ impl Redis {
         let (events, _) = broadcast::channel(ANNOUNCEMENTS);
         let unsure = Unsure::default();
         let mut store = Self { link, keys, clock, events, instance, unsure, target: target.clone(), tasks: Vec::new() };
-        store.heart().beat().await.map_err(unfit)?;
+        store.heart().start().await.map_err(unfit)?;
         let (ready, begun) = oneshot::channel();
         let (listener, heart) = (store.listener(client, timeout), store.heart());
         store.tasks = vec![tokio::spawn(listener.run(ready)), tokio::spawn(heart.run())];

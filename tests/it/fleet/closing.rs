@@ -72,7 +72,7 @@ async fn a_device_removed_at_one_gateway_loses_its_streams_at_the_other() {
 #[tokio::test]
 async fn a_ban_and_a_removal_that_were_not_heard_close_the_streams_all_the_same() {
     let Some(server) = RedisServer::shared().await else { return };
-    let fleet = Fleet::behind_proxies(server, 2).await;
+    let fleet = Fleet::behind_proxies(server, &[0, 0]).await;
     fleet[0].iphone("bob", "iphone").await;
     fleet[0].pixel("bob", "pixel").await;
     let banned = Stream::both(&fleet[1], "alice", "").await;

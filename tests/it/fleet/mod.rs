@@ -4,8 +4,12 @@
 
 mod closing;
 mod events;
+mod idle;
 mod lost;
 mod moving;
+mod once;
+mod orphans;
+mod skew;
 mod web;
 
 use serde_json::Value;

@@ -36,12 +36,13 @@ impl Fleet {
         Self { stages, proxies: Vec::new(), prefix }
     }
 
-    /// So many, each of which reaches Redis by a proxy of its own.
-    pub async fn behind_proxies(server: &RedisServer, count: usize) -> Self {
+    /// As [`with_clocks`](Self::with_clocks), and each reaches Redis by a proxy of its own.
+    pub async fn behind_proxies(server: &RedisServer, wrong_by_ms: &[i64]) -> Self {
         let prefix = fresh_prefix();
-        let proxies = join_all((0..count).map(|_| Proxy::start(server.port()))).await;
-        let members = proxies.iter().map(|proxy| (format!("redis://{}", proxy.address()), Clock::system()));
-        let stages = in_this_process(members, &prefix).await;
+        let proxies = join_all(wrong_by_ms.iter().map(|_| Proxy::start(server.port()))).await;
+        let urls = proxies.iter().map(|proxy| format!("redis://{}", proxy.address()));
+        let clocks = wrong_by_ms.iter().map(|wrong| Clock::off_by_ms(*wrong));
+        let stages = in_this_process(urls.zip(clocks), &prefix).await;
         Self { stages, proxies, prefix }
     }
 
