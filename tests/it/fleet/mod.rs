@@ -10,6 +10,7 @@ mod moving;
 mod once;
 mod orphans;
 mod skew;
+mod stopping;
 mod web;
 
 use serde_json::Value;
