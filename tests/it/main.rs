@@ -18,6 +18,7 @@ mod promises;
 mod providers;
 mod records;
 mod redis_harness;
+mod saga;
 mod store_laws;
 mod support;
 mod two_engines;
