@@ -222,12 +222,8 @@ impl Reader {
     /// be lost, too.
     async fn read_again(&self) -> Result<Vec<Arc<Call>>, EngineError> {
         let _turn = self.engine.0.readers.turn_to_read().await;
-        let (calls, (), is_there, ()) = tokio::try_join!(
-            self.calls(),
-            self.engine.refuse_banned(&self.user),
-            self.has_device(),
-            self.attach()
-        )?;
+        let (calls, (), is_there, ()) =
+            tokio::try_join!(self.calls(), self.engine.refuse_banned(&self.user), self.has_device(), self.attach())?;
         // Who never registered it may read on.
         if self.registered && !is_there { Err(EngineError::UnknownDevice) } else { Ok(calls) }
     }
