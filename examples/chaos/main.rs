@@ -108,6 +108,14 @@ impl Options {
         Ok(own.parent().and_then(|examples| examples.parent()).ok_or("no folder")?.join("bellwire"))
     }
 
+    fn check(&self) -> Result<(), Failure> {
+        match (self.store, self.gateways) {
+            (_, 0) => Err("there must be a gateway".into()),
+            (Store::Embedded, 2..) => Err("the embedded store is for one gateway: --gateways 1".into()),
+            _ => Ok(()),
+        }
+    }
+
     fn seed(&self) -> u64 {
         self.seed.unwrap_or_else(|| {
             let mut bytes = [0; 4];
@@ -127,11 +135,17 @@ async fn main() -> Result<ExitCode, Failure> {
     bellwire::crypto::install()?;
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut options = Options::parse();
+    options.check()?;
     options.seed = Some(options.seed());
     let bellwire = options.bellwire()?;
     // Beside the program, since the folder for temporary files may be in memory, where writing to disk costs nothing.
     let folder = tempfile::tempdir_in(bellwire.parent().ok_or("no folder")?)?;
-    let outcome = run(&options, folder.path(), &bellwire).await;
+    let interrupted = bellwire::lifecycle::asked_to_end()?;
+    let outcome = tokio::select! {
+        outcome = run(&options, folder.path(), &bellwire) => outcome,
+        // Whatever was started ends with the run.
+        () = interrupted => Err("interrupted".into()),
+    };
     if options.keep {
         eprintln!("files: {}", folder.keep().display());
     }
