@@ -21,7 +21,7 @@ pub(super) enum Met {
     Live(Arc<Call>),
     /// Its call is not committed, and the new one goes first.
     Yielding,
-    /// Its call is over; the claim is off the line.
+    /// Its call is over, or hidden from who was called: the claim is off the line.
     Over,
 }
 
@@ -34,7 +34,7 @@ impl Engine {
             self.store().load(claim.call).await?
         };
         match slot {
-            Slot::Call(call) if !call.is_ended() => Ok(Met::Live(Arc::from(call))),
+            Slot::Call(call) if !call.is_ended() && call.is_visible_to(&claim.user) => Ok(Met::Live(Arc::from(call))),
             Slot::Vacant => Ok(Met::Yielding),
             Slot::Call(_) | Slot::Tombstone => {
                 self.store().free_line(&claim.user, claim.call).await?;

@@ -86,7 +86,7 @@ impl Case {
         let mut verdict = Verdict::on(&mut scene, &said, self.order == Order::Dead).await;
         // Who holds before the first request has claimed nothing yet, and comes later.
         if self.intruder.redials()
-            && self.passes > 1
+            && self.passes >= 1
             && later.is_some_and(|later| ended_as(&verdict, &later) == Some(EndReason::Cancelled))
         {
             verdict.problems.push("the later invite of the same caller was cancelled by the earlier one".to_owned());
