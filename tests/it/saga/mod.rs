@@ -2,9 +2,11 @@
 //!
 //! No double ring, no stuck line, no lost call. What a store promises for each step alone is in `store_laws`.
 
+mod actors;
 mod before;
 mod ground;
 mod intruders;
 mod scene;
+mod storm;
 mod table;
 mod verdict;
