@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::invite::InviteRequest;
-use super::lines::Met;
+use super::lines::{COMMIT_WITHIN, GIVE_WAY_WITHIN, Met};
 use super::{Engine, EngineError};
 use crate::domain::{Call, CallId, Input};
 use crate::store::{Callee, Claim, Role};
@@ -53,8 +53,8 @@ impl Engine {
             let from_callee = claim.role == Role::Callee && claim.peer == request.callee;
             // A call from the callee that is on this line already was here first, committed or not. So were the
             // caller's own. One from somebody else matters only once it is answered.
-            let waits = from_callee || claim.role == Role::Caller;
-            let Met::Live(call) = self.meet(claim, waits).await? else { continue };
+            let within = (from_callee || claim.role == Role::Caller).then_some(COMMIT_WITHIN);
+            let Met::Live(call) = self.meet(claim, within).await? else { continue };
             if from_callee {
                 match self.join(request, &call).await? {
                     Joined::In(call) => return Ok(OwnLine::Glare(call)),
@@ -85,7 +85,7 @@ impl Engine {
         let Some(first) = first else { return Ok(None) };
         let later = |claim: &&Claim| claim.role == Role::Caller && claim.call != id && claim.call > first;
         for claim in others.iter().filter(later) {
-            if let Met::Live(call) = self.meet(claim, true).await? {
+            if let Met::Live(call) = self.meet(claim, Some(COMMIT_WITHIN)).await? {
                 return Ok(Some(call.id));
             }
         }
@@ -103,12 +103,14 @@ impl Engine {
             return Ok(Line::Free);
         }
         let mut taken = 0;
-        for claim in callee.others.iter().filter(|claim| claim.call != id) {
-            let glare = claim.role == Role::Caller && claim.peer == request.caller.id;
+        let others = callee.others.iter().filter(|claim| claim.call != id);
+        let (coming_back, others): (Vec<&Claim>, Vec<&Claim>) =
+            others.partition(|claim| claim.role == Role::Caller && claim.peer == request.caller.id);
+        for claim in coming_back {
             // Both invites see each other's claim, so both apply the same rule: the lower id goes first.
-            let waits = !glare || claim.call < id;
-            match self.meet(claim, waits).await? {
-                Met::Live(call) if glare && !call.hidden => match self.join(request, &call).await? {
+            let within = (claim.call < id).then_some(COMMIT_WITHIN);
+            match self.meet(claim, within).await? {
+                Met::Live(call) if !call.hidden => match self.join(request, &call).await? {
                     Joined::In(call) => return Ok(Line::Glare(call)),
                     Joined::Elsewhere => taken += 1,
                     Joined::Over => {}
@@ -116,6 +118,14 @@ impl Engine {
                 Met::Live(_) => taken += 1,
                 Met::Yielding | Met::Over => {}
             }
+        }
+        for claim in others {
+            if taken >= self.line_capacity() {
+                break;
+            }
+            let in_the_way = claim.role == Role::Caller && claim.call > id;
+            let within = if in_the_way { GIVE_WAY_WITHIN } else { COMMIT_WITHIN };
+            taken += usize::from(matches!(self.meet(claim, Some(within)).await?, Met::Live(_)));
         }
         Ok(if taken >= self.line_capacity() { Line::Busy } else { Line::Free })
     }

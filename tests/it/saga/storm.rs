@@ -47,7 +47,7 @@ async fn rounds(ground: Option<Ground>, many: usize) {
 
 #[tokio::test]
 async fn on_the_embedded_store() {
-    rounds(Ground::embedded().await, 100).await;
+    rounds(Some(Ground::embedded()), 100).await;
 }
 
 #[tokio::test]
