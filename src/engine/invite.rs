@@ -60,7 +60,7 @@ const RUN_AGAIN_WITHIN: Duration = Duration::from_mins(1);
 enum Try {
     Done(Arc<Call>),
     /// With another id; this one is out of use, and the key, if there is one, may be reserved for it.
-    Again(Option<CallId>),
+    Again(CallId),
 }
 
 impl Engine {
@@ -78,7 +78,7 @@ impl Engine {
         for _ in 0..MAX_TRIES {
             match self.try_invite(&request, &buried).await? {
                 Try::Done(call) => return Ok(call),
-                Try::Again(id) => buried.extend(id),
+                Try::Again(id) => buried.push(id),
             }
         }
         Err(StoreError::Unavailable("other invites keep overtaking this one".into()).into())
@@ -91,7 +91,7 @@ impl Engine {
         if let Opening::Reserved { call, same_body: true } = opening {
             match self.reserved(call).await? {
                 Slot::Call(call) => return Ok(Try::Done(Arc::from(call))),
-                Slot::Tombstone => return Ok(Try::Again(Some(call))),
+                Slot::Tombstone => return Ok(Try::Again(call)),
                 Slot::Vacant => {
                     // The invite that reserved it died, or is still on its way: run the same call again.
                     id = call;
@@ -104,8 +104,8 @@ impl Engine {
             Opening::Claimed(others) => others,
             Opening::Banned => return Err(EngineError::Banned),
             Opening::Reserved { same_body: false, .. } => return Err(EngineError::KeyReused),
-            // It was given to another call meanwhile.
-            Opening::Reserved { .. } => return Ok(Try::Again(None)),
+            // This one was buried, and the key has come to mean another call.
+            Opening::Reserved { .. } => return Ok(Try::Again(id)),
         };
         match self.meet_own_calls(request, id, first, &others).await? {
             OwnLine::Free => {}
@@ -166,7 +166,7 @@ impl Engine {
                 Slot::Call(call) => Ok(Try::Done(Arc::from(call))),
                 Slot::Tombstone | Slot::Vacant => {
                     self.give_up_lines(id, [&request.caller.id, &request.callee]).await?;
-                    Ok(Try::Again(Some(id)))
+                    Ok(Try::Again(id))
                 }
             },
             Err(error) => Err(error.into()),
@@ -218,7 +218,7 @@ impl Engine {
         match self.claim_own_line(request, call.id, Some(id)).await? {
             Opening::Claimed(_) => Ok(Try::Done(call)),
             Opening::Banned => Err(EngineError::Banned),
-            Opening::Reserved { .. } => Ok(Try::Again(None)),
+            Opening::Reserved { .. } => Ok(Try::Again(id)),
         }
     }
 

@@ -183,7 +183,8 @@ impl Verdict {
         let cast = &scene.cast;
         let engine = &scene.there.engine;
         scene.there.stops.release();
-        for (from, to) in [(&cast.ann, &cast.bob), (&cast.bob, &cast.ann), (&cast.cid, &cast.dan), (&cast.dan, &cast.cid)]
+        for (from, to) in
+            [(&cast.ann, &cast.bob), (&cast.bob, &cast.ann), (&cast.cid, &cast.dan), (&cast.dan, &cast.cid)]
         {
             let fresh = invite("a fresh one", engine, from, to, None).await;
             match fresh.call() {
