@@ -39,11 +39,11 @@ pub struct Instance {
 }
 
 impl Ground {
-    pub async fn embedded() -> Option<Self> {
+    pub fn embedded() -> Self {
         let (folder, clock) = (tempfile::tempdir().expect("a folder"), Clock::system());
         let store = Embedded::open(&folder.path().join("store"), SOON, clock.clone()).expect("a store");
         let store: Arc<dyn Store> = Arc::new(store);
-        Some(Self { stores: vec![store; INSTANCES], clock, scenes: AtomicU32::new(0), _folder: Some(folder) })
+        Self { stores: vec![store; INSTANCES], clock, scenes: AtomicU32::new(0), _folder: Some(folder) }
     }
 
     /// None where there is no Redis to run.

@@ -1,8 +1,9 @@
 //! What others do while the invite of Ann to Bob stands still.
 
-use bellwire::engine::Engine;
+use bellwire::engine::{Engine, EngineError};
 
 use super::scene::{Cast, Said, ban_of, invite, on_phone};
+use crate::two_engines::stops::DEAD;
 
 /// The idempotency key of the invite under fire.
 pub const KEY: &str = "first";
@@ -63,13 +64,19 @@ impl Intruder {
             Self::DanCallsAnn => Some(invite(by, &engine, dan, ann, None).await),
             Self::BobIsBanned | Self::AnnIsBanned => {
                 let user = if self == Self::AnnIsBanned { ann } else { bob };
-                engine.ban(ban_of(user, engine.clock().now())).await.expect("banned");
+                done_unless_dead(engine.ban(ban_of(user, engine.clock().now())).await);
                 None
             }
             Self::BobBlocksAnn => {
-                engine.set_block(bob, ann, true).await.expect("blocked");
+                done_unless_dead(engine.set_block(bob, ann, true).await.map(drop));
                 None
             }
         }
+    }
+}
+
+fn done_unless_dead(result: Result<(), EngineError>) {
+    if let Err(error) = result {
+        assert!(error.to_string().contains(DEAD), "{error}");
     }
 }

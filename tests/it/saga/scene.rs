@@ -36,10 +36,17 @@ pub struct Scene<'g> {
     pub there: Instance,
     /// Where nothing is held up: what was before, and what is asked in the end.
     pub aside: Instance,
+    /// Those of others, once they are done.
+    pub others: Vec<Instance>,
     pub began: Timestamp,
 }
 
 impl<'g> Scene<'g> {
+    /// A scene in which nobody is held up, but for actors.
+    pub async fn free(ground: &'g Ground) -> Self {
+        Self::new(ground, &Stops::none(), &Stops::none()).await
+    }
+
     /// A scene in which those at `here` and `there` can be held up.
     pub async fn new(ground: &'g Ground, here: &Arc<Stops>, there: &Arc<Stops>) -> Self {
         let number = ground.next_scene();
@@ -57,6 +64,7 @@ impl<'g> Scene<'g> {
             here: ground.instance(0, here),
             there: ground.instance(1, there),
             aside: ground.instance(2, &Stops::none()),
+            others: Vec::new(),
             began,
         }
     }
@@ -74,6 +82,12 @@ pub struct Said {
 impl Said {
     pub fn call(&self) -> Option<&Arc<Call>> {
         self.answer.as_ref().ok()
+    }
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

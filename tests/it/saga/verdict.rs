@@ -134,7 +134,8 @@ impl Verdict {
     /// The first attempt of each ring was begun by one instance: by the one that committed it.
     fn each_ring_is_begun_once(&mut self, scene: &mut Scene<'_>, dead: bool) {
         let mut begun: BTreeMap<CallId, usize> = BTreeMap::new();
-        for instance in [&mut scene.here, &mut scene.there, &mut scene.aside] {
+        let others = scene.others.iter_mut();
+        for instance in [&mut scene.here, &mut scene.there, &mut scene.aside].into_iter().chain(others) {
             while let Ok(next) = instance.follow_ups.begun.try_recv() {
                 let firsts = next.tasks.iter().filter(|task| task.kind.is_ring() && task.attempt == 1);
                 *begun.entry(next.call.id).or_default() += firsts.count();

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use bellwire::store::StoreError;
 use tokio::sync::watch;
 
+/// What an instance that is dead gets for an answer.
+pub const DEAD: &str = "this instance is dead";
+
 /// Which side of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -66,7 +69,7 @@ impl Stops {
         });
         let mut way = self.0.subscribe();
         let way = way.wait_for(|way| way.dead || count <= way.may_pass).await.expect("it lives as long as this");
-        if way.dead { Err(StoreError::Unavailable("this instance is dead".to_owned())) } else { Ok(()) }
+        if way.dead { Err(StoreError::Unavailable(DEAD.to_owned())) } else { Ok(()) }
     }
 
     /// Waits until it is held.
