@@ -142,10 +142,11 @@ async fn main() -> Result<ExitCode, Failure> {
     let bellwire = options.bellwire()?;
     // Beside the program, since the folder for temporary files may be in memory, where writing to disk costs nothing.
     let folder = tempfile::tempdir_in(bellwire.parent().ok_or("no folder")?)?;
+    let interrupted = bellwire::lifecycle::asked_to_end()?;
     let outcome = tokio::select! {
         outcome = run(&options, folder.path(), &bellwire) => outcome,
         // Whatever was started ends with the run.
-        _ = bellwire::lifecycle::asked_to_end() => Err("interrupted".into()),
+        () = interrupted => Err("interrupted".into()),
     };
     if options.keep {
         eprintln!("files: {}", folder.keep().display());

@@ -5,8 +5,9 @@ mod attachments;
 mod bans;
 mod lost;
 mod readers;
+pub mod stops;
 mod trips;
-mod wire;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
