@@ -22,6 +22,7 @@ mod reader;
 mod report;
 mod scene;
 mod view;
+mod watch;
 mod world;
 
 use std::error::Error;
@@ -45,6 +46,7 @@ use pushes::Pushes;
 use reader::Readers;
 use report::Report;
 use scene::{Script, Stage};
+use watch::Watch;
 use world::{Store, World};
 
 /// Whatever went wrong with the run itself.
@@ -176,6 +178,8 @@ async fn run(options: &Options, folder: &std::path::Path, bellwire: &std::path::
         let (stage, log) = (Arc::clone(&stage), world.simulator.log().clone());
         async move { stage.pushes.follow(&log, &stage.people).await }
     });
+    let watch = Watch::default();
+    background.spawn(watch.clone().look(world.redis.as_ref().map(|redis| redis.address)));
     register(&stage).await?;
     let readers = read(&stage, options.readers);
 
@@ -187,10 +191,12 @@ async fn run(options: &Options, folder: &std::path::Path, bellwire: &std::path::
     };
     eprintln!("{} s of faults begin", options.seconds);
     let (faults, scenes) = tokio::join!(faults::rage(&mut world, plan, seed), drive(&stage, options.rate, plan.until));
-    let faults = faults?;
+    let mut faults = faults?;
     let seconds = started.elapsed().as_secs_f64();
     eprintln!("the faults are over");
     timeout(SCENES_END_WITHIN, scenes.join_all()).await.map_err(|_| "scenes do not end")?;
+    finish::call_once_more(&stage).await;
+    faults.slow = watch.slow();
     finish::finish(&stage, world, &readers, faults, seconds).await
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use bellwire::domain::CallId;
 use serde_json::{Value, json};
@@ -92,6 +93,11 @@ impl Report {
         kinds.flat_map(|(kind, ..)| of(*kind).take(each)).collect()
     }
 
+    fn slow_seconds(&self) -> usize {
+        let all: Duration = self.faults.slow.iter().map(|span| span.until.since(span.from)).sum();
+        usize::try_from(all.as_secs()).unwrap_or(usize::MAX)
+    }
+
     fn counts(&self) -> Vec<(&'static str, usize)> {
         let (faults, tally) = (&self.faults, &self.tally);
         vec![
@@ -102,6 +108,7 @@ impl Report {
             ("connections to Redis cut", faults.cuts),
             ("answers of Redis lost", faults.lost_answers),
             ("wires to Redis stalled", faults.stalls),
+            ("seconds in which the machine was slow", self.slow_seconds()),
             ("requests", tally.requests),
             ("requests answered 503", tally.unavailable),
             ("requests that broke off", tally.broken),

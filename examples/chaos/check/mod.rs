@@ -22,6 +22,8 @@ use crate::view::View;
 pub use secrets::read_logs;
 use times::Times;
 
+/// How far the clocks of two gateways on one machine may be apart, corrected as they are by Redis over a busy wire.
+const SKEW: Duration = Duration::from_millis(250);
 /// How long a request may take to reach a gateway.
 const ON_THE_WAY: Duration = Duration::from_millis(100);
 

@@ -90,7 +90,12 @@ impl<'a> Actor<'a> {
 
     /// Calls somebody. `None`: the caller is told that they are on a call themselves.
     pub async fn invite(&mut self, ask: Ask) -> Result<Option<Call>, GaveUp> {
-        let reply = self.stage.client.ask(&ask, &mut self.dice).await?;
+        // One that is refused may be sent again under its key, so a copy on its way would be another call later on.
+        let reply = if ask.may_be_busy {
+            self.stage.client.insist(&ask, None, &mut self.dice).await?
+        } else {
+            self.stage.client.ask(&ask, &mut self.dice).await?
+        };
         Ok(View::of(&reply.body).map(|view| Call { id: view.id, invite: ask, view }))
     }
 
