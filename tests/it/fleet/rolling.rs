@@ -1,7 +1,7 @@
 //! A rolling restart: SIGTERM to one gateway after the other while calls are made through both.
 //!
-//! Clients do what a load balancer does: where a connection is refused, the request goes to the other gateway. A request that reached a
-//! gateway must not fail.
+//! Clients do what a load balancer does: where a connection is refused, or one that was kept is given up after a while, the request goes
+//! to the other gateway. A request that reached a gateway must not fail.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,12 +27,16 @@ const UNANSWERED: usize = 10;
 const RING: u64 = 5;
 /// How late a call may end.
 const LATEST: Duration = Duration::from_secs(2);
+/// How long a gateway that was asked to stop goes on to read requests on connections that were kept, nearly.
+const READ_FOR: Duration = Duration::from_millis(1500);
 /// How long a stopped gateway may take to end.
 const GRACE: Duration = Duration::from_secs(15);
 
 /// Where the two gateways are, as the clients know.
 struct Clients {
     gateways: [watch::Sender<Http>; 2],
+    /// When each was asked to stop.
+    asked: [Mutex<Option<Instant>>; 2],
     sent: AtomicUsize,
     refused: AtomicUsize,
     /// Requests that reached a gateway and failed.
@@ -45,6 +49,7 @@ impl Clients {
     fn new(fleet: &Fleet<Process>) -> Self {
         Self {
             gateways: [0, 1].map(|n| watch::Sender::new(fleet[n].http.clone())),
+            asked: Default::default(),
             sent: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
             failed: Mutex::default(),
@@ -60,10 +65,11 @@ impl Clients {
     async fn post(&self, first: usize, path: &str, token: &str, body: Value) -> Option<Value> {
         self.sent.fetch_add(1, Ordering::Relaxed);
         for gateway in first.. {
+            let began = Instant::now();
             match self.http(gateway).try_post(path, token, &body).await {
                 Ok(reply) if reply.status < 300 => return Some(reply.json),
                 Ok(reply) => self.note(path, reply.text),
-                Err(error) if error.is_connect() => {
+                Err(error) if error.is_connect() || self.is_given_up(gateway, began) => {
                     self.refused.fetch_add(1, Ordering::Relaxed);
                     assert!(gateway < first + 100, "both refuse connections");
                     sleep(Duration::from_millis(10)).await;
@@ -74,6 +80,11 @@ impl Clients {
             return None;
         }
         None
+    }
+
+    /// Whether a gateway was asked to stop so long before that it reads nothing more on connections that were kept.
+    fn is_given_up(&self, gateway: usize, began: Instant) -> bool {
+        self.asked[gateway % 2].lock().expect("no panic").is_some_and(|asked| began > asked + READ_FOR)
     }
 
     fn note(&self, path: &str, why: String) {
@@ -141,6 +152,7 @@ async fn read_on(clients: &Clients, user: &str, first: usize, mut all: watch::Re
 async fn restart(clients: &Clients, fleet: &mut Fleet<Process>, gateway: usize) {
     let streams = join_all((0..10).map(async |n| Stream::both(&fleet[gateway], &format!("idle-{n}"), "").await)).await;
     let asked = Instant::now();
+    *clients.asked[gateway].lock().expect("no panic") = Some(asked);
     fleet[gateway].gateway.terminate();
     join_all(streams.into_iter().flatten().map(Stream::end)).await;
     let told = asked.elapsed();
@@ -148,6 +160,7 @@ async fn restart(clients: &Clients, fleet: &mut Fleet<Process>, gateway: usize) 
     println!("gateway {gateway}: streams told after {told:?}, ended after {:?}", asked.elapsed());
     assert!(asked.elapsed() < GRACE);
     fleet[gateway].start_again().await;
+    *clients.asked[gateway].lock().expect("no panic") = None;
     clients.gateways[gateway].send_replace(fleet[gateway].http.clone());
     sleep(2 * EACH).await;
 }
