@@ -34,7 +34,7 @@ const HEAD_BYTES: usize = 32 * 1024;
 const HEADERS: usize = 100;
 /// How long a connection that waits for a request goes on after the signal to stop: clients and proxies that keep one learn from the
 /// next answer that it ends. Were it closed at once, a request on its way would fail.
-const LINGERS_FOR: Duration = Duration::from_millis(500);
+const LINGERS_FOR: Duration = Duration::from_secs(2);
 /// How much more than that is still read, so that it can be refused in words.
 const READ_FACTOR: usize = 2;
 
@@ -152,6 +152,8 @@ async fn serve_connection(stream: TcpStream, router: Router, header_timeout: Dur
         tokio::time::sleep(LINGERS_FOR).await;
     };
     let result = tokio::select! {
+        // What has come is read before it ends.
+        biased;
         result = connection.as_mut() => result,
         () = silent => return,
         () = lingering => {

@@ -9,6 +9,7 @@ mod lost;
 mod moving;
 mod once;
 mod orphans;
+mod rolling;
 mod skew;
 mod stopping;
 mod web;
