@@ -15,6 +15,7 @@ mod moderation;
 mod openapi;
 mod promises;
 mod providers;
+mod redis_faults;
 mod redis_harness;
 mod store_laws;
 mod support;

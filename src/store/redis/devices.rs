@@ -205,10 +205,10 @@ impl Redis {
 
     pub(super) async fn attach_device(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError> {
         let key = self.keys.of_user(user).key("attached", user.as_str());
-        let mut steps = redis::pipe();
-        steps.cmd("HSET").arg(&key).arg(device.as_str()).arg(&self.instance);
-        steps.cmd("PEXPIRE").arg(&key).arg(ATTACHED_KEPT_MS);
-        self.link.ask_all(&steps).await.map(drop)
+        let (mut note, mut keep) = (cmd("HSET"), cmd("PEXPIRE"));
+        note.arg(&key).arg(device.as_str()).arg(&self.instance);
+        keep.arg(&key).arg(ATTACHED_KEPT_MS);
+        self.link.ask_all(&[note, keep]).await.map(drop)
     }
 
     pub(super) async fn detach_device(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use redis::{cmd, from_redis_value, pipe};
+use redis::{cmd, from_redis_value};
 use tokio::time::{Instant, sleep};
 
 use super::keys::Keys;
@@ -61,14 +61,15 @@ impl Heart {
 
     /// Measures the clock, says that this instance lives, and learns which others do.
     pub(super) async fn beat(&self) -> Result<(), StoreError> {
-        self.measure().await?;
-        let now = self.clock.now();
         let key = self.keys.partition(0).one("instances");
-        let mut steps = pipe();
-        steps.cmd("ZADD").arg(&key).arg(now.as_millis()).arg(&self.instance).ignore();
-        steps.cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg((now - 2 * LIVES_FOR).as_millis()).ignore();
-        steps.cmd("ZRANGE").arg(&key).arg((now - LIVES_FOR).as_millis()).arg("+inf").arg("BYSCORE");
-        let (living,): (Vec<String>,) = from_redis_value(self.link.ask_all(&steps).await?).map_err(unreadable)?;
+        self.measure(&key).await?;
+        let now = self.clock.now();
+        let (mut here, mut forget, mut all) = (cmd("ZADD"), cmd("ZREMRANGEBYSCORE"), cmd("ZRANGE"));
+        here.arg(&key).arg(now.as_millis()).arg(&self.instance);
+        forget.arg(&key).arg("-inf").arg((now - 2 * LIVES_FOR).as_millis());
+        all.arg(&key).arg((now - LIVES_FOR).as_millis()).arg("+inf").arg("BYSCORE");
+        let answers = self.link.ask_all(&[here, forget, all]).await?;
+        let (_, _, living): (u64, u64, Vec<String>) = from_redis_value(answers).map_err(unreadable)?;
         self.instances.set(living.into_iter().collect());
         Ok(())
     }
@@ -79,10 +80,10 @@ impl Heart {
         self.link.ask(cmd("ZREM").arg(key).arg(&self.instance)).await.map(drop)
     }
 
-    /// Corrects the clock by how far it is from that of Redis, taken at the middle of the round trip.
-    async fn measure(&self) -> Result<(), StoreError> {
+    /// Corrects the clock by how far it is from that of the server with a key, taken at the middle of the round trip.
+    async fn measure(&self, key: &str) -> Result<(), StoreError> {
         let (before, began) = (self.clock.machine_now(), Instant::now());
-        let time: (u64, u64) = from_redis_value(self.link.ask(&cmd("TIME")).await?).map_err(unreadable)?;
+        let time: (u64, u64) = from_redis_value(self.link.ask_beside(key, &cmd("TIME")).await?).map_err(unreadable)?;
         let took = began.elapsed();
         if took <= MEASURED_WITHIN {
             let theirs = Timestamp::from_millis(time.0 * 1000 + time.1 / 1000);

@@ -12,19 +12,20 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
 use super::requests::Requests;
-use super::{Direction, Moment, Shared};
+use super::{Direction, Faults, Moment, Shared};
 
 /// Bytes, and when they are to be passed on.
 type Due = (Instant, Vec<u8>);
 
 /// Carries a connection until either side ends it.
-pub(super) async fn carry(client: TcpStream, shared: Arc<Shared>) {
+pub(super) async fn carry(client: TcpStream, number: u64, shared: Arc<Shared>) {
     // A server that is down, or a side that breaks off, is the end of the connection and no more.
-    let _ = Connection { shared: &shared, answers_are_lost: AtomicBool::new(false) }.carry(client).await;
+    let _ = Connection { shared: &shared, number, answers_are_lost: AtomicBool::new(false) }.carry(client).await;
 }
 
 struct Connection<'a> {
     shared: &'a Shared,
+    number: u64,
     answers_are_lost: AtomicBool,
 }
 
@@ -107,7 +108,8 @@ impl Connection<'_> {
         if due > Instant::now() {
             sleep_until(due).await;
         }
-        let flows = self.shared.faults.subscribe().wait_for(|faults| !faults.stalled).await.is_ok();
+        let passes = |faults: &Faults| !faults.stalled && faults.forgotten <= self.number;
+        let flows = self.shared.faults.subscribe().wait_for(passes).await.is_ok();
         assert!(flows, "the faults last as long as the proxy");
     }
 }

@@ -7,6 +7,7 @@ mod requests;
 
 use std::mem;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ struct Shared {
     cut: Mutex<Option<Cut>>,
     traffic: Mutex<Traffic>,
     connections: Mutex<JoinSet<()>>,
+    /// How many connections there were.
+    made: AtomicU64,
 }
 
 #[derive(Default)]
@@ -55,6 +58,8 @@ struct Faults {
     delay_to_client: Duration,
     stalled: bool,
     refused: bool,
+    /// Connections of lower numbers are silent for good.
+    forgotten: u64,
 }
 
 /// The connection ends at the next request that contains these bytes.
@@ -79,6 +84,7 @@ impl Proxy {
             cut: Mutex::default(),
             traffic: Mutex::default(),
             connections: Mutex::default(),
+            made: AtomicU64::default(),
         });
         let address = listener.local_addr().expect("its address");
         Self { address, accepting: tokio::spawn(accept(listener, shared.clone())), shared }
@@ -100,6 +106,12 @@ impl Proxy {
     /// Whether nothing passes and nothing ends, as on a network that is gone; what was held back passes afterwards.
     pub fn stall(&self, stalled: bool) {
         self.shared.faults.send_modify(|faults| faults.stalled = stalled);
+    }
+
+    /// On the connections that are open nothing passes any more and nothing ends, as behind a firewall that has forgotten them.
+    pub fn forget(&self) {
+        let made = self.shared.made.load(Ordering::SeqCst);
+        self.shared.faults.send_modify(|faults| faults.forgotten = made);
     }
 
     /// Whether new connections are closed at once.
@@ -183,7 +195,8 @@ impl Shared {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((client, _)) = listener.accept().await {
         if !shared.faults.borrow().refused {
-            let connection = connection::carry(client, shared.clone());
+            let number = shared.made.fetch_add(1, Ordering::SeqCst);
+            let connection = connection::carry(client, number, shared.clone());
             shared.connections.lock().expect("no panic").spawn(connection);
         }
     }
