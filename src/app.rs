@@ -15,8 +15,8 @@ use crate::config::Config;
 use crate::config::store::{Store as StoreConfig, StoreUrl};
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::{self, Dispatcher};
-use crate::domain::Rules;
 use crate::domain::time::millis;
+use crate::domain::{Rules, Unknown};
 use crate::engine::{Engine, Settings};
 use crate::http::auth::{AuthConfigError, Authenticator};
 use crate::http::health::Part;
@@ -31,6 +31,8 @@ use crate::store::embedded::{self, Embedded};
 use crate::store::redis::{self, Redis};
 use crate::ticket::{Tickets, TicketsError};
 
+/// How long the last words on event streams may take.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 /// How many devices a user may have; the one that was registered longest ago gives way.
 const DEVICES_PER_USER: usize = 10;
 
@@ -186,6 +188,8 @@ impl Phase {
                 tracing::error!(%error, "a part ended badly");
             }
         }
+        // A client that takes nothing has no say in it.
+        let _ = timeout(LAST_WORDS_WITHIN, self.stopper.released()).await;
     }
 }
 
@@ -206,6 +210,7 @@ fn settings(config: &Config) -> Settings {
             missed_call: config.push.missed_call,
             // LiveKit is not asked who is in a room yet, so nobody's absence ends a call.
             presence: false,
+            unknown: Unknown::default(),
         },
         call_waiting: call.call_waiting,
         devices_per_user: DEVICES_PER_USER,

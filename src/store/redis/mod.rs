@@ -28,7 +28,6 @@ use redis::ParsingError;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
-use self::instances::Instances;
 use self::keys::Keys;
 use self::link::Link;
 use self::notice::Unsure;
@@ -46,7 +45,6 @@ pub struct Redis {
     events: broadcast::Sender<Arc<Announcement>>,
     /// This instance's name among the others.
     instance: String,
-    instances: Instances,
     unsure: Unsure,
     target: String,
     tasks: Vec<JoinHandle<()>>,
@@ -65,11 +63,17 @@ fn unreadable(error: ParsingError) -> StoreError {
     StoreError::Corrupt("Redis answered something else than was asked for".into())
 }
 
-impl Drop for Redis {
-    fn drop(&mut self) {
+impl Redis {
+    fn stop_listening(&self) {
         for task in &self.tasks {
             task.abort();
         }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.stop_listening();
     }
 }
 
@@ -199,6 +203,7 @@ impl Store for Redis {
     }
 
     async fn close(&self) {
+        self.stop_listening();
         // Should it fail: an instance that says nothing counts as gone soon.
         let _ = self.heart().stop().await;
     }
