@@ -17,6 +17,7 @@ mod openapi;
 mod promises;
 mod providers;
 mod records;
+mod redis_faults;
 mod redis_harness;
 mod saga;
 mod store_laws;
