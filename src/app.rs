@@ -31,6 +31,8 @@ use crate::store::embedded::{self, Embedded};
 use crate::store::redis::{self, Redis};
 use crate::ticket::{Tickets, TicketsError};
 
+/// How long the last words on event streams may take.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 /// How many devices a user may have; the one that was registered longest ago gives way.
 const DEVICES_PER_USER: usize = 10;
 
@@ -186,6 +188,8 @@ impl Phase {
                 tracing::error!(%error, "a part ended badly");
             }
         }
+        // A client that takes nothing has no say in it.
+        let _ = timeout(LAST_WORDS_WITHIN, self.stopper.released()).await;
     }
 }
 

@@ -153,7 +153,9 @@ pub struct GaveUp;
 enum Broken {
     /// One of 503, or another that says "later".
     Later,
-    Lost,
+    Lost {
+        sent_at: Timestamp,
+    },
 }
 
 #[derive(Clone)]
@@ -215,7 +217,7 @@ impl Client {
                         return Ok(reply);
                     }
                     Err(Broken::Later) => self.ledger.count(|tally| tally.unavailable += 1),
-                    Err(Broken::Lost) => self.ledger.count(|tally| tally.broken += 1),
+                    Err(Broken::Lost { sent_at }) => self.ledger.unanswered(place, sent_at, self.clock.now()),
                 }
                 but = Some(place);
             }
@@ -240,12 +242,16 @@ impl Client {
     async fn once(&self, ask: &Ask, gateway: usize, address: SocketAddr) -> Result<Reply, Broken> {
         let sent_at = self.clock.now();
         self.ledger.sending(ask, gateway, sent_at);
-        let answer = timeout(ANSWERED_WITHIN, self.send(ask, address)).await;
-        let (status, body) = answer.map_err(|_| Broken::Lost)?.map_err(|_| Broken::Lost)?;
+        let Ok(Ok((status, body))) = timeout(ANSWERED_WITHIN, self.send(ask, address)).await else {
+            return Err(Broken::Lost { sent_at });
+        };
+        let at = self.clock.now();
+        let took = usize::try_from(at.since(sent_at).as_millis()).unwrap_or(usize::MAX);
+        self.ledger.count(|tally| tally.slowest_ms = tally.slowest_ms.max(took));
         if matches!(status, 408 | 429 | 503) {
             return Err(Broken::Later);
         }
-        Ok(Reply { status, body, sent_at, at: self.clock.now(), gateway })
+        Ok(Reply { status, body, sent_at, at, gateway })
     }
 
     async fn send(&self, ask: &Ask, address: SocketAddr) -> reqwest::Result<(u16, Value)> {

@@ -63,6 +63,8 @@ pub struct Faults {
     pub absences: Vec<Absence>,
     /// When Redis was down.
     pub redis_down: Vec<Span>,
+    /// When the machine was slow; nobody's fault.
+    pub slow: Vec<Span>,
 }
 
 /// From one moment to another.

@@ -28,6 +28,15 @@ pub struct Notes {
     pub invites: HashMap<String, Sent>,
     pub violations: Vec<Violation>,
     pub tally: Tally,
+    pub unanswered: Vec<Unanswered>,
+}
+
+/// A request that somebody waited for in vain.
+#[derive(Debug, Clone, Copy)]
+pub struct Unanswered {
+    pub gateway: usize,
+    pub sent_at: Timestamp,
+    pub until: Timestamp,
 }
 
 /// An invite on its way, by its key.
@@ -54,6 +63,8 @@ pub struct Tally {
     pub tried: usize,
     /// Repeated and late inputs.
     pub repeated: usize,
+    /// The longest that an answer took, a 503 included.
+    pub slowest_ms: usize,
 }
 
 /// What is known of a call.
@@ -135,11 +146,21 @@ impl Ledger {
         }
     }
 
+    /// Nothing came back from a gateway.
+    pub fn unanswered(&self, gateway: usize, sent_at: Timestamp, until: Timestamp) {
+        let mut notes = self.locked();
+        notes.tally.broken += 1;
+        notes.unanswered.push(Unanswered { gateway, sent_at, until });
+    }
+
     /// A client has read an answer.
     pub fn note(&self, ask: &Ask, reply: &Reply) {
         self.write(|| format!("{} from {}: {ask}: {} {}", reply.at, reply.gateway, reply.status, told(reply)));
         let mut notes = self.locked();
-        if !is_expected(ask, reply) {
+        if reply.body["code"] == "caller-busy" && !ask.may_be_busy {
+            let seen = format!("{} is told to be on a call: {}", ask.user, reply.body["detail"]);
+            notes.violation(Kind::Lines, None, seen);
+        } else if !is_expected(ask, reply) {
             let seen = format!("{:?} was answered {}: {}", ask.verb, reply.status, reply.body);
             notes.violation(Kind::Answers, ask.call, seen);
         }
@@ -173,8 +194,7 @@ fn told(reply: &Reply) -> String {
 /// What may be answered: what was asked for, or that it comes too late. What must be refused is refused in more ways.
 fn is_expected(ask: &Ask, reply: &Reply) -> bool {
     match reply.status {
-        200 | 201 => true,
-        409 => ask.verb != Verb::Invite || ask.may_be_busy,
+        200 | 201 | 409 => true,
         403 => ask.verb == Verb::Token,
         404 => ask.is_tried,
         _ => false,

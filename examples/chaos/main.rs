@@ -22,6 +22,7 @@ mod reader;
 mod report;
 mod scene;
 mod view;
+mod watch;
 mod world;
 
 use std::error::Error;
@@ -45,6 +46,7 @@ use pushes::Pushes;
 use reader::Readers;
 use report::Report;
 use scene::{Script, Stage};
+use watch::Watch;
 use world::{Store, World};
 
 /// Whatever went wrong with the run itself.
@@ -108,6 +110,14 @@ impl Options {
         Ok(own.parent().and_then(|examples| examples.parent()).ok_or("no folder")?.join("bellwire"))
     }
 
+    fn check(&self) -> Result<(), Failure> {
+        match (self.store, self.gateways) {
+            (_, 0) => Err("there must be a gateway".into()),
+            (Store::Embedded, 2..) => Err("the embedded store is for one gateway: --gateways 1".into()),
+            _ => Ok(()),
+        }
+    }
+
     fn seed(&self) -> u64 {
         self.seed.unwrap_or_else(|| {
             let mut bytes = [0; 4];
@@ -127,11 +137,17 @@ async fn main() -> Result<ExitCode, Failure> {
     bellwire::crypto::install()?;
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut options = Options::parse();
+    options.check()?;
     options.seed = Some(options.seed());
     let bellwire = options.bellwire()?;
     // Beside the program, since the folder for temporary files may be in memory, where writing to disk costs nothing.
     let folder = tempfile::tempdir_in(bellwire.parent().ok_or("no folder")?)?;
-    let outcome = run(&options, folder.path(), &bellwire).await;
+    let interrupted = bellwire::lifecycle::asked_to_end()?;
+    let outcome = tokio::select! {
+        outcome = run(&options, folder.path(), &bellwire) => outcome,
+        // Whatever was started ends with the run.
+        () = interrupted => Err("interrupted".into()),
+    };
     if options.keep {
         eprintln!("files: {}", folder.keep().display());
     }
@@ -162,6 +178,8 @@ async fn run(options: &Options, folder: &std::path::Path, bellwire: &std::path::
         let (stage, log) = (Arc::clone(&stage), world.simulator.log().clone());
         async move { stage.pushes.follow(&log, &stage.people).await }
     });
+    let watch = Watch::default();
+    background.spawn(watch.clone().look(world.redis.as_ref().map(|redis| redis.address)));
     register(&stage).await?;
     let readers = read(&stage, options.readers);
 
@@ -173,10 +191,12 @@ async fn run(options: &Options, folder: &std::path::Path, bellwire: &std::path::
     };
     eprintln!("{} s of faults begin", options.seconds);
     let (faults, scenes) = tokio::join!(faults::rage(&mut world, plan, seed), drive(&stage, options.rate, plan.until));
-    let faults = faults?;
+    let mut faults = faults?;
     let seconds = started.elapsed().as_secs_f64();
     eprintln!("the faults are over");
     timeout(SCENES_END_WITHIN, scenes.join_all()).await.map_err(|_| "scenes do not end")?;
+    finish::call_once_more(&stage).await;
+    faults.slow = watch.slow();
     finish::finish(&stage, world, &readers, faults, seconds).await
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use bellwire::domain::CallId;
 use serde_json::{Value, json};
@@ -84,6 +85,19 @@ impl Report {
         self.judged.violations.iter().filter(|violation| violation.kind == kind).count()
     }
 
+    /// Some violations of each kind that there is.
+    fn printed(&self) -> Vec<&Violation> {
+        let of = |kind| self.judged.violations.iter().filter(move |violation| violation.kind == kind);
+        let kinds = Kind::ALL.iter().filter(|(kind, ..)| of(*kind).next().is_some());
+        let each = PRINTED / kinds.clone().count().max(1);
+        kinds.flat_map(|(kind, ..)| of(*kind).take(each)).collect()
+    }
+
+    fn slow_seconds(&self) -> usize {
+        let all: Duration = self.faults.slow.iter().map(|span| span.until.since(span.from)).sum();
+        usize::try_from(all.as_secs()).unwrap_or(usize::MAX)
+    }
+
     fn counts(&self) -> Vec<(&'static str, usize)> {
         let (faults, tally) = (&self.faults, &self.tally);
         vec![
@@ -94,11 +108,13 @@ impl Report {
             ("connections to Redis cut", faults.cuts),
             ("answers of Redis lost", faults.lost_answers),
             ("wires to Redis stalled", faults.stalls),
+            ("seconds in which the machine was slow", self.slow_seconds()),
             ("requests", tally.requests),
             ("requests answered 503", tally.unavailable),
             ("requests that broke off", tally.broken),
             ("requests whose answer was thrown away", tally.thrown_away),
             ("requests sent twice at once", tally.doubled),
+            ("slowest answer, ms", tally.slowest_ms),
         ]
     }
 
@@ -109,13 +125,13 @@ impl Report {
                 "violations": self.violations(kind),
             })
         });
-        let violations = self.judged.violations.iter().map(ToString::to_string);
+        let violations = self.printed().into_iter().map(ToString::to_string).collect::<Vec<_>>();
         let (p50, p99, most) = spread(&self.judged.lateness_ms);
         json!({
             "seed": self.seed, "seconds": self.seconds, "calls": self.calls(),
             "ends": self.judged.ends, "counts": self.counts().into_iter().collect::<BTreeMap<_, _>>(),
             "timeout_lateness_ms": {"p50": p50, "p99": p99, "most": most},
-            "promises": promises, "violations": violations.take(PRINTED).collect::<Vec<_>>(),
+            "promises": promises, "violations": violations,
         })
     }
 }
@@ -148,13 +164,13 @@ impl fmt::Display for Report {
             let looked_at = self.judged.looked_at.get(&kind).copied().unwrap_or_default();
             writeln!(f, "{name:<50}{looked_at:>10}  {what:<28}{:>10}", self.violations(kind))?;
         }
-        for violation in self.judged.violations.iter().take(PRINTED) {
+        let printed = self.printed();
+        for violation in &printed {
             writeln!(f, "{violation}")?;
         }
-        let left_out = self.judged.violations.len().saturating_sub(PRINTED);
-        if left_out > 0 {
-            writeln!(f, "and {left_out} more")?;
+        match self.judged.violations.len() - printed.len() {
+            0 => Ok(()),
+            more => writeln!(f, "and {more} more"),
         }
-        Ok(())
     }
 }

@@ -26,8 +26,10 @@ impl Serve {
         if config.auth.users.is_empty() {
             tracing::warn!("no [[auth.users]] is configured: only services and tickets are let in");
         }
+        // Whoever has read that it is ready may ask it to end.
+        let ended = lifecycle::asked_to_end()?;
         println!("ready http={} ops={}", gateway.http, gateway.ops);
-        lifecycle::asked_to_end().await?;
+        ended.await;
         tracing::info!("stopping");
         if let Err(error) = gateway.stop().await {
             tracing::warn!(%error, "stopped late");

@@ -51,6 +51,8 @@ impl Simulate {
         std::fs::create_dir_all(&self.credentials)?;
         let files = simulator.credentials().write_to(&self.credentials)?;
         let credentials = simulator.credentials();
+        let ended = lifecycle::asked_to_end()?;
+        tokio::pin!(ended);
         println!(
             "ready apns={} apns_sandbox={} fcm={} team_id={} key_id={} key_file={} service_account_file={} ca_file={}",
             simulator.apns_url(Environment::Production),
@@ -63,16 +65,14 @@ impl Simulate {
             files.ca.display(),
         );
         let mut follower = simulator.log().follow();
-        let ended = lifecycle::asked_to_end();
-        tokio::pin!(ended);
         loop {
             tokio::select! {
                 received = follower.next() => {
                     println!("{}", serde_json::to_string(&received).unwrap_or_default());
                 }
-                result = &mut ended => {
+                () = &mut ended => {
                     simulator.stop().await;
-                    return Ok(result?);
+                    return Ok(());
                 }
             }
         }

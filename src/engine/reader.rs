@@ -44,6 +44,8 @@ pub struct Reader {
     user: UserId,
     only: Option<CallId>,
     mailbox: Arc<Mailbox>,
+    /// Whether its device was registered when it began.
+    registered: bool,
     seen: HashMap<CallId, Seen>,
     ends: Option<Timestamp>,
 }
@@ -77,9 +79,7 @@ struct WentBack;
 impl Engine {
     /// A reader of the user's calls, on a device if it is named, unless the user has `most` readers here already.
     pub async fn read(&self, user: &UserId, device: Option<DeviceId>, most: usize) -> Result<Reader, EngineError> {
-        let reader = self.reader(user, device, None, most)?;
-        // It can be closed by now, so a ban that comes at the same moment is not missed.
-        self.refuse_banned(user).await?;
+        let reader = self.reader(user, device, None, most).await?;
         reader.attach().await?;
         Ok(reader)
     }
@@ -93,14 +93,13 @@ impl Engine {
         most: usize,
     ) -> Result<Reader, EngineError> {
         let asker = Asker::Ticket(user.clone(), device.clone());
-        let reader = self.reader(user, Some(device), Some(call), most)?;
-        self.refuse_banned(user).await?;
+        let reader = self.reader(user, Some(device), Some(call), most).await?;
         self.call(call, &asker).await?;
         reader.attach().await?;
         Ok(reader)
     }
 
-    fn reader(
+    async fn reader(
         &self,
         user: &UserId,
         device: Option<DeviceId>,
@@ -108,7 +107,12 @@ impl Engine {
         most: usize,
     ) -> Result<Reader, EngineError> {
         let mailbox = self.0.readers.add(user, device, most).ok_or(EngineError::TooManyReaders)?;
-        Ok(Reader { engine: self.clone(), user: user.clone(), only, mailbox, seen: HashMap::new(), ends: None })
+        let (engine, user) = (self.clone(), user.clone());
+        let mut reader = Reader { engine, user, only, mailbox, registered: false, seen: HashMap::new(), ends: None };
+        // It can be closed by now, so a ban or a removal that comes at the same moment is not missed.
+        let (registered, ()) = tokio::try_join!(reader.has_device(), self.refuse_banned(&reader.user))?;
+        reader.registered = registered;
+        Ok(reader)
     }
 }
 
@@ -214,11 +218,20 @@ impl Reader {
         self.seen.iter().any(|(id, seen)| seen.is_live() && !is_there(id))
     }
 
-    /// The user's calls, when announcements may have been lost: also the one of a ban. What was attached may be lost, too.
+    /// The user's calls, when announcements may have been lost: also that of a ban, or that the device was removed. What was attached may
+    /// be lost, too.
     async fn read_again(&self) -> Result<Vec<Arc<Call>>, EngineError> {
         let _turn = self.engine.0.readers.turn_to_read().await;
-        let (calls, (), ()) = tokio::try_join!(self.calls(), self.engine.refuse_banned(&self.user), self.attach())?;
-        Ok(calls)
+        let (calls, (), is_there, ()) =
+            tokio::try_join!(self.calls(), self.engine.refuse_banned(&self.user), self.has_device(), self.attach())?;
+        // Who never registered it may read on.
+        if self.registered && !is_there { Err(EngineError::UnknownDevice) } else { Ok(calls) }
+    }
+
+    /// Whether the device that it reads on is registered.
+    async fn has_device(&self) -> Result<bool, EngineError> {
+        let Some(device) = &self.mailbox.device else { return Ok(false) };
+        Ok(self.engine.devices(&self.user).await?.iter().any(|registered| registered.id == *device))
     }
 
     async fn attach(&self) -> Result<(), EngineError> {

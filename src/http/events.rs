@@ -96,7 +96,12 @@ pub async fn events(
     let listener = listen(&app, caller, params.device_id, since).await?;
     if let Ok(upgrade) = upgrade {
         let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
-        return Ok(upgrade.on_upgrade(move |socket| serve_socket(app, listener, socket)));
+        // A task of its own serves it, which must come to tell the client that the gateway stops.
+        let hold = app.stop.hold();
+        return Ok(upgrade.on_upgrade(async move |socket| {
+            serve_socket(app, listener, socket).await;
+            drop(hold);
+        }));
     }
     let keep_alive = KeepAlive::new().interval(app.limits.event_ping);
     Ok(Sse::new(sse(app, listener)).keep_alive(keep_alive).into_response())

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
-use axum::middleware::{Next, from_fn};
+use axum::extract::State;
+use axum::http::{HeaderValue, Request, Version, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -31,6 +32,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HEAD_BYTES: usize = 32 * 1024;
 /// The most headers of a request.
 const HEADERS: usize = 100;
+/// How long a connection that waits for a request goes on after the signal to stop: clients and proxies that keep one learn from the
+/// next answer that it ends. Were it closed at once, a request on its way would fail.
+const LINGERS_FOR: Duration = Duration::from_secs(2);
 /// How much more than that is still read, so that it can be refused in words.
 const READ_FACTOR: usize = 2;
 
@@ -54,29 +58,52 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop` turns true, then finishes the requests under way and returns.
-    pub async fn serve(self, router: Router, mut stop: Stop) {
+    /// Serves until `stop` turns true, then finishes the requests that have arrived and returns.
+    pub async fn serve(self, router: Router, stop: Stop) {
         let mut connections = JoinSet::new();
-        let router = router.layer(from_fn(check_head));
+        let router = router.layer(from_fn(check_head)).layer(from_fn_with_state(stop.clone(), announce_end));
+        let serve = |stream| serve_connection(stream, router.clone(), self.header_timeout, stop.clone());
+        let mut stopping = stop.clone();
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        let serving = serve_connection(stream, router.clone(), self.header_timeout, stop.clone());
-                        connections.spawn(serving);
-                    }
+                    Ok((stream, _)) => drop(connections.spawn(serve(stream))),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                () = stop.given() => break,
+                () = stopping.given() => break,
             }
         }
-        drop(self.listener);
+        for stream in waiting(self.listener) {
+            connections.spawn(serve(stream));
+        }
         while connections.join_next().await.is_some() {}
     }
+}
+
+/// Closes a listener, and gives the connections that the system has made for it.
+fn waiting(listener: TcpListener) -> Vec<TcpStream> {
+    // A listener of tokio may not know yet that there are any.
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let accepted = std::iter::from_fn(|| listener.accept().ok());
+    let accepted = accepted.filter_map(|(stream, _)| {
+        stream.set_nonblocking(true).ok()?;
+        TcpStream::from_std(stream).ok()
+    });
+    accepted.collect()
+}
+
+/// Says with each answer of a gateway that stops that the connection ends. HTTP/2 has a frame for that.
+async fn announce_end(State(stop): State<Stop>, request: Request<Body>, next: Next) -> Response {
+    let keeps = request.version() < Version::HTTP_2;
+    let mut response = next.run(request).await;
+    if keeps && stop.is_given() {
+        response.headers_mut().entry(header::CONNECTION).or_insert(HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Refuses a head that is too large.
@@ -120,10 +147,16 @@ async fn serve_connection(stream: TcpStream, router: Router, header_timeout: Dur
             std::future::pending::<()>().await;
         }
     };
+    let lingering = async {
+        stop.given().await;
+        tokio::time::sleep(LINGERS_FOR).await;
+    };
     let result = tokio::select! {
+        // What has come is read before it ends.
+        biased;
         result = connection.as_mut() => result,
         () = silent => return,
-        () = stop.given() => {
+        () = lingering => {
             connection.as_mut().graceful_shutdown();
             connection.as_mut().await
         }

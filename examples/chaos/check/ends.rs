@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use bellwire::domain::Timestamp;
 
-use super::{Case, Judged};
+use super::{Case, Judged, SKEW};
 use crate::client::Verb;
 use crate::report::Kind;
 use crate::world::config::LONGEST_CALL_SECONDS;
 
 /// How late a call may end by the clock.
 const LATE: Duration = Duration::from_secs(2);
-/// How far the clocks of two gateways on one machine may be apart, corrected as they are by Redis over a busy wire.
-const SKEW: Duration = Duration::from_millis(250);
 
 impl Case<'_> {
     pub(super) fn ends(&self, judged: &mut Judged) {

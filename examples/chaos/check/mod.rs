@@ -8,6 +8,7 @@ mod secrets;
 mod times;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bellwire::domain::CallId;
 
@@ -20,6 +21,11 @@ use crate::view::View;
 
 pub use secrets::read_logs;
 use times::Times;
+
+/// How far the clocks of two gateways on one machine may be apart, corrected as they are by Redis over a busy wire.
+const SKEW: Duration = Duration::from_millis(250);
+/// How long a request may take to reach a gateway.
+const ON_THE_WAY: Duration = Duration::from_millis(100);
 
 /// What there is to judge by.
 pub struct Evidence<'a> {
@@ -80,6 +86,7 @@ impl Evidence<'_> {
             case.rings(&mut judged);
         }
         self.unknown_calls(&notes, &mut judged);
+        self.gentle_stops(&notes, &mut judged);
         self.lines(&notes, &mut judged);
         self.gaps(&mut judged);
         judged
@@ -89,6 +96,21 @@ impl Evidence<'_> {
     fn unknown_calls(&self, notes: &Notes, judged: &mut Judged) {
         for call in self.pushes.calls().into_iter().filter(|call| !notes.calls.contains_key(call)) {
             judged.violation(Kind::Replay, Some(call), "phones rang, and no caller was ever told of this call");
+        }
+    }
+
+    /// A gateway that is asked to end still answers what has reached it.
+    fn gentle_stops(&self, notes: &Notes, judged: &mut Judged) {
+        for stop in self.faults.absences.iter().filter(|absence| !absence.killed) {
+            let here = notes.unanswered.iter().filter(|request| request.gateway == stop.place);
+            let from = stop.span.from;
+            for request in here.filter(|request| request.sent_at + ON_THE_WAY < from && from <= request.until) {
+                let seen = format!(
+                    "a request of {} had no answer, of a gateway that was asked to end at {from}",
+                    request.sent_at
+                );
+                judged.violation(Kind::Answers, None, seen);
+            }
         }
     }
 

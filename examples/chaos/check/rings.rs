@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bellwire::domain::Timestamp;
 
-use super::{Case, Judged};
+use super::{Case, Judged, SKEW};
 use crate::client::Rung;
 use crate::pushes::Push;
 use crate::report::Kind;
@@ -59,7 +59,7 @@ impl Case<'_> {
 
     fn was_refused(&self, phone: &Rung) -> bool {
         let over_at = self.record.ended_at.unwrap_or(self.record.ring_until);
-        self.pushes.refused_at(&phone.token).is_some_and(|at| at <= over_at)
+        self.pushes.refused_at(&phone.token).is_some_and(|at| at <= over_at + SKEW)
     }
 
     /// Whether a phone got its push, or there was no time for it.

@@ -11,7 +11,7 @@ const RECOVERY: Duration = Duration::from_secs(1);
 
 /// The times of a run.
 pub struct Times {
-    /// When Redis, or every gateway, was down, and a while after; in order, none overlapping.
+    /// When Redis, or every gateway, was down, and a while after, and when the machine was slow; in order, none overlapping.
     outages: Vec<Span>,
     kills: Vec<Absence>,
 }
@@ -29,6 +29,7 @@ impl Times {
         for outage in &mut outages {
             outage.until = outage.until + RECOVERY;
         }
+        outages.extend(&faults.slow);
         outages.sort_by_key(|outage| outage.from);
         let mut merged: Vec<Span> = Vec::new();
         for outage in outages {

@@ -34,23 +34,23 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) async fn run(self) -> Result<(), CliError> {
-        let ended = lifecycle::asked_to_end();
+        let ended = lifecycle::asked_to_end()?;
         tokio::pin!(ended);
         let stage = tokio::select! {
             stage = Stage::start(self.rules.clone()) => stage?,
-            result = &mut ended => return interrupted(result),
+            () = &mut ended => return Err(interrupted()),
         };
         let screen = Screen::new(!self.json);
         let result = tokio::select! {
             result = self.show(&stage, screen) => result,
-            result = &mut ended => interrupted(result),
+            () = &mut ended => Err(interrupted()),
         };
         let result = match result {
             // Nobody waits for anything but Ctrl-C now.
             Ok(()) if self.serve => {
                 tokio::select! {
                     never = try_it::serve(&stage, screen) => match never {},
-                    result = &mut ended => result.map_err(CliError::from),
+                    () = &mut ended => Ok(()),
                 }
             }
             result => result,
@@ -71,7 +71,6 @@ impl Demo {
     }
 }
 
-fn interrupted(result: std::io::Result<()>) -> Result<(), CliError> {
-    result?;
-    Err(CliError::Failed("interrupted before everything was seen".to_owned()))
+fn interrupted() -> CliError {
+    CliError::Failed("interrupted before everything was seen".to_owned())
 }

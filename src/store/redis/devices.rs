@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use redis::{cmd, from_redis_value};
 use serde::{Deserialize, Serialize};
 
-use super::script::{CHANGE, DETACH, DISOWN, PUT_DEVICE, REMOVE_DEVICE};
+use super::script::{ATTACH, CHANGE, DISOWN, PUT_DEVICE, REMOVE_DEVICE};
 use super::{Redis, unreadable};
 use crate::domain::{Device, DeviceId, Environment, PushToken, Timestamp, UserId};
 use crate::store::StoreError;
@@ -204,15 +204,18 @@ impl Redis {
     }
 
     pub(super) async fn attach_device(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError> {
-        let key = self.keys.of_user(user).key("attached", user.as_str());
-        let mut steps = redis::pipe();
-        steps.cmd("HSET").arg(&key).arg(device.as_str()).arg(&self.instance);
-        steps.cmd("PEXPIRE").arg(&key).arg(ATTACHED_KEPT_MS);
-        self.link.ask_all(&steps).await.map(drop)
+        let mut step = ATTACH.on(&[&self.keys.of_user(user).key("attached", user.as_str())]);
+        step.arg(self.attachment(device)).arg(self.clock.now().as_millis()).arg(ATTACHED_KEPT_MS);
+        self.link.run(&ATTACH, &step).await.map(drop)
     }
 
     pub(super) async fn detach_device(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError> {
-        let mut step = DETACH.on(&[&self.keys.of_user(user).key("attached", user.as_str())]);
-        self.link.run(&DETACH, step.arg(device.as_str()).arg(&self.instance)).await.map(drop)
+        let key = self.keys.of_user(user).key("attached", user.as_str());
+        self.link.ask(cmd("HDEL").arg(key).arg(self.attachment(device))).await.map(drop)
+    }
+
+    /// That a device reads events here; it may do so at several instances.
+    fn attachment(&self, device: &DeviceId) -> String {
+        format!("{device} {}", self.instance)
     }
 }

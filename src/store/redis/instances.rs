@@ -4,7 +4,7 @@
 //! device that read events at an instance that died counts as gone, and instances agree on what is due.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{cmd, from_redis_value, pipe};
@@ -12,32 +12,19 @@ use tokio::time::{Instant, sleep};
 
 use super::keys::Keys;
 use super::link::Link;
-use super::unreadable;
+use super::{Redis, unreadable};
 use crate::clock::Clock;
-use crate::domain::Timestamp;
+use crate::domain::{DeviceId, Timestamp};
 use crate::store::StoreError;
 
 /// How often an instance says that it lives.
 const BEAT_EVERY: Duration = Duration::from_secs(5);
+/// How soon it tries again to say so.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long it counts as living after it said so.
 const LIVES_FOR: Duration = Duration::from_secs(16);
 /// A measurement that took longer says too little about the clock.
 const MEASURED_WITHIN: Duration = Duration::from_millis(200);
-
-/// The instances that live, as of the last beat. Clones share it.
-#[derive(Clone, Default)]
-pub(super) struct Instances(Arc<RwLock<HashSet<String>>>);
-
-impl Instances {
-    /// Whether an instance lives.
-    pub(super) fn lives(&self, instance: &str) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(instance)
-    }
-
-    fn set(&self, living: HashSet<String>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = living;
-    }
-}
 
 /// What beating needs.
 pub(super) struct Heart {
@@ -45,32 +32,40 @@ pub(super) struct Heart {
     pub(super) keys: Arc<Keys>,
     pub(super) clock: Clock,
     pub(super) instance: String,
-    pub(super) instances: Instances,
 }
 
 impl Heart {
     /// Beats until it is aborted.
     pub(super) async fn run(self) {
+        let mut pause = BEAT_EVERY;
         loop {
-            sleep(self.clock.jitter(BEAT_EVERY).min(BEAT_EVERY)).await;
-            if let Err(error) = self.beat().await {
-                tracing::warn!(%error, "this instance cannot say that it lives");
-            }
+            sleep(self.clock.jitter(pause).min(pause)).await;
+            pause = match self.beat().await {
+                Ok(()) => BEAT_EVERY,
+                Err(error) => {
+                    tracing::warn!(%error, "this instance cannot say that it lives");
+                    // Others count it as dead until it can.
+                    AGAIN_AFTER
+                }
+            };
         }
     }
 
-    /// Measures the clock, says that this instance lives, and learns which others do.
-    pub(super) async fn beat(&self) -> Result<(), StoreError> {
-        self.measure().await?;
+    /// Beats for the first time, with a clock that nothing is known of: the measurement counts, however long it took.
+    pub(super) async fn start(&self) -> Result<(), StoreError> {
+        self.measure(Duration::MAX).await?;
+        self.beat().await
+    }
+
+    /// Measures the clock, and says that this instance lives.
+    async fn beat(&self) -> Result<(), StoreError> {
+        self.measure(MEASURED_WITHIN).await?;
         let now = self.clock.now();
         let key = self.keys.partition(0).one("instances");
         let mut steps = pipe();
-        steps.cmd("ZADD").arg(&key).arg(now.as_millis()).arg(&self.instance).ignore();
-        steps.cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg((now - 2 * LIVES_FOR).as_millis()).ignore();
-        steps.cmd("ZRANGE").arg(&key).arg((now - LIVES_FOR).as_millis()).arg("+inf").arg("BYSCORE");
-        let (living,): (Vec<String>,) = from_redis_value(self.link.ask_all(&steps).await?).map_err(unreadable)?;
-        self.instances.set(living.into_iter().collect());
-        Ok(())
+        steps.cmd("ZADD").arg(&key).arg(now.as_millis()).arg(&self.instance);
+        steps.cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg((now - 2 * LIVES_FOR).as_millis());
+        self.link.ask_all(&steps).await.map(drop)
     }
 
     /// Says that this instance lives no longer, so that nobody counts on its event streams.
@@ -79,12 +74,13 @@ impl Heart {
         self.link.ask(cmd("ZREM").arg(key).arg(&self.instance)).await.map(drop)
     }
 
-    /// Corrects the clock by how far it is from that of Redis, taken at the middle of the round trip.
-    async fn measure(&self) -> Result<(), StoreError> {
+    /// Corrects the clock by how far it is from that of Redis, taken at the middle of the round trip, if that took no longer than
+    /// `within`.
+    async fn measure(&self, within: Duration) -> Result<(), StoreError> {
         let (before, began) = (self.clock.machine_now(), Instant::now());
         let time: (u64, u64) = from_redis_value(self.link.ask(&cmd("TIME")).await?).map_err(unreadable)?;
         let took = began.elapsed();
-        if took <= MEASURED_WITHIN {
+        if took <= within {
             let theirs = Timestamp::from_millis(time.0 * 1000 + time.1 / 1000);
             let ours = before + took / 2;
             let ahead = i64::try_from(theirs.since(ours).as_millis()).unwrap_or(i64::MAX);
@@ -92,5 +88,21 @@ impl Heart {
             self.clock.correct_by_ms(ahead - behind);
         }
         Ok(())
+    }
+}
+
+impl Redis {
+    /// Of devices and the instances at which each reads events, those at instances that live.
+    pub(super) async fn at_living(&self, attached: Vec<String>) -> Result<Vec<DeviceId>, StoreError> {
+        if attached.is_empty() {
+            return Ok(Vec::new());
+        }
+        let since = (self.clock.now() - LIVES_FOR).as_millis();
+        let mut living = cmd("ZRANGE");
+        living.arg(self.keys.partition(0).one("instances")).arg(since).arg("+inf").arg("BYSCORE");
+        let living: HashSet<String> = from_redis_value(self.link.ask(&living).await?).map_err(unreadable)?;
+        let attached = attached.iter().filter_map(|attached| attached.split_once(' '));
+        let there = attached.filter(|(_, instance)| living.contains(*instance));
+        Ok(there.filter_map(|(device, _)| DeviceId::new(device).ok()).collect())
     }
 }

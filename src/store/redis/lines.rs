@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join;
 use redis::{FromRedisValue, Value, cmd, from_redis_value};
 
 use super::script::{COUNT_MISSED, FREE_LINE, OPEN_LINE, RING_LINE};
 use super::{Redis, unreadable};
-use crate::domain::{CallId, DeviceId, UserId};
+use crate::domain::{CallId, UserId};
 use crate::store::codec::{read_json, write_json};
 use crate::store::{Callee, Claim, HISTORY_LENGTH, MISSED_KEPT, Opening, Reservation, StoreError};
 
@@ -68,10 +69,8 @@ impl Redis {
         let mut answer = answer.into_iter();
         let (blocked, banned) = (next(&mut answer)?, next(&mut answer)?);
         let others = claims(&next::<Vec<Vec<u8>>>(&mut answer)?)?;
-        let devices = self.owned(user, next(&mut answer)?).await?;
-        let attached: Vec<(String, String)> = next(&mut answer)?;
-        let living = attached.into_iter().filter(|(_, instance)| self.instances.lives(instance));
-        let attached = living.filter_map(|(device, _)| DeviceId::new(device).ok()).collect();
+        let (devices, attached) = (next(&mut answer)?, next(&mut answer)?);
+        let (devices, attached) = try_join(self.owned(user, devices), self.at_living(attached)).await?;
         Ok(Callee { others, devices, attached, blocked, banned })
     }
 

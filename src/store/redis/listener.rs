@@ -135,6 +135,10 @@ impl Listener {
             };
             if !complete {
                 self.announce(Announcement::Lost);
+                // The one connection to a server loses nothing as long as it works: it may be half open, and is replaced.
+                if matches!(subscription.connection, Connection::Node(_)) {
+                    return;
+                }
             }
         }
     }

@@ -25,7 +25,6 @@ use redis::ParsingError;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
-use self::instances::Instances;
 use self::keys::Keys;
 use self::link::Link;
 use self::notice::Unsure;
@@ -42,7 +41,6 @@ pub struct Redis {
     events: broadcast::Sender<Arc<Announcement>>,
     /// This instance's name among the others.
     instance: String,
-    instances: Instances,
     unsure: Unsure,
     target: String,
     tasks: Vec<JoinHandle<()>>,

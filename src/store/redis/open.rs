@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::Redis;
 use super::client::Client;
-use super::instances::{Heart, Instances};
+use super::instances::Heart;
 use super::keys::Keys;
 use super::link::{self, Link};
 use super::listener::Listener;
@@ -78,10 +78,9 @@ impl Redis {
         probe(&link, &keys, &instance).await.map_err(unfit)?;
 
         let (events, _) = broadcast::channel(ANNOUNCEMENTS);
-        let (instances, unsure) = (Instances::default(), Unsure::default());
-        let mut store =
-            Self { link, keys, clock, events, instance, instances, unsure, target: target.clone(), tasks: Vec::new() };
-        store.heart().beat().await.map_err(unfit)?;
+        let unsure = Unsure::default();
+        let mut store = Self { link, keys, clock, events, instance, unsure, target: target.clone(), tasks: Vec::new() };
+        store.heart().start().await.map_err(unfit)?;
         let (ready, begun) = oneshot::channel();
         let (listener, heart) = (store.listener(client, timeout), store.heart());
         store.tasks = vec![tokio::spawn(listener.run(ready)), tokio::spawn(heart.run())];
@@ -95,7 +94,6 @@ impl Redis {
             keys: Arc::clone(&self.keys),
             clock: self.clock.clone(),
             instance: self.instance.clone(),
-            instances: self.instances.clone(),
         }
     }
 

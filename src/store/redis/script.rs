@@ -75,6 +75,6 @@ scripts! {
     BAN = "ban.lua";
     /// The end of a ban.
     LIFT_BAN = "lift_ban.lua";
-    /// An event stream that ended.
-    DETACH = "detach.lua";
+    /// An event stream that was opened.
+    ATTACH = "attach.lua";
 }

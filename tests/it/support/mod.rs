@@ -4,6 +4,7 @@
 //! Every test has a stage of its own, on ports that the system chose and in a folder of its own. Its clock can be moved forward.
 
 mod dice;
+mod fleet;
 mod http;
 mod observe;
 pub mod panics;
@@ -15,6 +16,7 @@ pub mod redis;
 mod socket;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::app::Gateway;
@@ -24,6 +26,7 @@ use bellwire::domain::Environment;
 use bellwire::simulator::{Log, Options, Simulator};
 
 pub use dice::Dice;
+pub use fleet::Fleet;
 pub use http::{Http, Reply};
 pub use observe::{claims, expect_ended, rfc3339};
 pub use people::{Device, Sse, bearer, service_bearer, user_token};
@@ -40,10 +43,13 @@ pub const USER_SECRET: &str = "a-secret-of-the-identity-provider-00";
 /// The backend's key.
 pub const SERVICE_KEY: &str = "bw_sk_tests-tests-tests-tests-tests";
 
+/// The lines of `[store]` for a stage of one gateway.
+const EMBEDDED: &str = "url = \"embedded:calls.redb\"";
+
 /// A running gateway, in this process or as a [`Process`] of its own, and what surrounds it.
 pub struct Stage<G = Gateway> {
     pub gateway: G,
-    pub simulator: Simulator,
+    pub simulator: Arc<Simulator>,
     pub clock: Clock,
     pub http: Http,
     pub config_file: PathBuf,
@@ -63,11 +69,20 @@ impl Stage {
 
     /// As [`with`](Self::with), and `change` has the last word on the configuration.
     pub async fn configured(extra: &str, change: impl FnOnce(&mut Config)) -> Self {
-        bellwire::crypto::install().expect("the JWT provider");
         let clock = Clock::system();
-        let simulator = Simulator::start(Options::new(clock.clone())).await.expect("the simulator");
+        Self::on(EMBEDDED, start_simulator(&clock).await, clock, extra, change).await
+    }
+
+    /// A stage on this store, with a simulator that others may share.
+    async fn on(
+        store: &str,
+        simulator: Arc<Simulator>,
+        clock: Clock,
+        extra: &str,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let config_file = write_config(folder.path(), &simulator, extra);
+        let config_file = write_config(folder.path(), &simulator, store, extra);
         let mut config = Config::load(Some(&config_file), []).expect("the configuration");
         change(&mut config);
         let gateway = Gateway::start(&config, clock.clone(), false).await.expect("the gateway");
@@ -83,8 +98,13 @@ impl<G> Stage<G> {
     }
 }
 
-/// Writes a configuration for this simulator into a folder, and the keys beside it.
-pub fn write_config(folder: &std::path::Path, simulator: &Simulator, extra: &str) -> PathBuf {
+async fn start_simulator(clock: &Clock) -> Arc<Simulator> {
+    bellwire::crypto::install().expect("the JWT provider");
+    Arc::new(Simulator::start(Options::new(clock.clone())).await.expect("the simulator"))
+}
+
+/// Writes a configuration for this simulator and this `[store]` into a folder, and the keys beside it.
+fn write_config(folder: &std::path::Path, simulator: &Simulator, store: &str, extra: &str) -> PathBuf {
     let files = simulator.credentials().write_to(folder).expect("the credentials");
     let credentials = simulator.credentials();
     let service_key_hash =
@@ -128,7 +148,7 @@ pub fn write_config(folder: &std::path::Path, simulator: &Simulator, extra: &str
         secret = "{USER_SECRET}"
         name_claim = "name"
         [store]
-        url = "embedded:calls.redb"
+        {store}
         {apns}
         [[push.fcm]]
         app = "{APP}"

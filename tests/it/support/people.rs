@@ -180,7 +180,8 @@ impl Sse {
         }
     }
 
-    async fn read(&mut self) -> Option<Value> {
+    /// As [`next_or_end`](Self::next_or_end), however long it takes.
+    pub async fn read(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.buffer.find("\n\n") {
                 let block: String = self.buffer.drain(..end + 2).collect();

@@ -4,14 +4,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
 use bellwire::clock::Clock;
 use bellwire::domain::Timestamp;
-use bellwire::simulator::{Options, Simulator};
+use bellwire::simulator::Simulator;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
-use super::{Http, SOON, Stage, write_config};
+use super::{EMBEDDED, Http, SOON, Stage, start_simulator, write_config};
 
 /// A running `bellwire serve`; killed when dropped.
 pub struct Process {
@@ -58,8 +59,22 @@ impl Process {
 
     /// SIGTERM: it is asked to end.
     pub fn terminate(&self) {
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill");
-        assert!(asked.success());
+        self.signal("TERM");
+    }
+
+    /// SIGSTOP: it stands still, and what is sent to it waits.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on after [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill").success());
     }
 
     /// Waits for its end, which must come soon.
@@ -80,12 +95,15 @@ impl Drop for Process {
 impl Stage<Process> {
     /// A stage whose gateway is a process of its own, with these configuration lines too.
     pub async fn of_process(extra: &str) -> Self {
-        bellwire::crypto::install().expect("the JWT provider");
         let clock = Clock::system();
-        let simulator = Simulator::start(Options::new(clock.clone())).await.expect("the simulator");
+        Self::on_store(EMBEDDED, start_simulator(&clock).await, clock, extra).await
+    }
+
+    /// As [`of_process`](Self::of_process), on this store and with a simulator that others may share.
+    pub(super) async fn on_store(store: &str, simulator: Arc<Simulator>, clock: Clock, extra: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let extra = format!("{extra}\n[telemetry]\nlog_level = \"warn\"");
-        let config_file = write_config(folder.path(), &simulator, &extra);
+        let config_file = write_config(folder.path(), &simulator, store, &extra);
         let gateway = Process::start(&config_file).await;
         let http = Http::new(gateway.http.clone());
         Self { gateway, simulator, clock, http, config_file, _folder: folder }

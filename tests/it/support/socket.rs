@@ -58,10 +58,15 @@ impl Socket {
         self.0.send(Message::text(text)).await.expect("sent");
     }
 
-    /// Reads until the server closes; the code.
+    /// Reads until the server closes, which it does soon; the code.
     pub async fn close_code(&mut self) -> u16 {
+        tokio::time::timeout(SOON, self.closed()).await.expect("closed in time")
+    }
+
+    /// As [`close_code`](Self::close_code), however long it takes.
+    pub async fn closed(&mut self) -> u16 {
         loop {
-            if let Message::Close(frame) = self.read().await {
+            if let Message::Close(frame) = self.0.next().await.expect("an open socket").expect("a message") {
                 return frame.expect("a close frame").code.into();
             }
         }

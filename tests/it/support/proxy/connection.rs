@@ -12,7 +12,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
 use super::requests::Requests;
-use super::{Direction, Moment, Shared};
+use super::{Direction, Faults, Moment, Shared};
+
+/// How a request begins with which a client listens to a channel.
+const SUBSCRIBE: &[u8] = b"*2\r\n$10\r\nSSUBSCRIBE\r\n";
 
 /// Bytes, and when they are to be passed on.
 type Due = (Instant, Vec<u8>);
@@ -20,11 +23,17 @@ type Due = (Instant, Vec<u8>);
 /// Carries a connection until either side ends it.
 pub(super) async fn carry(client: TcpStream, shared: Arc<Shared>) {
     // A server that is down, or a side that breaks off, is the end of the connection and no more.
-    let _ = Connection { shared: &shared, answers_are_lost: AtomicBool::new(false) }.carry(client).await;
+    let number = shared.accepted.fetch_add(1, Ordering::SeqCst) + 1;
+    let (answers_are_lost, listens) = (AtomicBool::new(false), AtomicBool::new(false));
+    let _ = Connection { shared: &shared, number, listens, answers_are_lost }.carry(client).await;
 }
 
 struct Connection<'a> {
     shared: &'a Shared,
+    /// From 1.
+    number: u64,
+    /// Whether the client listens to channels on it.
+    listens: AtomicBool,
     answers_are_lost: AtomicBool,
 }
 
@@ -80,7 +89,9 @@ impl Connection<'_> {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
             self.answers_are_lost.fetch_or(cut.is_some(), Ordering::Relaxed);
+            self.listens.fetch_or(request.starts_with(SUBSCRIBE), Ordering::Relaxed);
             self.shared.count(Direction::ToServer, request.len());
+            self.shared.keep(&request);
             to.write_all(&request).await?;
             if cut.is_some() {
                 // The server carries out all that it has been sent, and then ends the connection.
@@ -94,7 +105,8 @@ impl Connection<'_> {
     async fn pass_answers(&self, mut line: UnboundedReceiver<Due>, mut to: OwnedWriteHalf) -> io::Result<()> {
         while let Some((due, answer)) = line.recv().await {
             self.wait(due).await;
-            if !self.answers_are_lost.load(Ordering::Relaxed) {
+            let is_lost = self.listens.load(Ordering::Relaxed) && self.shared.loses(&answer);
+            if !is_lost && !self.answers_are_lost.load(Ordering::Relaxed) {
                 self.shared.count(Direction::ToClient, answer.len());
                 to.write_all(&answer).await?;
             }
@@ -107,7 +119,11 @@ impl Connection<'_> {
         if due > Instant::now() {
             sleep_until(due).await;
         }
-        let flows = self.shared.faults.subscribe().wait_for(|faults| !faults.stalled).await.is_ok();
+        let flows = |faults: &Faults| {
+            let silent = self.number <= faults.silent_up_to && self.listens.load(Ordering::Relaxed);
+            !faults.stalled && !silent
+        };
+        let flows = self.shared.faults.subscribe().wait_for(flows).await.is_ok();
         assert!(flows, "the faults last as long as the proxy");
     }
 }

@@ -7,6 +7,7 @@ mod requests;
 
 use std::mem;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,7 +46,13 @@ struct Shared {
     upstream: SocketAddr,
     faults: watch::Sender<Faults>,
     cut: Mutex<Option<Cut>>,
+    /// What is in the next notice that is to be lost.
+    lost: Mutex<Option<Vec<u8>>>,
+    /// Requests as they were passed on, while they are kept.
+    tape: Mutex<Option<Vec<Vec<u8>>>>,
     traffic: Mutex<Traffic>,
+    /// How many connections there have been.
+    accepted: AtomicU64,
     connections: Mutex<JoinSet<()>>,
 }
 
@@ -55,6 +62,8 @@ struct Faults {
     delay_to_client: Duration,
     stalled: bool,
     refused: bool,
+    /// Of the connections up to this number, those that listen to channels are silent.
+    silent_up_to: u64,
 }
 
 /// The connection ends at the next request that contains these bytes.
@@ -77,7 +86,10 @@ impl Proxy {
             upstream: ([127, 0, 0, 1], upstream_port).into(),
             faults: watch::Sender::default(),
             cut: Mutex::default(),
+            lost: Mutex::default(),
+            tape: Mutex::default(),
             traffic: Mutex::default(),
+            accepted: AtomicU64::new(0),
             connections: Mutex::default(),
         });
         let address = listener.local_addr().expect("its address");
@@ -132,6 +144,32 @@ impl Proxy {
         self.shared.cut.lock().expect("no panic").is_some()
     }
 
+    /// Nothing passes any more on the connections that listen to channels now, and nothing ends them.
+    pub fn silence_listeners(&self) {
+        let accepted = self.shared.accepted.load(Ordering::SeqCst);
+        self.shared.faults.send_modify(|faults| faults.silent_up_to = accepted);
+    }
+
+    /// The next thing that contains these bytes and that the server says to those who listen to channels is lost, alone.
+    pub fn lose_notice(&self, pattern: &[u8]) {
+        *self.shared.lost.lock().expect("no panic") = Some(pattern.to_vec());
+    }
+
+    /// Whether no notice has had the bytes yet.
+    pub fn awaits_notice(&self) -> bool {
+        self.shared.lost.lock().expect("no panic").is_some()
+    }
+
+    /// Begins to keep requests.
+    pub fn record(&self) {
+        *self.shared.tape.lock().expect("no panic") = Some(Vec::new());
+    }
+
+    /// Ends it, and gives the requests that were passed on meanwhile.
+    pub fn recorded(&self) -> Vec<Vec<u8>> {
+        self.shared.tape.lock().expect("no panic").take().expect("it was recorded")
+    }
+
     /// What has passed.
     pub fn traffic(&self) -> Traffic {
         *self.shared.traffic.lock().expect("no panic")
@@ -164,6 +202,20 @@ impl Shared {
         let mut cut = self.cut.lock().expect("no panic");
         let matched = cut.take_if(|cut| request.windows(cut.pattern.len()).any(|part| part == cut.pattern));
         matched.map(|cut| cut.moment)
+    }
+
+    /// Whether this notice is the one to be lost. It is so once.
+    fn loses(&self, notice: &[u8]) -> bool {
+        let mut lost = self.lost.lock().expect("no panic");
+        let lost = lost.take_if(|pattern| notice.windows(pattern.len()).any(|part| part == pattern)).is_some();
+        assert!(!lost || (notice.starts_with(b">") && notice.ends_with(b"\r\n")), "a piece of an answer would be lost");
+        lost
+    }
+
+    fn keep(&self, request: &[u8]) {
+        if let Some(tape) = self.tape.lock().expect("no panic").as_mut() {
+            tape.push(request.to_vec());
+        }
     }
 
     fn count(&self, direction: Direction, bytes: usize) {

@@ -1,0 +1,104 @@
+//! Several gateways on one Redis and one simulator, in this process or as processes of their own.
+//!
+//! Each is a [`Stage`], so whatever is asked of one gateway can be asked of any of them.
+
+use std::ops::{Index, IndexMut};
+use std::sync::Arc;
+
+use bellwire::app::Gateway;
+use bellwire::clock::Clock;
+use bellwire::simulator::{Log, Simulator};
+use futures_util::future::join_all;
+
+use super::proxy::Proxy;
+use super::redis::{RedisServer, fresh_prefix};
+use super::{Process, Stage, start_simulator};
+
+/// Gateways that carry calls together.
+pub struct Fleet<G = Gateway> {
+    stages: Vec<Stage<G>>,
+    proxies: Vec<Proxy>,
+    /// The key prefix of their store.
+    pub prefix: String,
+}
+
+impl Fleet {
+    /// So many in this process.
+    pub async fn start(server: &RedisServer, count: usize) -> Self {
+        Self::with_clocks(server, &vec![0; count]).await
+    }
+
+    /// One for each clock, which is wrong by so many milliseconds.
+    pub async fn with_clocks(server: &RedisServer, wrong_by_ms: &[i64]) -> Self {
+        let prefix = fresh_prefix();
+        let members = wrong_by_ms.iter().map(|wrong| (server.url(), Clock::off_by_ms(*wrong)));
+        let stages = in_this_process(members, &prefix).await;
+        Self { stages, proxies: Vec::new(), prefix }
+    }
+
+    /// As [`with_clocks`](Self::with_clocks), and each reaches Redis by a proxy of its own.
+    pub async fn behind_proxies(server: &RedisServer, wrong_by_ms: &[i64]) -> Self {
+        let prefix = fresh_prefix();
+        let proxies = join_all(wrong_by_ms.iter().map(|_| Proxy::start(server.port()))).await;
+        let urls = proxies.iter().map(|proxy| format!("redis://{}", proxy.address()));
+        let clocks = wrong_by_ms.iter().map(|wrong| Clock::off_by_ms(*wrong));
+        let stages = in_this_process(urls.zip(clocks), &prefix).await;
+        Self { stages, proxies, prefix }
+    }
+
+    /// The proxy between a gateway and Redis.
+    pub fn proxy(&self, gateway: usize) -> &Proxy {
+        &self.proxies[gateway]
+    }
+}
+
+impl Fleet<Process> {
+    /// So many processes, with these configuration lines too.
+    pub async fn of_processes(server: &RedisServer, count: usize, extra: &str) -> Self {
+        let prefix = fresh_prefix();
+        let clock = Clock::system();
+        let simulator = start_simulator(&clock).await;
+        let store = store_lines(&server.url(), &prefix);
+        let started = (0..count).map(|_| Stage::on_store(&store, Arc::clone(&simulator), clock.clone(), extra));
+        Self { stages: join_all(started).await, proxies: Vec::new(), prefix }
+    }
+}
+
+impl<G> Fleet<G> {
+    /// What the providers received.
+    pub fn pushes(&self) -> &Log {
+        self.stages[0].pushes()
+    }
+
+    /// Apple and Google, as all of them see them.
+    pub fn simulator(&self) -> &Simulator {
+        &self.stages[0].simulator
+    }
+}
+
+impl<G> Index<usize> for Fleet<G> {
+    type Output = Stage<G>;
+
+    fn index(&self, gateway: usize) -> &Stage<G> {
+        &self.stages[gateway]
+    }
+}
+
+impl<G> IndexMut<usize> for Fleet<G> {
+    fn index_mut(&mut self, gateway: usize) -> &mut Stage<G> {
+        &mut self.stages[gateway]
+    }
+}
+
+async fn in_this_process(members: impl Iterator<Item = (String, Clock)>, prefix: &str) -> Vec<Stage> {
+    let simulator = start_simulator(&Clock::system()).await;
+    let started = members.map(|(url, clock)| {
+        let (store, simulator) = (store_lines(&url, prefix), Arc::clone(&simulator));
+        async move { Stage::on(&store, simulator, clock, "", |_| {}).await }
+    });
+    join_all(started).await
+}
+
+fn store_lines(url: &str, prefix: &str) -> String {
+    format!("url = \"{url}\"\nkey_prefix = \"{prefix}\"")
+}
