@@ -17,7 +17,7 @@ use crate::two_engines::stops::Stops;
 const KEY: Option<&str> = Some("key");
 
 /// Ann begins to call Bob with the key, at an instance that is held behind so many places.
-async fn held<'a>(scene: &mut Scene<'_>, behind: usize) -> (Arc<Stops>, JoinHandle<Said>) {
+async fn held(scene: &mut Scene<'_>, behind: usize) -> (Arc<Stops>, JoinHandle<Said>) {
     let stops = Stops::behind(behind);
     let instance: Instance = scene.ground.instance(scene.others.len(), &stops);
     let invite = inviting("one held", &instance.engine, &scene.cast.ann, &scene.cast.bob, KEY);
