@@ -12,6 +12,7 @@ mod orphans;
 mod rolling;
 mod skew;
 mod stopping;
+mod trips;
 mod web;
 
 use serde_json::Value;
