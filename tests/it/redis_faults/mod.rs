@@ -5,6 +5,7 @@ mod away;
 mod cluster;
 mod connecting;
 mod listening;
+mod lost_answers;
 
 mod slow;
 
