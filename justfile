@@ -30,6 +30,11 @@ bench *args:
     cargo build --release --locked
     cargo run --release --locked --example load -- {{ args }}
 
+# Breaks gateways, Redis and the wires between them under load, and checks every promise; docs/RELIABILITY.md. Needs redis-server.
+chaos *args:
+    cargo build --locked --bins --example chaos
+    cargo run --locked --example chaos -- {{ args }}
+
 # What a release must pass: check, licences and advisories, the benchmarks, the image.
 full: check bench docker
     cargo deny --locked check

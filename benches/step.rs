@@ -9,7 +9,7 @@ use std::time::Duration;
 use bellwire::clock::Clock;
 use bellwire::domain::{
     Call, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, Receipt, Rules, TaskResult, Timestamp,
-    UserId, begin, step,
+    Unknown, UserId, begin, step,
 };
 use divan::{Bencher, black_box};
 use serde_json::json;
@@ -31,7 +31,12 @@ fn invite(clock: &Clock) -> Invite {
     });
     Invite {
         id: clock.call_id(),
-        caller: Party { id: user("auth0|5f7c8ec7c33c6c004bbafe82"), name: Some("Ann".to_owned()), avatar: None },
+        caller: Party {
+            id: user("auth0|5f7c8ec7c33c6c004bbafe82"),
+            name: Some("Ann".to_owned()),
+            avatar: None,
+            unknown: Unknown::default(),
+        },
         caller_device: None,
         callee: user("auth0|5f7c8ec7c33c6c004bbafe83"),
         media: Media::Video,
@@ -45,6 +50,7 @@ fn invite(clock: &Clock) -> Invite {
             decline: DeclineScope::Call,
             missed_call: true,
             presence: false,
+            unknown: Unknown::default(),
         },
         ring_until: now + Duration::from_secs(45),
         devices: [iphone, pixel].map(|device| serde_json::from_value::<Device>(device).expect("a device")).into(),
@@ -71,6 +77,7 @@ fn pushed(call: &Call, now: Timestamp) -> Input {
         reason: "accepted".to_owned(),
         provider_id: Some("0f7c8ec7-c33c-4c00-8bba-fe8200000000".to_owned()),
         latency_ms: 80,
+        unknown: Unknown::default(),
     };
     Input::TaskFinished { task: task.id, attempt: task.attempt, result: TaskResult::Done(Some(receipt)) }
 }

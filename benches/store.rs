@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bellwire::clock::Clock;
-use bellwire::domain::{Call, CallId, DeclineScope, Device, Invite, Media, Party, Rules, UserId, begin};
+use bellwire::domain::{Call, CallId, DeclineScope, Device, Invite, Media, Party, Rules, Unknown, UserId, begin};
 use bellwire::store::embedded::Embedded;
 use bellwire::store::{Claim, Commit, Role, Store, codec};
 use divan::Bencher;
@@ -41,10 +41,16 @@ fn call(clock: &Clock) -> Call {
         decline: DeclineScope::Call,
         missed_call: true,
         presence: true,
+        unknown: Unknown::default(),
     };
     let invite = Invite {
         id: clock.call_id(),
-        caller: Party { id: user("auth0|5f7c8ec7c33c6c004bbafe82"), name: Some("Ann".to_owned()), avatar: None },
+        caller: Party {
+            id: user("auth0|5f7c8ec7c33c6c004bbafe82"),
+            name: Some("Ann".to_owned()),
+            avatar: None,
+            unknown: Unknown::default(),
+        },
         caller_device: None,
         callee: user("auth0|5f7c8ec7c33c6c004bbafe83"),
         media: Media::Video,

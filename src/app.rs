@@ -15,8 +15,8 @@ use crate::config::Config;
 use crate::config::store::{Store as StoreConfig, StoreUrl};
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::{self, Dispatcher};
-use crate::domain::Rules;
 use crate::domain::time::millis;
+use crate::domain::{Rules, Unknown};
 use crate::engine::{Engine, Settings};
 use crate::http::auth::{AuthConfigError, Authenticator};
 use crate::http::health::Part;
@@ -213,6 +213,7 @@ fn settings(config: &Config) -> Settings {
             missed_call: config.push.missed_call,
             // LiveKit is not asked who is in a room yet, so nobody's absence ends a call.
             presence: false,
+            unknown: Unknown::default(),
         },
         call_waiting: call.call_waiting,
         devices_per_user: DEVICES_PER_USER,

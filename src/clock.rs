@@ -37,7 +37,7 @@ impl Clock {
         Self::off_by_ms(0)
     }
 
-    /// A clock that takes the machine's for as many milliseconds later as given, for tests of skew.
+    /// A clock on a machine whose own is wrong by this many milliseconds (fast where positive), for tests of skew.
     pub fn off_by_ms(error_ms: i64) -> Self {
         let (changed, _) = watch::channel(());
         let (correction_ms, moved_ms) = (AtomicI64::new(0), AtomicI64::new(0));
@@ -51,15 +51,15 @@ impl Clock {
         later(self.machine_now(), correction.saturating_add(moved))
     }
 
-    /// What the machine takes for the time now: for measuring how wrong it is.
+    /// What the machine takes for the time, neither corrected nor moved: for measuring how wrong it is.
     #[expect(clippy::disallowed_methods, reason = "this is the place that may")]
     pub fn machine_now(&self) -> Timestamp {
         let machine = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         later(Timestamp::from_millis(millis(machine)), self.0.error_ms)
     }
 
-    /// Sets how many milliseconds the machine's clock is slow, and wakes whoever waits for a time. What differs by less than 5 ms
-    /// from the correction that stands changes nothing.
+    /// Sets by how many milliseconds the machine's clock is slow, and wakes whoever waits for a time. A correction that differs by less than
+    /// 5 ms from the one that stands is ignored.
     pub fn correct_by_ms(&self, correction_ms: i64) {
         let stands = self.0.correction_ms.load(Ordering::Relaxed);
         if correction_ms.abs_diff(stands) >= CORRECTED_FROM_MS {

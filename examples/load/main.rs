@@ -1,36 +1,51 @@
 //! A load generator: what an invite costs a gateway that runs for real.
 //!
-//! Three processes on one machine: this one, a gateway (`bellwire serve`) and the providers (`bellwire simulate`), so that the
-//! gateway's CPU time and memory can be told from everybody else's. `docs/PERFORMANCE.md` says how to read the figures.
+//! Each on the same machine and in a process of its own: this one, a gateway (`bellwire serve`), the providers (`bellwire simulate`) and
+//! perhaps a `redis-server`, so that the gateway's CPU time and memory can be told from everybody else's. `docs/PERFORMANCE.md`
+//! says how to read the figures.
 //!
 //! ```sh
 //! cargo build --release && cargo run --release --example load
 //! ```
 
+#[path = "../shared/child.rs"]
+mod child;
 mod client;
 mod figures;
 mod people;
 mod process;
 mod pushes;
+mod redis_server;
+mod ringing;
 mod scenario;
+mod stage;
 
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use figures::Figures;
 use people::Pair;
-use process::Stage;
-use scenario::{Calls, Load};
+use ringing::Plan;
+use scenario::Load;
+use stage::Stage;
 
 /// Whatever went wrong: the run is over then.
 type Failure = Box<dyn Error + Send + Sync>;
 
+/// How long the gateway is watched doing nothing, to know when it is idle.
+const REST: Duration = Duration::from_secs(4);
+/// How long calls ring that somebody ends.
+const RING_SECONDS: u64 = 120;
+
 /// Measures a gateway under load.
 #[derive(Debug, Parser)]
 struct Options {
+    /// Where calls are kept.
+    #[arg(long, value_enum, default_value_t = Stores::Embedded)]
+    store: Stores,
     /// Seconds that each scenario takes at most.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -43,23 +58,55 @@ struct Options {
     /// Invites a second of the scenario at a steady rate; half of the greatest load if absent.
     #[arg(long)]
     rate: Option<f64>,
-    /// Only this scenario: peak, steady or whole.
-    #[arg(long)]
-    only: Option<String>,
+    /// Only this scenario; `ringing` is not among the others.
+    #[arg(long, value_enum)]
+    only: Option<Scenario>,
+    /// Calls that ring at once, in `ringing`.
+    #[arg(long, default_value_t = 100_000)]
+    calls: usize,
+    /// Seconds over which the invites of `ringing`, and so the ends, are spread.
+    #[arg(long, default_value_t = 60)]
+    spread: u64,
+    /// Seconds for which `ringing` watches the gateway do nothing, without calls and with all of them.
+    #[arg(long, default_value_t = 30)]
+    rest: u64,
     /// Print one JSON document in place of the table.
     #[arg(long)]
     json: bool,
     /// The gateway; by default the one that was built beside this program.
     #[arg(long)]
     bellwire: Option<PathBuf>,
+    /// The program that is started for a store on Redis.
+    #[arg(long, default_value = "redis-server")]
+    redis_server: String,
     /// A command that the gateway is started with, such as "perf record -o FILE".
     #[arg(long)]
     wrap: Option<String>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Stores {
+    Embedded,
+    Redis,
+    /// One after the other.
+    Both,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// Invites, as many as the gateway takes, and their cancels.
+    Peak,
+    /// Invites at a steady rate, and their cancels.
+    Steady,
+    /// Invite, ring, answer, hang-up.
+    Whole,
+    /// Many calls that ring at once and time out.
+    Ringing,
+}
+
 impl Options {
-    fn wants(&self, scenario: &str) -> bool {
-        self.only.as_deref().is_none_or(|only| only == scenario)
+    fn wants(&self, scenario: Scenario) -> bool {
+        self.only.map_or(scenario != Scenario::Ringing, |only| only == scenario)
     }
 
     fn bellwire(&self) -> Result<PathBuf, Failure> {
@@ -69,62 +116,96 @@ impl Options {
         let own = std::env::current_exe()?;
         Ok(own.parent().and_then(|examples| examples.parent()).ok_or("no folder")?.join("bellwire"))
     }
+
+    /// The stores by name, with the program that each needs.
+    fn stores(&self) -> Vec<(&'static str, Option<&str>)> {
+        let embedded = (self.store != Stores::Redis).then_some(("embedded", None));
+        let redis = (self.store != Stores::Embedded).then_some(("redis", Some(self.redis_server.as_str())));
+        embedded.into_iter().chain(redis).collect()
+    }
+
+    fn plan(&self) -> Plan {
+        Plan { spread: Duration::from_secs(self.spread), rest: Duration::from_secs(self.rest) }
+    }
 }
 
 // One thread: this program must leave as much of the machine as it can to the others.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let options = Options::parse();
-    let stage = Stage::start(&options.bellwire()?, options.wrap.as_deref())?;
-    let figures = measure(&options, &stage).await;
-    stage.stop()?;
-    let figures = figures?;
+    let mut runs = Vec::new();
+    for (store, redis_server) in options.stores() {
+        let mut stage = Stage::start(&options.bellwire()?, redis_server, options.wrap.as_deref()).await?;
+        let mut figures = Figures::new(store, &stage)?;
+        figures.add_rest("no device", &stage.learn_rest(REST).await?);
+        let measured = if options.wants(Scenario::Ringing) {
+            ring(&options, &stage, &mut figures).await
+        } else {
+            measure(&options, &stage, &mut figures).await
+        };
+        stage.stop()?;
+        measured?;
+        runs.push(figures);
+    }
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&figures.json())?);
+        println!("{}", serde_json::to_string_pretty(&runs.iter().map(Figures::json).collect::<Vec<_>>())?);
     } else {
-        print!("{figures}");
+        for figures in &runs {
+            print!("{figures}");
+        }
     }
     Ok(())
 }
 
-async fn measure(options: &Options, stage: &Stage) -> Result<Figures, Failure> {
-    let mut figures = Figures::new(stage)?;
-    eprintln!("registering {} devices", options.pairs * 2);
-    let pairs: Vec<Pair> = (0..options.pairs).map(Pair::new).collect::<Result<_, _>>()?;
-    let load = Load::new(stage, pairs, options.connections, Duration::from_secs(options.seconds));
+/// A load by people who have registered.
+async fn load<'a>(
+    options: &Options,
+    stage: &'a Stage,
+    pairs: usize,
+    time: Duration,
+    ring_seconds: u64,
+) -> Result<Load<'a>, Failure> {
+    eprintln!("registering {} devices", pairs * 2);
+    let pairs: Vec<Pair> = (0..pairs).map(Pair::new).collect::<Result<_, _>>()?;
+    let load = Load::new(stage, pairs, options.connections, time, ring_seconds);
     load.register().await?;
+    Ok(load)
+}
+
+async fn ring(options: &Options, stage: &Stage, figures: &mut Figures) -> Result<(), Failure> {
+    let plan = options.plan();
+    let load = load(options, stage, options.calls, Duration::MAX, plan.ring_seconds()).await?;
+    figures.add_ringing(&ringing::run(&load, stage, plan, options.calls).await?);
+    figures.ended(stage).await
+}
+
+async fn measure(options: &Options, stage: &Stage, figures: &mut Figures) -> Result<(), Failure> {
+    let load = load(options, stage, options.pairs, Duration::from_secs(options.seconds), RING_SECONDS).await?;
     // The first calls pay for what is done once.
     let warm = load.peak(options.pairs.min(500)).await?;
     load.cancel(&warm).await?;
 
     let mut greatest = options.rate.map(|rate| rate * 2.0);
-    if options.wants("peak") || greatest.is_none() {
+    if options.wants(Scenario::Peak) || (options.wants(Scenario::Steady) && greatest.is_none()) {
         eprintln!("invites, as many as the gateway takes");
         let peak = load.peak(options.pairs).await?;
         greatest = greatest.or(Some(peak.per_second()));
         figures.add("invites, greatest load", &peak);
         stage.pushes.after(&peak.invited).await?;
         figures.loaded(stage)?;
-        finish(&load, &mut figures, "the caller cancels", &peak).await?;
+        figures.add("the caller cancels", &load.cancel(&peak).await?);
     }
-    if let Some(greatest) = greatest.filter(|_| options.wants("steady")) {
+    if let Some(greatest) = greatest.filter(|_| options.wants(Scenario::Steady)) {
         let rate = greatest / 2.0;
         eprintln!("invites, {rate:.0} a second");
         let steady = load.steady(rate).await?;
         figures.add("invites, steady", &steady);
         figures.add_pushes(&stage.pushes.after(&steady.invited).await?);
-        finish(&load, &mut figures, "the caller cancels, again", &steady).await?;
+        figures.add("the caller cancels, again", &load.cancel(&steady).await?);
     }
-    if options.wants("whole") {
+    if options.wants(Scenario::Whole) {
         eprintln!("whole calls");
         figures.add("whole calls", &load.whole_calls().await?);
     }
-    figures.ended(stage)?;
-    Ok(figures)
-}
-
-async fn finish(load: &Load<'_>, figures: &mut Figures, name: &'static str, calls: &Calls) -> Result<(), Failure> {
-    let cancels = load.cancel(calls).await?;
-    figures.add(name, &cancels);
-    Ok(())
+    figures.ended(stage).await
 }

@@ -2,13 +2,14 @@
 
 use std::sync::LazyLock;
 
+use bellwire::domain::Timestamp;
 use jsonwebtoken::{EncodingKey, Header};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::Failure;
 use crate::client::{Client, Request};
-use crate::process::{APP, ISSUER, USER_SECRET};
+use crate::stage::{APP, ISSUER, USER_SECRET};
 
 /// Far in the future; the figures are none of expiry.
 const EXPIRES_AT: u64 = 4_000_000_000;
@@ -59,10 +60,10 @@ impl Pair {
         Ok(())
     }
 
-    /// Starts a call and gives its id.
-    pub async fn invite(&self, client: &mut Client) -> Result<String, Failure> {
+    /// Starts a call that rings for as long, and gives its id and until when it rings.
+    pub async fn invite(&self, client: &mut Client, ring_seconds: u64) -> Result<(String, Timestamp), Failure> {
         let body = format!(
-            r#"{{"callee":"{}","media":"video","ring_seconds":120,"metadata":{{"chat":"c-1881"}}}}"#,
+            r#"{{"callee":"{}","media":"video","ring_seconds":{ring_seconds},"metadata":{{"chat":"c-1881"}}}}"#,
             self.callee
         );
         let request = Request { method: "POST", path: "/v1/calls", token: &self.caller_token, body: &body };
@@ -70,8 +71,22 @@ impl Pair {
         if !answer.contains(r#""state":"calling""#) {
             return Err(format!("a call that does not ring: {answer}").into());
         }
-        let (_, rest) = answer.split_once(r#""id":""#).ok_or("an answer without a call")?;
-        Ok(rest.get(..36).ok_or("an answer without a call")?.to_owned())
+        Ok((text(answer, "id")?.to_owned(), time(answer, "ring_until")?))
+    }
+
+    /// How long after the end of its ring a call ended as timed out, in ms.
+    pub async fn lateness(&self, client: &mut Client, call: &str) -> Result<f64, Failure> {
+        let path = format!("/v1/calls/{call}");
+        let request = Request { method: "GET", path: &path, token: &self.caller_token, body: "" };
+        let answer = std::str::from_utf8(client.send(request, 200).await?)?;
+        if text(answer, "end_reason").ok() != Some("timed_out") {
+            return Err(format!("a call that has not timed out: {answer}").into());
+        }
+        let (until, ended) = (time(answer, "ring_until")?, time(answer, "ended_at")?);
+        if ended < until {
+            return Err(format!("a call that ended too early: {answer}").into());
+        }
+        Ok(ended.since(until).as_secs_f64() * 1e3)
     }
 
     pub async fn alert(&self, client: &mut Client, call: &str) -> Result<(), Failure> {
@@ -98,6 +113,17 @@ impl Pair {
 async fn act(client: &mut Client, call: &str, verb: &str, token: &str, body: &str) -> Result<(), Failure> {
     let path = format!("/v1/calls/{call}/{verb}");
     client.send(Request { method: "POST", path: &path, token, body }, 200).await.map(drop)
+}
+
+/// The first text of this name in an answer. Reading all of the JSON would cost more than the rest of this program.
+fn text<'a>(answer: &'a str, name: &str) -> Result<&'a str, Failure> {
+    let (_, rest) = answer.split_once(&format!(r#""{name}":""#)).ok_or_else(|| format!("an answer without {name}"))?;
+    Ok(rest.split('"').next().unwrap_or_default())
+}
+
+fn time(answer: &str, name: &str) -> Result<Timestamp, Failure> {
+    let text = text(answer, name)?;
+    Timestamp::parse_rfc3339(text).ok_or_else(|| format!("{name} is no time: {text}").into())
 }
 
 fn token(user: &str) -> Result<String, Failure> {

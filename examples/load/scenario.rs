@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::Failure;
 use crate::client::Client;
 use crate::people::Pair;
-use crate::process::Stage;
+use crate::stage::{Stage, Use, Used};
 
 /// A gateway and the people who call by it.
 pub struct Load<'a> {
@@ -23,6 +23,7 @@ pub struct Load<'a> {
     pairs: Arc<[Pair]>,
     connections: usize,
     time: Duration,
+    ring_seconds: u64,
     clock: Clock,
 }
 
@@ -32,6 +33,7 @@ pub struct Invited {
     pub call: String,
     /// When its invite was to be sent.
     pub due_at: Timestamp,
+    pub ring_until: Timestamp,
 }
 
 /// What a scenario came to.
@@ -41,17 +43,13 @@ pub struct Calls {
     pub latencies: Vec<f64>,
     /// How long it took.
     pub took: Duration,
-    /// What the gateway used for it.
-    pub cpu: Duration,
+    /// What was used for it, until the gateway was idle.
+    pub used: Used,
 }
 
 impl Calls {
     pub fn per_second(&self) -> f64 {
         count(self.latencies.len()) / self.took.as_secs_f64()
-    }
-
-    pub fn cpu_us(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / count(self.latencies.len().max(1))
     }
 }
 
@@ -67,8 +65,9 @@ struct Done {
 }
 
 impl<'a> Load<'a> {
-    pub fn new(stage: &'a Stage, pairs: Vec<Pair>, connections: usize, time: Duration) -> Self {
-        Self { stage, pairs: pairs.into(), connections, time, clock: Clock::system() }
+    /// Each scenario takes at most `time`; calls ring for `ring_seconds`.
+    pub fn new(stage: &'a Stage, pairs: Vec<Pair>, connections: usize, time: Duration, ring_seconds: u64) -> Self {
+        Self { stage, pairs: pairs.into(), connections, time, ring_seconds, clock: Clock::system() }
     }
 
     /// Registers every callee's phones.
@@ -87,15 +86,25 @@ impl<'a> Load<'a> {
 
     /// Invites, the next one on each connection when the one before was answered.
     pub async fn peak(&self, most: usize) -> Result<Calls, Failure> {
-        let (pairs, clock) = (Arc::clone(&self.pairs), self.clock.clone());
+        let (pairs, clock, ring_seconds) = (Arc::clone(&self.pairs), self.clock.clone(), self.ring_seconds);
         self.all(most, self.time, move |pair, client| {
             let (pairs, due_at) = (Arc::clone(&pairs), clock.now());
             async move {
-                let call = pairs[pair].invite(&mut *client.lock().await).await?;
-                Ok(Some(Invited { pair, call, due_at }))
+                let (call, ring_until) = pairs[pair].invite(&mut *client.lock().await, ring_seconds).await?;
+                Ok(Some(Invited { pair, call, due_at, ring_until }))
             }
         })
         .await
+    }
+
+    /// How late some of these calls timed out, in ms, as they say themselves: calls spread evenly over all, at most `most`.
+    pub async fn lateness(&self, invited: &[Invited], most: usize) -> Result<Vec<f64>, Failure> {
+        let mut client = Client::connect(self.stage.address).await?;
+        let mut lateness = Vec::new();
+        for one in invited.iter().step_by(invited.len().div_ceil(most).max(1)) {
+            lateness.push(self.pairs[one.pair].lateness(&mut client, &one.call).await?);
+        }
+        Ok(lateness)
     }
 
     /// Has the callers of all these calls give up.
@@ -115,16 +124,16 @@ impl<'a> Load<'a> {
 
     /// Invite, ring, answer and hang-up, one after the other.
     pub async fn whole_calls(&self) -> Result<Calls, Failure> {
-        let (pairs, clock) = (Arc::clone(&self.pairs), self.clock.clone());
+        let (pairs, clock, ring_seconds) = (Arc::clone(&self.pairs), self.clock.clone(), self.ring_seconds);
         self.all(self.pairs.len(), self.time, move |pair, client| {
             let (pairs, due_at) = (Arc::clone(&pairs), clock.now());
             async move {
                 let (client, people) = (&mut *client.lock().await, &pairs[pair]);
-                let call = people.invite(client).await?;
+                let (call, ring_until) = people.invite(client, ring_seconds).await?;
                 people.alert(client, &call).await?;
                 people.answer(client, &call).await?;
                 people.hang_up(client, &call).await?;
-                Ok(Some(Invited { pair, call, due_at }))
+                Ok(Some(Invited { pair, call, due_at, ring_until }))
             }
         })
         .await
@@ -135,9 +144,9 @@ impl<'a> Load<'a> {
     pub async fn steady(&self, rate: f64) -> Result<Calls, Failure> {
         let (due, ticks) = mpsc::unbounded_channel();
         let ticks = Arc::new(Mutex::new(ticks));
-        let (most, time) = (self.pairs.len(), self.time);
+        let (most, time, ring_seconds) = (self.pairs.len(), self.time, self.ring_seconds);
         let clock = self.clock.clone();
-        let (connections, measure) = (self.connect().await?, self.measure()?);
+        let (connections, measure) = (self.connect().await?, self.measure().await?);
         // A thread, because the runtime's timers are only good to a millisecond.
         std::thread::spawn(move || {
             let start = Instant::now();
@@ -159,8 +168,9 @@ impl<'a> Load<'a> {
                 let mut done = Vec::new();
                 loop {
                     let Some((pair, due, due_at)) = ticks.lock().await.recv().await else { return Ok(done) };
-                    let call = pairs[pair].invite(&mut client).await?;
-                    done.push(Done { invited: Some(Invited { pair, call, due_at }), latency: due.elapsed() });
+                    let (call, ring_until) = pairs[pair].invite(&mut client, ring_seconds).await?;
+                    let invited = Some(Invited { pair, call, due_at, ring_until });
+                    done.push(Done { invited, latency: due.elapsed() });
                 }
             });
         }
@@ -173,7 +183,7 @@ impl<'a> Load<'a> {
         F: Fn(usize, Arc<Mutex<Client>>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Result<Option<Invited>, Failure>> + Send,
     {
-        let (connections, measure) = (self.connect().await?, self.measure()?);
+        let (connections, measure) = (self.connect().await?, self.measure().await?);
         let next = Arc::new(AtomicUsize::new(0));
         let mut workers = JoinSet::new();
         for client in connections {
@@ -205,15 +215,15 @@ impl<'a> Load<'a> {
         Ok(clients)
     }
 
-    fn measure(&self) -> Result<Measure<'_>, Failure> {
-        Ok(Measure { stage: self.stage, cpu: self.stage.cpu()?, start: Instant::now() })
+    async fn measure(&self) -> Result<Measure<'_>, Failure> {
+        Ok(Measure { stage: self.stage, before: self.stage.usage().await?, start: Instant::now() })
     }
 }
 
 /// A scenario under way.
 struct Measure<'a> {
     stage: &'a Stage,
-    cpu: Duration,
+    before: Use,
     start: Instant,
 }
 
@@ -225,8 +235,8 @@ impl Measure<'_> {
         }
         let took = self.start.elapsed();
         self.stage.idle().await?;
-        let cpu = self.stage.cpu()?.saturating_sub(self.cpu);
+        let used = self.stage.used_since(&self.before).await?;
         let latencies = all.iter().map(|one| one.latency.as_secs_f64() * 1e3).collect();
-        Ok(Calls { invited: all.into_iter().filter_map(|one| one.invited).collect(), latencies, took, cpu })
+        Ok(Calls { invited: all.into_iter().filter_map(|one| one.invited).collect(), latencies, took, used })
     }
 }

@@ -51,7 +51,7 @@ pub struct Redis {
 }
 
 /// Where one server or sentinel listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Node {
     /// A name, or an address; one of IPv6 without its brackets.
     pub host: String,

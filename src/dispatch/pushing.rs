@@ -7,7 +7,7 @@ use uuid::Builder;
 
 use super::{Dispatcher, Patience};
 use crate::domain::call::OUTCOME_READABLE_FOR;
-use crate::domain::{Call, Device, Leg, Media, Receipt, Task, TaskKind, TaskResult, Timestamp};
+use crate::domain::{Call, Device, Leg, Media, Receipt, Task, TaskKind, TaskResult, Timestamp, Unknown};
 use crate::push::{Message, Push, Report, Ring, TokenKind, Verdict};
 use crate::ticket::Ticket;
 
@@ -107,6 +107,7 @@ impl Dispatcher {
             reason: report.reason.chars().take(LONGEST_REASON).collect(),
             provider_id: report.provider_id.clone(),
             latency_ms: crate::domain::time::millis(report.latency),
+            unknown: Unknown::default(),
         }
     }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::event::{Event, EventKind, MAX_EVENT_BYTES};
 use super::ids::{CallId, DeviceId, UserId};
@@ -15,6 +15,7 @@ use super::ring::{Leg, LegState};
 use super::state::{DeclineScope, EndReason, Media, State};
 use super::task::{Task, TaskKind};
 use super::time::Timestamp;
+use super::unknown::Unknown;
 
 /// How long after its end a record still carries what only a live call needs.
 pub const COMPACT_AFTER: Duration = Duration::from_mins(10);
@@ -87,7 +88,7 @@ pub struct Call {
     pub compacted: bool,
     /// Fields of a newer release.
     #[serde(flatten)]
-    pub unknown: Map<String, Value>,
+    pub unknown: Unknown,
 }
 
 /// A party as the other one sees it.
@@ -101,6 +102,9 @@ pub struct Party {
     /// The avatar's URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avatar: Option<String>,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// The rules of one call. Durations are in milliseconds.
@@ -120,6 +124,9 @@ pub struct Rules {
     pub missed_call: bool,
     /// Whether LiveKit can be asked who is in the room; without it nobody's absence ends a call.
     pub presence: bool,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// The one next wake-up of a record.
@@ -260,14 +267,14 @@ impl Call {
     pub(super) fn tell(&mut self, kind: EventKind, at: Timestamp) {
         let used: usize = self.events.iter().map(Event::bytes).sum();
         if used < MAX_EVENT_BYTES || matches!(kind, EventKind::Ended { .. }) {
-            self.events.push(Event { seq: self.last_seq() + 1, at, kind });
+            self.events.push(Event::new(self.last_seq() + 1, at, kind));
         }
     }
 
     /// Opens a task and begins its first attempt.
     pub(super) fn open(&mut self, kind: TaskKind, until: Timestamp, now: Timestamp) {
         let due = now + kind.lease();
-        self.tasks.push(Task { id: self.next_task, kind, attempt: 1, due, until });
+        self.tasks.push(Task { id: self.next_task, kind, attempt: 1, due, until, unknown: Unknown::default() });
         self.next_task += 1;
     }
 }

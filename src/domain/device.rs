@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::ids::{AppId, DeviceId, PushToken};
 use super::time::Timestamp;
+use super::unknown::Unknown;
 
 /// The operating system family, which decides the push provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -111,6 +112,9 @@ pub struct Device {
     pub app_version: Option<String>,
     /// When it was registered or refreshed last; a 410 of APNs older than this proves nothing.
     pub registered_at: Timestamp,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// A registration that cannot be: the field at fault and what is wrong with it.

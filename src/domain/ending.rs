@@ -7,6 +7,7 @@ use super::event::EventKind;
 use super::state::{EndReason, State};
 use super::task::{StopReason, TaskKind};
 use super::time::Timestamp;
+use super::unknown::Unknown;
 
 impl Call {
     /// Ends the call: stops what rings, tells the parties, and opens what is left to do.
@@ -49,6 +50,8 @@ impl Call {
             leg.device.alert_token = None;
             leg.device.fcm_token = None;
             leg.device.fcm_fid = None;
+            // They may be tokens of a newer release, which leaves a compacted record as it is.
+            leg.device.unknown = Unknown::default();
             leg.receipts.clear();
         }
         self.compacted = true;

@@ -7,23 +7,32 @@ use serde::{Deserialize, Serialize};
 use super::ids::{DeviceId, UserId};
 use super::state::EndReason;
 use super::time::Timestamp;
+use super::unknown::Unknown;
 
 /// The most bytes of events that a record keeps (about a hundred); past it only the end is still recorded.
 pub const MAX_EVENT_BYTES: usize = 12 * 1024;
 
 /// One numbered event of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Event {
     /// 1 for the first of its call, then one more each.
     pub seq: u32,
     /// When it happened.
     pub at: Timestamp,
     /// What happened.
-    #[serde(flatten)]
     pub kind: EventKind,
+    /// What a newer release has to tell with it.
+    pub more: Unknown,
+    /// Other fields of a newer release.
+    pub unknown: Unknown,
 }
 
 impl Event {
+    pub(super) fn new(seq: u32, at: Timestamp, kind: EventKind) -> Self {
+        Self { seq, at, kind, more: Unknown::default(), unknown: Unknown::default() }
+    }
+
     /// How many bytes it takes in a record, at most.
     pub(super) fn bytes(&self) -> usize {
         let id = match &self.kind {
@@ -41,48 +50,133 @@ impl Event {
     }
 }
 
-/// What happened. The names are those of the API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventKind {
     /// The call began.
-    #[serde(rename = "call.invited")]
     Invited {},
     /// The first device of the callee rings.
-    #[serde(rename = "call.ringing")]
     Ringing {},
     /// A device answered.
-    #[serde(rename = "call.answered")]
     Answered {
         /// Which; absent if the callee was calling back at that moment and named no device.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         device_id: Option<DeviceId>,
     },
     /// The callee declined, and the call ends.
-    #[serde(rename = "call.declined")]
     Declined {},
     /// The caller gave up, and the call ends.
-    #[serde(rename = "call.cancelled")]
     Cancelled {},
     /// Both are in the room.
-    #[serde(rename = "call.connected")]
     Connected {},
     /// A party lost the room and may come back.
-    #[serde(rename = "call.reconnecting")]
     Reconnecting {
         /// Who.
         user_id: UserId,
     },
     /// The party is back.
-    #[serde(rename = "call.reconnected")]
     Reconnected {
         /// Who.
         user_id: UserId,
     },
     /// The call is over; always the last event.
-    #[serde(rename = "call.ended")]
     Ended {
         /// Why.
         reason: EndReason,
     },
+}
+
+/// An event as it stands in a record.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    seq: u32,
+    at: Timestamp,
+    #[serde(rename = "type")]
+    name: Name,
+    data: Data,
+    #[serde(flatten)]
+    unknown: Unknown,
+}
+
+/// The name of a kind, in records and in the API.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum Name {
+    #[serde(rename = "call.invited")]
+    Invited,
+    #[serde(rename = "call.ringing")]
+    Ringing,
+    #[serde(rename = "call.answered")]
+    Answered,
+    #[serde(rename = "call.declined")]
+    Declined,
+    #[serde(rename = "call.cancelled")]
+    Cancelled,
+    #[serde(rename = "call.connected")]
+    Connected,
+    #[serde(rename = "call.reconnecting")]
+    Reconnecting,
+    #[serde(rename = "call.reconnected")]
+    Reconnected,
+    #[serde(rename = "call.ended")]
+    Ended,
+}
+
+/// What the kinds have.
+#[derive(Default, Serialize, Deserialize)]
+struct Data {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_id: Option<DeviceId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<EndReason>,
+    #[serde(flatten)]
+    more: Unknown,
+}
+
+impl From<Event> for Written {
+    fn from(Event { seq, at, kind, more, unknown }: Event) -> Self {
+        let none = Data { more, ..Data::default() };
+        let (name, data) = match kind {
+            EventKind::Invited {} => (Name::Invited, none),
+            EventKind::Ringing {} => (Name::Ringing, none),
+            EventKind::Answered { device_id } => (Name::Answered, Data { device_id, ..none }),
+            EventKind::Declined {} => (Name::Declined, none),
+            EventKind::Cancelled {} => (Name::Cancelled, none),
+            EventKind::Connected {} => (Name::Connected, none),
+            EventKind::Reconnecting { user_id } => (Name::Reconnecting, Data { user_id: Some(user_id), ..none }),
+            EventKind::Reconnected { user_id } => (Name::Reconnected, Data { user_id: Some(user_id), ..none }),
+            EventKind::Ended { reason } => (Name::Ended, Data { reason: Some(reason), ..none }),
+        };
+        Self { seq, at, name, data, unknown }
+    }
+}
+
+impl TryFrom<Written> for Event {
+    type Error = &'static str;
+
+    fn try_from(Written { seq, at, name, mut data, unknown }: Written) -> Result<Self, Self::Error> {
+        let kind = data.take_kind(name).ok_or("an event without what its kind tells")?;
+        let Data { device_id, user_id, reason, mut more } = data;
+        // A newer release may tell with a kind what here another one tells.
+        more.keep("device_id", device_id);
+        more.keep("user_id", user_id);
+        more.keep("reason", reason.map(EndReason::as_str));
+        Ok(Self { seq, at, kind, more, unknown })
+    }
+}
+
+impl Data {
+    fn take_kind(&mut self, name: Name) -> Option<EventKind> {
+        Some(match name {
+            Name::Invited => EventKind::Invited {},
+            Name::Ringing => EventKind::Ringing {},
+            Name::Answered => EventKind::Answered { device_id: self.device_id.take() },
+            Name::Declined => EventKind::Declined {},
+            Name::Cancelled => EventKind::Cancelled {},
+            Name::Connected => EventKind::Connected {},
+            Name::Reconnecting => EventKind::Reconnecting { user_id: self.user_id.take()? },
+            Name::Reconnected => EventKind::Reconnected { user_id: self.user_id.take()? },
+            Name::Ended => EventKind::Ended { reason: self.reason.take()? },
+        })
+    }
 }

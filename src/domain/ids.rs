@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -78,8 +78,8 @@ impl fmt::Debug for CallId {
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $max:literal, $allowed:expr, $rule:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        #[serde(try_from = "String")]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -102,6 +102,13 @@ macro_rules! text_id {
 
             fn try_from(text: String) -> Result<Self, IdError> {
                 Self::new(text)
+            }
+        }
+
+        // Derived, it would copy the text into a `String` first; a record has a dozen of them.
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 

@@ -2,8 +2,6 @@
 //!
 //! Who may call whom, and whose line is taken, is known to the engine before it comes here.
 
-use serde_json::Map;
-
 use super::call::{Call, Party, Rules};
 use super::device::Device;
 use super::event::{Event, EventKind};
@@ -12,6 +10,7 @@ use super::presence::Presence;
 use super::ring::{Leg, LegState};
 use super::state::{EndReason, Media, State};
 use super::time::Timestamp;
+use super::unknown::Unknown;
 
 /// What an invite brings.
 #[derive(Debug, Clone)]
@@ -57,7 +56,7 @@ pub fn begin(invite: Invite, now: Timestamp) -> Call {
         end_reason: None,
         caller: invite.caller,
         caller_device: invite.caller_device,
-        callee: Party { id: invite.callee, name: None, avatar: None },
+        callee: Party { id: invite.callee, name: None, avatar: None, unknown: Unknown::default() },
         media: invite.media,
         room: invite.room,
         metadata: invite.metadata,
@@ -73,9 +72,9 @@ pub fn begin(invite: Invite, now: Timestamp) -> Call {
         legs,
         tasks: Vec::new(),
         next_task: 1,
-        events: vec![Event { seq: 1, at: now, kind: EventKind::Invited {} }],
+        events: vec![Event::new(1, now, EventKind::Invited {})],
         compacted: false,
-        unknown: Map::new(),
+        unknown: Unknown::default(),
     };
     if invite.busy && !invite.hidden {
         // Nothing was pushed, so there is nothing to stop; the missed call is still news.

@@ -18,6 +18,7 @@ pub mod ring;
 pub mod state;
 pub mod task;
 pub mod time;
+pub mod unknown;
 
 pub use call::{Call, Party, Rules, TicketScope, WakeUp};
 pub use device::{Device, Environment, IosPushMode, Platform};
@@ -30,3 +31,4 @@ pub use ring::{Leg, LegState};
 pub use state::{DeclineScope, EndReason, Media, State};
 pub use task::{Receipt, StopReason, Task, TaskKind, TaskResult};
 pub use time::Timestamp;
+pub use unknown::Unknown;

@@ -13,6 +13,7 @@ use super::ids::UserId;
 use super::state::{EndReason, State};
 use super::task::TaskKind;
 use super::time::{Timestamp, millis};
+use super::unknown::Unknown;
 
 /// How long a call that LiveKit could not be asked about waits to ask again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -46,6 +47,9 @@ pub struct Presence {
     /// LiveKit was asked and could not answer; not before this is it asked again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ask_at: Option<Timestamp>,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// One stay of a party in the room.
@@ -62,11 +66,20 @@ pub struct Visit {
     /// Sessions that are over: a webhook that tells of one again changes nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<String>,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 impl Visit {
     fn new(session: &str) -> Self {
-        Self { session: session.to_owned(), left_at: None, on_purpose: false, earlier: Vec::new() }
+        Self {
+            session: session.to_owned(),
+            left_at: None,
+            on_purpose: false,
+            earlier: Vec::new(),
+            unknown: Unknown::default(),
+        }
     }
 
     fn knows(&self, session: &str) -> bool {

@@ -13,6 +13,7 @@ use super::input::DeclineReason;
 use super::state::{EndReason, State};
 use super::task::{Receipt, StopReason, TaskKind};
 use super::time::Timestamp;
+use super::unknown::Unknown;
 
 /// The most receipts that a leg keeps; the oldest give way.
 const MAX_RECEIPTS: usize = 4;
@@ -37,6 +38,9 @@ pub struct Leg {
     /// What the provider said, the last few times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<Receipt>,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// How far the ring of a leg got.
@@ -94,7 +98,7 @@ impl Leg {
             // Its provider has called the token dead. What else it has is good for a missed call.
             (None, Platform::Ios | Platform::Android) => (LegState::Failed, Some("no-token".to_owned())),
         };
-        Self { device, state, reason, alerting_at: None, receipts: Vec::new() }
+        Self { device, state, reason, alerting_at: None, receipts: Vec::new(), unknown: Unknown::default() }
     }
 
     fn note(&mut self, receipt: Option<Receipt>) {

@@ -11,14 +11,15 @@ use serde::{Deserialize, Serialize};
 use super::device::Platform;
 use super::ids::{DeviceId, UserId};
 use super::time::Timestamp;
+use super::unknown::Unknown;
 
 /// One open task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Task {
     /// Unique in its call, never used again.
     pub id: u32,
     /// What to do.
-    #[serde(flatten)]
     pub kind: TaskKind,
     /// Number of the current or next attempt, from 1.
     pub attempt: u32,
@@ -26,11 +27,12 @@ pub struct Task {
     pub due: Timestamp,
     /// After this it has no purpose and is dropped.
     pub until: Timestamp,
+    /// Fields of a newer release.
+    pub unknown: Unknown,
 }
 
 /// What there is to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "task", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskKind {
     /// Push the ring to a device.
     Ring {
@@ -134,6 +136,87 @@ impl TaskKind {
     }
 }
 
+/// A task as it stands in a record: what its kind has lies beside the rest.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    id: u32,
+    task: Name,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<DeviceId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<Platform>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<StopReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<UserId>,
+    attempt: u32,
+    due: Timestamp,
+    until: Timestamp,
+    #[serde(flatten)]
+    unknown: Unknown,
+}
+
+/// The name of a kind.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Name {
+    Ring,
+    StopRing,
+    NotifyMissed,
+    FreeLine,
+    AskPresence,
+}
+
+impl From<Task> for Written {
+    fn from(Task { id, kind, attempt, due, until, unknown }: Task) -> Self {
+        let (task, device, platform, reason, user) = match kind {
+            TaskKind::Ring { device, platform } => (Name::Ring, Some(device), Some(platform), None, None),
+            TaskKind::StopRing { device, platform, reason } => {
+                (Name::StopRing, Some(device), Some(platform), Some(reason), None)
+            }
+            TaskKind::NotifyMissed { device, platform } => {
+                (Name::NotifyMissed, Some(device), Some(platform), None, None)
+            }
+            TaskKind::FreeLine { user } => (Name::FreeLine, None, None, None, Some(user)),
+            TaskKind::AskPresence => (Name::AskPresence, None, None, None, None),
+        };
+        Self { id, task, device, platform, reason, user, attempt, due, until, unknown }
+    }
+}
+
+impl TryFrom<Written> for Task {
+    type Error = &'static str;
+
+    fn try_from(mut written: Written) -> Result<Self, Self::Error> {
+        let kind = written.take_kind().ok_or("a task without what its kind needs")?;
+        let Written { id, device, platform, reason, user, attempt, due, until, mut unknown, .. } = written;
+        // A newer release may give a kind what here another one has.
+        unknown.keep("device", device);
+        unknown.keep("platform", platform.map(Platform::as_str));
+        unknown.keep("reason", reason.map(StopReason::as_str));
+        unknown.keep("user", user);
+        Ok(Self { id, kind, attempt, due, until, unknown })
+    }
+}
+
+impl Written {
+    fn take_kind(&mut self) -> Option<TaskKind> {
+        Some(match self.task {
+            Name::Ring => TaskKind::Ring { device: self.device.take()?, platform: self.platform.take()? },
+            Name::StopRing => TaskKind::StopRing {
+                device: self.device.take()?,
+                platform: self.platform.take()?,
+                reason: self.reason.take()?,
+            },
+            Name::NotifyMissed => {
+                TaskKind::NotifyMissed { device: self.device.take()?, platform: self.platform.take()? }
+            }
+            Name::FreeLine => TaskKind::FreeLine { user: self.user.take()? },
+            Name::AskPresence => TaskKind::AskPresence,
+        })
+    }
+}
+
 /// How an attempt went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskResult {
@@ -166,4 +249,7 @@ pub struct Receipt {
     pub provider_id: Option<String>,
     /// From sending to the answer, in milliseconds.
     pub latency_ms: u64,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }

@@ -177,7 +177,11 @@ impl Engine {
 
     /// It is time to see what is due for a call; a record past its retention is removed.
     pub async fn wake(&self, id: CallId) -> Result<(), EngineError> {
-        let call = self.apply(id, Input::Wake).await?;
+        let call = match self.apply(id, Input::Wake).await {
+            // A wake-up outlived its record, as a fail-over can have it.
+            Err(EngineError::NotFound) => return Ok(self.store().remove(id, 0).await?),
+            result => result?,
+        };
         if call.is_ended() && call.tasks.is_empty() && call.retained_until() <= self.clock().now() {
             self.store().remove(id, call.version).await?;
         }

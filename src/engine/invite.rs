@@ -6,8 +6,7 @@
 //!
 //! Each step may be repeated, and a crash between two leaves nothing that lasts.
 //!
-//! On the way the other calls of both lines are met: the caller's own unanswered call is cancelled (redial), a
-//! call that comes the other way is answered instead (glare), and any other makes the callee busy.
+//! On the way the other calls of both lines are met; what comes of that is in `meetings`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +14,9 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use serde_json::Value;
 
-use super::lines::Met;
+use super::meetings::{Line, OwnLine};
 use super::{Engine, EngineError};
-use crate::domain::{Call, CallId, DeviceId, Input, Invite, Media, Party, Platform, Timestamp, UserId, begin};
+use crate::domain::{Call, CallId, DeviceId, Invite, Media, Party, Platform, Timestamp, UserId, begin};
 use crate::store::{Callee, Claim, Opening, Reservation, Role, Slot, StoreError};
 
 /// How long an idempotency key is remembered.
@@ -53,10 +52,14 @@ pub struct Key {
     pub body: String,
 }
 
+/// How long an id that was reserved is good for a call that begins. Later the call would stand in histories as an old one, where
+/// nobody looks for one that lives.
+const RUN_AGAIN_WITHIN: Duration = Duration::from_mins(1);
+
 /// How one try of the saga ended.
 enum Try {
     Done(Arc<Call>),
-    /// The id is out of use; the key, if there is one, is still reserved for it.
+    /// With another id; this one is out of use, and the key, if there is one, may be reserved for it.
     Again(CallId),
 }
 
@@ -71,38 +74,43 @@ impl Engine {
     }
 
     async fn run_invite(&self, request: InviteRequest) -> Result<Arc<Call>, EngineError> {
-        let mut replaces = None;
+        let mut buried = Vec::new();
         for _ in 0..MAX_TRIES {
-            match self.try_invite(&request, replaces).await? {
+            match self.try_invite(&request, &buried).await? {
                 Try::Done(call) => return Ok(call),
-                Try::Again(buried) => replaces = Some(buried),
+                Try::Again(id) => buried.push(id),
             }
         }
         Err(StoreError::Unavailable("other invites keep overtaking this one".into()).into())
     }
 
-    async fn try_invite(&self, request: &InviteRequest, replaces: Option<CallId>) -> Result<Try, EngineError> {
-        let mut id = self.clock().call_id();
-        let others = match self.claim_own_line(request, id, replaces).await? {
-            Opening::Claimed(others) => others,
-            Opening::Banned => return Err(EngineError::Banned),
-            Opening::Reserved { same_body: false, .. } => return Err(EngineError::KeyReused),
-            Opening::Reserved { call, .. } => match self.store().load(call).await? {
+    /// Tries to invite, after ids of this invite were `buried`.
+    async fn try_invite(&self, request: &InviteRequest, buried: &[CallId]) -> Result<Try, EngineError> {
+        let (mut id, mut first) = (self.clock().call_id(), buried.first().copied());
+        let mut opening = self.claim_own_line(request, id, buried.last().copied()).await?;
+        if let Opening::Reserved { call, same_body: true } = opening {
+            match self.reserved(call).await? {
                 Slot::Call(call) => return Ok(Try::Done(Arc::from(call))),
                 Slot::Tombstone => return Ok(Try::Again(call)),
                 Slot::Vacant => {
                     // The invite that reserved it died, or is still on its way: run the same call again.
                     id = call;
-                    match self.claim_own_line(request, id, None).await? {
-                        Opening::Claimed(others) => others,
-                        Opening::Banned => return Err(EngineError::Banned),
-                        Opening::Reserved { call, .. } => return Ok(Try::Again(call)),
-                    }
+                    first = first.or(Some(call));
+                    opening = self.claim_own_line(request, id, None).await?;
                 }
-            },
+            }
+        }
+        let others = match opening {
+            Opening::Claimed(others) => others,
+            Opening::Banned => return Err(EngineError::Banned),
+            Opening::Reserved { same_body: false, .. } => return Err(EngineError::KeyReused),
+            // This one was buried, and the key has come to mean another call.
+            Opening::Reserved { .. } => return Ok(Try::Again(id)),
         };
-        if let Some(call) = self.meet_own_calls(request, id, others).await? {
-            return self.keep_key(request, id, call).await;
+        match self.meet_own_calls(request, id, first, &others).await? {
+            OwnLine::Free => {}
+            OwnLine::Taken(call) => return self.refuse_beside(request, id, call).await,
+            OwnLine::Glare(call) => return self.keep_key(request, id, call).await,
         }
         let callee = self.store().ring_line(self.claim(request, id, Role::Callee)).await?;
         let busy = match self.meet_callees_calls(request, id, &callee).await? {
@@ -111,6 +119,14 @@ impl Engine {
             Line::Glare(call) => return self.keep_key(request, id, call).await,
         };
         self.commit_invite(request, id, callee, busy).await
+    }
+
+    /// What stands under an id that the key was reserved for; one that is too old is taken out of use.
+    async fn reserved(&self, id: CallId) -> Result<Slot, StoreError> {
+        match self.store().load(id).await? {
+            Slot::Vacant if id.made_at() + RUN_AGAIN_WITHIN < self.clock().now() => self.store().bury(id).await,
+            slot => Ok(slot),
+        }
     }
 
     async fn commit_invite(
@@ -189,83 +205,33 @@ impl Engine {
         at + Duration::from_hours(1) + Duration::from_millis(self.0.settings.rules.max_duration_ms)
     }
 
-    /// Meets the calls on the caller's line: cancels their own unanswered one, answers one from the callee, and refuses
-    /// where the line is full of answered ones.
-    async fn meet_own_calls(
-        &self,
-        request: &InviteRequest,
-        id: CallId,
-        others: Vec<Claim>,
-    ) -> Result<Option<Arc<Call>>, EngineError> {
-        let mut active = Vec::new();
-        for claim in others.iter().filter(|claim| claim.call != id) {
-            let from_callee = claim.role == Role::Callee && claim.peer == request.callee;
-            // A call from the callee that is on this line already was here first, committed or not. So were the
-            // caller's own. One from somebody else matters only once it is answered.
-            let waits = from_callee || claim.role == Role::Caller;
-            let Met::Live(call) = self.meet(claim, waits).await? else { continue };
-            if !call.is_unanswered() {
-                active.push(call.id);
-            } else if claim.role == Role::Caller {
-                let call = self.apply(call.id, Input::Redialled).await?;
-                active.extend((!call.is_ended()).then_some(call.id));
-            } else if from_callee && let Some(call) = self.join(request, &call).await? {
-                return Ok(Some(call));
-            }
-        }
-        match active.first() {
-            Some(call) if active.len() >= self.line_capacity() => {
-                self.store().free_line(&request.caller.id, id).await?;
-                Err(EngineError::CallerBusy(*call))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Meets the calls on the callee's line.
-    async fn meet_callees_calls(
-        &self,
-        request: &InviteRequest,
-        id: CallId,
-        callee: &Callee,
-    ) -> Result<Line, EngineError> {
-        if callee.blocked {
-            return Ok(Line::Free);
-        }
-        let mut taken = 0;
-        for claim in callee.others.iter().filter(|claim| claim.call != id) {
-            let glare = claim.role == Role::Caller && claim.peer == request.caller.id;
-            // Both invites see each other's claim, so both apply the same rule: the lower id goes first.
-            let waits = !glare || claim.call < id;
-            match self.meet(claim, waits).await? {
-                Met::Live(call) if glare && call.is_unanswered() && !call.hidden => {
-                    if let Some(call) = self.join(request, &call).await? {
-                        return Ok(Line::Glare(call));
-                    }
-                }
-                Met::Live(_) => taken += 1,
-                Met::Yielding | Met::Over => {}
-            }
-        }
-        Ok(if taken >= self.line_capacity() { Line::Busy } else { Line::Free })
-    }
-
-    /// Answers the call that comes the other way. `None` if it ended meanwhile or a device was quicker to answer it.
-    async fn join(&self, request: &InviteRequest, call: &Call) -> Result<Option<Arc<Call>>, EngineError> {
-        match self.apply(call.id, Input::InvitedBack(request.caller_device.clone())).await {
-            Ok(call) => Ok(Some(call)),
-            Err(EngineError::Refused(..) | EngineError::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// After glare the key stands for the call that was answered, whose claim is on this line already.
     async fn keep_key(&self, request: &InviteRequest, id: CallId, call: Arc<Call>) -> Result<Try, EngineError> {
-        self.give_up_lines(id, [&request.caller.id, &request.callee]).await?;
         if request.key.is_some() {
-            self.claim_own_line(request, call.id, Some(id)).await?;
+            // The same invite may run beside this one, and must not commit what this one gives up.
+            self.store().bury(id).await?;
         }
-        Ok(Try::Done(call))
+        self.give_up_lines(id, [&request.caller.id, &request.callee]).await?;
+        if request.key.is_none() {
+            return Ok(Try::Done(call));
+        }
+        match self.claim_own_line(request, call.id, Some(id)).await? {
+            Opening::Claimed(_) => Ok(Try::Done(call)),
+            Opening::Banned => Err(EngineError::Banned),
+            Opening::Reserved { .. } => Ok(Try::Again(id)),
+        }
+    }
+
+    /// Refuses the caller another call beside this one.
+    async fn refuse_beside(&self, request: &InviteRequest, id: CallId, call: CallId) -> Result<Try, EngineError> {
+        // The same invite may run beside this one, and must not commit what this one gives up.
+        if request.key.is_some()
+            && let Slot::Call(committed) = self.store().bury(id).await?
+        {
+            return Ok(Try::Done(Arc::from(committed)));
+        }
+        self.store().free_line(&request.caller.id, id).await?;
+        Err(EngineError::CallerBusy(call))
     }
 
     /// `bw_<deployment>_<call id>_<128 random bits>`: nobody can guess it, and the sweep knows its own.
@@ -274,11 +240,4 @@ impl Engine {
         self.clock().random(&mut random);
         format!("bw_{}_{id}_{}", self.0.settings.deployment, HEXLOWER.encode(&random))
     }
-}
-
-/// What an invite found on the callee's line.
-enum Line {
-    Free,
-    Busy,
-    Glare(Arc<Call>),
 }

@@ -11,7 +11,10 @@ use crate::domain::{Call, CallId, Timestamp, UserId};
 use crate::store::{Claim, Slot, StoreError};
 
 /// How long an invite may take from its claim to its commit before others take its id out of use.
-const COMMIT_WITHIN: Duration = Duration::from_millis(1500);
+pub(super) const COMMIT_WITHIN: Duration = Duration::from_millis(1500);
+/// As [`COMMIT_WITHIN`], where it is in the way of an older one that would go first. Waiting longer could be in a circle: three who
+/// call each other, each of whom waits for the next.
+pub(super) const GIVE_WAY_WITHIN: Duration = Duration::from_millis(200);
 /// How often an uncommitted call is looked for meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -21,20 +24,19 @@ pub(super) enum Met {
     Live(Arc<Call>),
     /// Its call is not committed, and the new one goes first.
     Yielding,
-    /// Its call is over; the claim is off the line.
+    /// Its call is over, or hidden from who was called: the claim is off the line.
     Over,
 }
 
 impl Engine {
-    /// Finds out what a claim's call is. `waits` says whether an uncommitted call goes first and is waited for.
-    pub(super) async fn meet(&self, claim: &Claim, waits: bool) -> Result<Met, EngineError> {
-        let slot = if waits {
-            self.committed_or_buried(claim.call, claim.at).await?
-        } else {
-            self.store().load(claim.call).await?
+    /// Finds out what a claim's call is. An uncommitted one goes first if it is committed `within` this time of its claim.
+    pub(super) async fn meet(&self, claim: &Claim, within: Option<Duration>) -> Result<Met, EngineError> {
+        let slot = match within {
+            Some(within) => self.committed_or_buried(claim.call, claim.at + within).await?,
+            None => self.store().load(claim.call).await?,
         };
         match slot {
-            Slot::Call(call) if !call.is_ended() => Ok(Met::Live(Arc::from(call))),
+            Slot::Call(call) if !call.is_ended() && call.is_visible_to(&claim.user) => Ok(Met::Live(Arc::from(call))),
             Slot::Vacant => Ok(Met::Yielding),
             Slot::Call(_) | Slot::Tombstone => {
                 self.store().free_line(&claim.user, claim.call).await?;
@@ -43,12 +45,12 @@ impl Engine {
         }
     }
 
-    /// Waits for the commit of a call that was claimed at `since`; if its time is up, its id is taken out of use.
-    pub(super) async fn committed_or_buried(&self, id: CallId, since: Timestamp) -> Result<Slot, StoreError> {
+    /// Waits for the commit of a call; when its time is up, its id is taken out of use.
+    pub(super) async fn committed_or_buried(&self, id: CallId, until: Timestamp) -> Result<Slot, StoreError> {
         loop {
             match self.store().load(id).await? {
                 // Its invite is between claim and commit, a matter of milliseconds; there is no event for one that died.
-                Slot::Vacant if self.clock().now() < since + COMMIT_WITHIN => tokio::time::sleep(LOOK_EVERY).await,
+                Slot::Vacant if self.clock().now() < until => tokio::time::sleep(LOOK_EVERY).await,
                 Slot::Vacant => return self.store().bury(id).await,
                 slot => return Ok(slot),
             }

@@ -10,6 +10,7 @@ mod devices;
 mod inbox;
 mod invite;
 mod lines;
+mod meetings;
 mod moderation;
 mod reader;
 mod readers;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::lines::COMMIT_WITHIN;
 use super::{Engine, EngineError, LOADS_AT_ONCE};
 use crate::domain::{CallId, Input, UserId};
 use crate::store::{Ban, Slot};
@@ -27,7 +28,7 @@ impl Engine {
     }
 
     async fn end_as_banned(&self, id: CallId, user: &UserId) -> Result<(), EngineError> {
-        match self.committed_or_buried(id, id.made_at()).await? {
+        match self.committed_or_buried(id, id.made_at() + COMMIT_WITHIN).await? {
             Slot::Call(call) if !call.is_ended() => {
                 self.apply_all(id, vec![Input::Banned(user.clone())], Some(Arc::from(call))).await.map(drop)
             }

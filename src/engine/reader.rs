@@ -218,11 +218,12 @@ impl Reader {
         self.seen.iter().any(|(id, seen)| seen.is_live() && !is_there(id))
     }
 
-    /// The user's calls, when announcements may have been lost; also of a ban or a removal, and the note that it reads here.
+    /// The user's calls, when announcements may have been lost: also that of a ban, or that the device was removed. What was attached may
+    /// be lost, too.
     async fn read_again(&self) -> Result<Vec<Arc<Call>>, EngineError> {
         let _turn = self.engine.0.readers.turn_to_read().await;
-        let banned = self.engine.refuse_banned(&self.user);
-        let (calls, (), is_there, ()) = tokio::try_join!(self.calls(), banned, self.has_device(), self.attach())?;
+        let (calls, (), is_there, ()) =
+            tokio::try_join!(self.calls(), self.engine.refuse_banned(&self.user), self.has_device(), self.attach())?;
         // Who never registered it may read on.
         if self.registered && !is_there { Err(EngineError::UnknownDevice) } else { Ok(calls) }
     }

@@ -10,7 +10,7 @@ use super::App;
 use super::extract::{Authenticated, Body, IdPath, check_text};
 use super::problem::Problem;
 use super::view::DeviceView;
-use crate::domain::{AppId, Device, DeviceId, Environment, IosPushMode, Platform, PushToken};
+use crate::domain::{AppId, Device, DeviceId, Environment, IosPushMode, Platform, PushToken, Unknown};
 
 /// A registration.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -86,6 +86,7 @@ pub async fn put(
         locale: body.locale,
         app_version: body.app_version,
         registered_at: app.engine.clock().now(),
+        unknown: Unknown::default(),
     };
     device.validate().map_err(|error| Problem::field(format!("/{}", error.field), error.problem))?;
     let shown = DeviceView::from(&device);

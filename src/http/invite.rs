@@ -18,7 +18,7 @@ use super::calls::{CallAnswer, mint, view};
 use super::code::Code;
 use super::extract::{Authenticated, Body, EmptyBody, Params, check_text, only_header};
 use super::problem::Problem;
-use crate::domain::{DeviceId, Media, Party, UserId};
+use crate::domain::{DeviceId, Media, Party, Unknown, UserId};
 use crate::engine::{Asker, InviteRequest, Key, joins};
 
 /// How long a ring may be asked for, in seconds.
@@ -111,9 +111,12 @@ pub async fn invite(
 
 fn caller_of(who: &Caller, named: Option<CallerBody>) -> Result<Party, Problem> {
     match (who, named) {
-        (Caller::User(user), None) => {
-            Ok(Party { id: user.id.clone(), name: user.name.clone(), avatar: user.avatar.clone() })
-        }
+        (Caller::User(user), None) => Ok(Party {
+            id: user.id.clone(),
+            name: user.name.clone(),
+            avatar: user.avatar.clone(),
+            unknown: Unknown::default(),
+        }),
         (Caller::User(_), Some(_)) => Err(Problem::field("/caller", "only a service names the caller")),
         (Caller::Device(_), _) => Err(Problem::new(Code::UsersOnly, "a ticket starts no calls")),
         (Caller::Service, None) => Err(Problem::field("/caller", "is needed from a service")),
@@ -123,7 +126,7 @@ fn caller_of(who: &Caller, named: Option<CallerBody>) -> Result<Party, Problem> 
             if caller.avatar.as_ref().is_some_and(|url| !url.starts_with("https://")) {
                 return Err(Problem::field("/caller/avatar", "must be an https URL"));
             }
-            Ok(Party { id: caller.id, name: caller.name, avatar: caller.avatar })
+            Ok(Party { id: caller.id, name: caller.name, avatar: caller.avatar, unknown: Unknown::default() })
         }
     }
 }

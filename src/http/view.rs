@@ -212,9 +212,9 @@ impl From<&Device> for DeviceView {
 
 impl From<&News> for EventView {
     fn from(News { call, event }: &News) -> Self {
-        let mut tagged = serde_json::to_value(&event.kind).unwrap_or_default();
-        let kind = tagged["type"].as_str().unwrap_or_default().to_owned();
-        let mut data = tagged["data"].take();
+        let mut told = serde_json::to_value(event).unwrap_or_default();
+        let kind = told["type"].as_str().unwrap_or_default().to_owned();
+        let mut data = told["data"].take();
         if let (Event { kind: EventKind::Invited {}, .. }, Some(data)) = (event, data.as_object_mut()) {
             // A device that hears of the call here needs no second request to show who calls.
             data.insert("call".into(), serde_json::to_value(CallView::for_party(call)).unwrap_or_default());

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         CallId, DeclineReason, DeclineScope, DeviceId, Input, Invite, Media, Outcome, Party, Receipt, Rules,
-        TaskResult, Timestamp, UserId, begin, step,
+        TaskResult, Timestamp, Unknown, UserId, begin, step,
     };
 
     fn user(name: &str) -> UserId {
@@ -94,7 +94,12 @@ mod tests {
     }
 
     fn party(name: &str) -> Party {
-        Party { id: user(name), name: Some("\"Änn\"\n\u{1F4DE}".to_owned()), avatar: Some("https://a/b?c".to_owned()) }
+        Party {
+            id: user(name),
+            name: Some("\"Änn\"\n\u{1F4DE}".to_owned()),
+            avatar: Some("https://a/b?c".to_owned()),
+            unknown: Unknown::default(),
+        }
     }
 
     /// A call with a device of each platform.
@@ -120,6 +125,7 @@ mod tests {
                 decline: DeclineScope::Device,
                 missed_call: true,
                 presence: true,
+                unknown: Unknown::default(),
             },
             ring_until: Timestamp::from_millis(45_000),
             devices: serde_json::from_value(devices).expect("devices"),
@@ -140,6 +146,7 @@ mod tests {
             reason: "ok".to_owned(),
             provider_id: None,
             latency_ms: 3,
+            unknown: Unknown::default(),
         };
         let finished =
             move |task| Input::TaskFinished { task, attempt: 1, result: TaskResult::Done(Some(receipt.clone())) };

@@ -54,7 +54,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes a record whose retention has passed, with its wake-up.
     ///
-    /// Law 5: only the version named is removed; otherwise [`StoreError::Conflict`].
+    /// Law 5: only the version named is removed; otherwise [`StoreError::Conflict`]. Where no record stands, a wake-up that is left goes.
     async fn remove(&self, id: CallId, version: u64) -> Result<(), StoreError>;
 
     /// Calls whose wake-up is due at `now`, the urgent ones first, then by time; at most `limit`.

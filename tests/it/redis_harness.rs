@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::SOON;
 use crate::support::proxy::{Direction, Proxy};
-use crate::support::redis::{PASSWORD, RedisCluster, RedisServer, USER, fresh_prefix};
+use crate::support::redis::{PASSWORD, RedisCluster, RedisServer, Sentinels, USER, fresh_prefix};
 
 #[tokio::test]
 async fn a_killed_server_comes_back_with_its_data_and_a_wiped_one_without() {
@@ -126,6 +126,26 @@ async fn a_cluster_fails_without_a_master_and_is_well_when_it_is_back() {
     assert_eq!(error.code(), Some("CLUSTERDOWN"), "{error}");
     cluster.masters[2].start_again().await;
     cluster.expect_state("ok").await;
+}
+
+#[tokio::test]
+async fn a_fail_over_leaves_the_old_master_read_only() {
+    let Some(redis) = Sentinels::start().await else { return };
+    assert!(redis.url().starts_with("redis-sentinel://127.0.0.1:"));
+    let old = redis.master().await;
+    redis.servers[old].command(&["SET", "kept", "1"]).await;
+    redis.fail_over().await;
+    assert_eq!(redis.servers[redis.master().await].read::<u8>(&["GET", "kept"]).await, 1);
+    let error = redis.servers[old].try_command(&["SET", "kept", "2"]).await.expect_err("a replica");
+    assert_eq!(error.code(), Some("READONLY"), "{error}");
+}
+
+#[tokio::test]
+async fn a_sentinel_replaces_a_master_that_was_killed() {
+    let Some(mut redis) = Sentinels::start().await else { return };
+    let old = redis.kill_master().await;
+    assert_ne!(redis.master().await, old);
+    redis.servers[redis.master().await].command(&["SET", "kept", "1"]).await;
 }
 
 /// A server, a proxy before it, and a connection through that.

@@ -16,7 +16,7 @@ use super::{Message, Push, Pushers, Report, Ring, Verdict};
 use crate::clock::Clock;
 use crate::config;
 use crate::config::push::{Apns, Fcm, PayloadProfile, Privacy};
-use crate::domain::{AppId, Device, Environment, Party, UserId};
+use crate::domain::{AppId, Device, Environment, Party, Unknown, UserId};
 use crate::simulator::{Options, Provider, Received, Simulator};
 
 const APP: &str = "com.example.phone";
@@ -135,6 +135,7 @@ fn alice() -> Party {
         id: UserId::new("alice").expect("a user"),
         name: Some("Alice Liddell".to_owned()),
         avatar: Some("https://example.com/alice.png".to_owned()),
+        unknown: Unknown::default(),
     }
 }
 

@@ -162,18 +162,29 @@ async fn a_claim_does_not_wait_for_the_disk() {
     assert_eq!(store.open_line(second_claim, None).await.expect("opened"), after);
 }
 
+/// Puts a record under an id, as another release would have.
+fn plant(store: &Embedded, id: CallId, format: u32, record: &[u8]) {
+    let txn = store.file.begin_write().expect("a transaction");
+    txn.open_table(calls::CALLS)
+        .expect("calls")
+        .insert(calls::key(id), (format, 1, 7, true, record))
+        .expect("inserted");
+    txn.commit().expect("committed");
+}
+
+/// The record under an id is still this one.
+fn assert_stands(store: &Embedded, id: CallId, format: u32, record: &[u8]) {
+    let txn = store.file.begin_read().expect("a transaction");
+    let row = txn.open_table(calls::CALLS).expect("calls").get(calls::key(id)).expect("read").expect("a row");
+    assert_eq!(row.value(), (format, 1, 7, true, record));
+}
+
 #[tokio::test]
 async fn a_record_of_a_newer_release_is_left_alone() {
     let store = store();
     let call = call(&store);
     let record = br#"{"format":2,"version":1,"in":"another shape"}"#.as_slice();
-    let txn = store.file.begin_write().expect("a transaction");
-    txn.open_table(calls::CALLS)
-        .expect("calls")
-        .insert(calls::key(call.id), (2, 1, 7, true, record))
-        .expect("inserted");
-    txn.commit().expect("committed");
-
+    plant(&store, call.id, 2, record);
     assert!(matches!(store.load(call.id).await, Err(StoreError::Newer(2))));
     for expected in [None, Some(1)] {
         let commit = Commit { call: call.clone(), expected, announced: 0 };
@@ -181,9 +192,22 @@ async fn a_record_of_a_newer_release_is_left_alone() {
     }
     assert!(matches!(store.bury(call.id).await, Err(StoreError::Newer(2))));
     assert!(matches!(store.remove(call.id, 1).await, Err(StoreError::Newer(2))));
-    let txn = store.file.begin_read().expect("a transaction");
-    let row = txn.open_table(calls::CALLS).expect("calls").get(calls::key(call.id)).expect("read").expect("a row");
-    assert_eq!(row.value(), (2, 1, 7, true, record));
+    assert_stands(&store, call.id, 2, record);
+}
+
+#[tokio::test]
+async fn a_record_with_a_word_that_is_not_known_is_left_alone() {
+    let store = store();
+    let call = call(&store);
+    let record = String::from_utf8(codec::encode(&call, "").expect("a record")).expect("text");
+    let record = record.replace(r#""state":"calling""#, r#""state":"on_hold""#);
+    plant(&store, call.id, codec::FORMAT, record.as_bytes());
+    assert!(matches!(store.load(call.id).await, Err(StoreError::Corrupt(_))));
+    assert!(matches!(store.bury(call.id).await, Err(StoreError::Corrupt(_))));
+    // What can be written is only what follows from a record that was read: here none was.
+    assert!(matches!(store.commit(first(&call)).await, Err(StoreError::Conflict)));
+    assert!(matches!(store.remove(call.id, 0).await, Err(StoreError::Conflict)));
+    assert_stands(&store, call.id, codec::FORMAT, record.as_bytes());
 }
 
 #[tokio::test]

@@ -1,58 +1,50 @@
-//! How to reach a Redis: one server, the master that Sentinels name, or the nodes of a cluster.
+//! How to reach a Redis: one server, the master that Sentinels name, or a node of a cluster.
 //!
-//! A connection carries any number of commands at once. What happens when one breaks is `link`'s.
+//! A connection carries any number of commands at once. What happens when one breaks is left to `wire`, and which node of a cluster
+//! is asked to `cluster`.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::cluster::{ClusterClient, ClusterClientBuilder};
-use redis::cluster_async::ClusterConnection;
+use redis::aio::{AsyncPushSender, MultiplexedConnection};
+use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline, ProtocolVersion,
-    PushInfo, RedisConnectionInfo, RedisResult, TlsCertificates, TlsMode, Value, cmd,
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo,
+    RedisResult, TlsCertificates, TlsMode,
 };
-use tokio::sync::Mutex;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::timeout;
 
 use crate::config::store::{Node, Redis, Topology};
 
-/// Pushed messages of a subscription.
-pub(super) type Pushes = UnboundedSender<PushInfo>;
+/// How long connecting may take, unless a command may take longer: by TLS and through Sentinel it is several round trips.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
-/// How long a cluster's client waits before it tries a command again, in milliseconds.
-const CLUSTER_PAUSE_MS: (u64, u64) = (10, 200);
-/// How often it does so before `link` takes over.
-const CLUSTER_RETRIES: u32 = 3;
+/// Where pushed messages of a connection go.
+pub(super) type Pushes = Arc<dyn AsyncPushSender>;
 
 /// Makes connections.
 pub(super) struct Client {
     config: Redis,
     /// The trust root in PEM, if it is not the system's.
     ca: Option<Vec<u8>>,
-    timeout: Duration,
-    /// Knows which sentinel answered last.
-    sentinel: Option<Arc<Mutex<SentinelClient>>>,
+    within: Duration,
 }
 
-/// A connection. Clones share it.
-#[derive(Clone)]
-pub(super) enum Connection {
-    /// To one server.
-    Node(MultiplexedConnection),
-    /// To the nodes of a cluster.
-    Cluster(ClusterConnection),
+/// Which server is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    /// The one of the URL, or the master that Sentinels name.
+    Named,
+    /// A node of a cluster.
+    Node(Node),
 }
 
 impl Client {
-    /// A client that waits at most `timeout` for a connection.
-    pub(super) fn new(config: &Redis, ca: Option<Vec<u8>>, timeout: Duration) -> RedisResult<Self> {
-        let mut client = Self { config: config.clone(), ca, timeout, sentinel: None };
-        if let Topology::Sentinel { .. } = config.topology {
-            client.sentinel = Some(Arc::new(Mutex::new(client.sentinel()?)));
-        }
-        Ok(client)
+    /// A client for commands that may take as long as `timeout`.
+    pub(super) fn new(config: &Redis, ca: Option<Vec<u8>>, timeout: Duration) -> Self {
+        Self { config: config.clone(), ca, within: timeout.max(CONNECT_WITHIN) }
     }
 
     /// What it connects to, without secrets.
@@ -61,49 +53,32 @@ impl Client {
     }
 
     /// A new connection; what is pushed to it goes to `pushes`.
-    pub(super) async fn connect(&self, pushes: Option<Pushes>) -> RedisResult<Connection> {
-        if let Topology::Cluster = self.config.topology {
-            return Ok(Connection::Cluster(self.cluster(pushes)?.get_async_connection().await?));
-        }
-        let client = match &self.sentinel {
-            Some(sentinel) => sentinel.lock().await.async_get_client().await?,
-            None => self.single()?,
+    pub(super) async fn connect(&self, place: &Place, pushes: Option<Pushes>) -> RedisResult<MultiplexedConnection> {
+        let connected = timeout(self.within, self.connect_some_time(place, pushes)).await;
+        connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+    }
+
+    async fn connect_some_time(&self, place: &Place, pushes: Option<Pushes>) -> RedisResult<MultiplexedConnection> {
+        let client = match (place, &self.config.topology) {
+            // A new one each time: one that is shared makes everybody wait for the slowest Sentinel.
+            (Place::Named, Topology::Sentinel { .. }) => self.sentinel()?.async_get_client().await?,
+            (Place::Named, _) => self.node(self.config.nodes.first())?,
+            (Place::Node(node), _) => self.node(Some(node))?,
         };
-        // A command's time is `link`'s to measure.
-        let mut settings =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(self.timeout)).set_response_timeout(None);
+        // How long it may take is measured above, and a command's time by `link`.
+        let mut settings = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         if let Some(pushes) = pushes {
             settings = settings.set_push_sender(pushes);
         }
-        Ok(Connection::Node(client.get_multiplexed_async_connection_with_config(&settings).await?))
+        client.get_multiplexed_async_connection_with_config(&settings).await
     }
 
-    fn single(&self) -> RedisResult<redis::Client> {
-        let node = self.config.nodes.iter().take(1).map(|node| self.info(node)).collect::<RedisResult<Vec<_>>>()?;
-        let info = node.into_iter().next().ok_or((redis::ErrorKind::InvalidClientConfig, "no address"))?;
+    fn node(&self, node: Option<&Node>) -> RedisResult<redis::Client> {
+        let info = self.info(node.ok_or((redis::ErrorKind::InvalidClientConfig, "no address"))?)?;
         match self.certificates() {
             Some(certificates) => redis::Client::build_with_tls(info, certificates),
             None => redis::Client::open(info),
         }
-    }
-
-    fn cluster(&self, pushes: Option<Pushes>) -> RedisResult<ClusterClient> {
-        let nodes = self.config.nodes.iter().map(|node| self.info(node)).collect::<RedisResult<Vec<_>>>()?;
-        let mut builder = ClusterClientBuilder::new(nodes)
-            .use_protocol(ProtocolVersion::RESP3)
-            .connection_timeout(self.timeout)
-            .response_timeout(self.timeout)
-            .overall_response_timeout(None)
-            .retries(CLUSTER_RETRIES)
-            .min_retry_wait(CLUSTER_PAUSE_MS.0)
-            .max_retry_wait(CLUSTER_PAUSE_MS.1);
-        if let Some(certificates) = self.certificates() {
-            builder = builder.certs(certificates);
-        }
-        if let Some(pushes) = pushes {
-            builder = builder.push_sender(pushes);
-        }
-        builder.build()
     }
 
     fn sentinel(&self) -> RedisResult<SentinelClient> {
@@ -113,6 +88,8 @@ impl Client {
         let addresses = self.config.nodes.iter().map(|node| self.address(node));
         let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?
             .set_client_to_redis_db(self.config.database.into())
+            .set_client_to_redis_tcp_settings(at_once())
+            .set_client_to_sentinel_tcp_settings(at_once())
             .set_client_to_redis_protocol(ProtocolVersion::RESP3);
         if let Some(name) = &self.config.username {
             builder = builder.set_client_to_redis_username(name);
@@ -149,7 +126,7 @@ impl Client {
         if let Some(password) = &self.config.password {
             settings = settings.set_password(password.reveal());
         }
-        Ok(self.address(node).into_connection_info()?.set_redis_settings(settings))
+        Ok(self.address(node).into_connection_info()?.set_redis_settings(settings).set_tcp_settings(at_once()))
     }
 
     fn address(&self, node: &Node) -> ConnectionAddr {
@@ -167,28 +144,7 @@ impl Client {
     }
 }
 
-impl Connection {
-    /// Sends a command and waits for its answer.
-    pub(super) async fn ask(&mut self, command: &Cmd) -> RedisResult<Value> {
-        match self {
-            Self::Node(node) => command.query_async(node).await,
-            Self::Cluster(cluster) => command.query_async(cluster).await,
-        }
-    }
-
-    /// Sends commands on keys of one partition, and waits for their answers.
-    pub(super) async fn ask_all(&mut self, commands: &Pipeline) -> RedisResult<Value> {
-        match self {
-            Self::Node(node) => commands.query_async(node).await,
-            Self::Cluster(cluster) => commands.query_async(cluster).await,
-        }
-    }
-
-    /// Listens to a channel of one partition.
-    pub(super) async fn subscribe(&mut self, channel: &str) -> RedisResult<()> {
-        match self {
-            Self::Node(node) => cmd("SSUBSCRIBE").arg(channel).query_async(node).await,
-            Self::Cluster(cluster) => cluster.ssubscribe(channel).await,
-        }
-    }
+/// What is sent goes out at once and does not wait for more, nor for what was sent before.
+fn at_once() -> TcpSettings {
+    TcpSettings::default().set_nodelay(true)
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{cmd, from_redis_value, pipe};
+use redis::{cmd, from_redis_value};
 use tokio::time::{Instant, sleep};
 
 use super::keys::Keys;
@@ -60,25 +60,28 @@ impl Heart {
     /// Measures the clock, and says that this instance lives.
     async fn beat(&self) -> Result<(), StoreError> {
         self.measure(MEASURED_WITHIN).await?;
-        let now = self.clock.now();
-        let key = self.keys.partition(0).one("instances");
-        let mut steps = pipe();
-        steps.cmd("ZADD").arg(&key).arg(now.as_millis()).arg(&self.instance);
-        steps.cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg((now - 2 * LIVES_FOR).as_millis());
-        self.link.ask_all(&steps).await.map(drop)
+        let (now, key) = (self.clock.now(), self.key());
+        let (mut here, mut forget) = (cmd("ZADD"), cmd("ZREMRANGEBYSCORE"));
+        here.arg(&key).arg(now.as_millis()).arg(&self.instance);
+        forget.arg(&key).arg("-inf").arg((now - 2 * LIVES_FOR).as_millis());
+        self.link.ask_all(&[here, forget]).await.map(drop)
+    }
+
+    fn key(&self) -> String {
+        self.keys.partition(0).one("instances")
     }
 
     /// Says that this instance lives no longer, so that nobody counts on its event streams.
     pub(super) async fn stop(self) -> Result<(), StoreError> {
-        let key = self.keys.partition(0).one("instances");
-        self.link.ask(cmd("ZREM").arg(key).arg(&self.instance)).await.map(drop)
+        self.link.ask(cmd("ZREM").arg(self.key()).arg(&self.instance)).await.map(drop)
     }
 
     /// Corrects the clock by how far it is from that of Redis, taken at the middle of the round trip, if that took no longer than
     /// `within`.
     async fn measure(&self, within: Duration) -> Result<(), StoreError> {
         let (before, began) = (self.clock.machine_now(), Instant::now());
-        let time: (u64, u64) = from_redis_value(self.link.ask(&cmd("TIME")).await?).map_err(unreadable)?;
+        let time = self.link.ask_beside(&self.key(), &cmd("TIME")).await?;
+        let time: (u64, u64) = from_redis_value(time).map_err(unreadable)?;
         let took = began.elapsed();
         if took <= within {
             let theirs = Timestamp::from_millis(time.0 * 1000 + time.1 / 1000);

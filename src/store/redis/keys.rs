@@ -31,6 +31,18 @@ static TAGS: LazyLock<Vec<u32>> = LazyLock::new(|| {
     tags.into_iter().flatten().collect()
 });
 
+/// The slot of a key by its tag, of a key without one by all of it.
+pub(super) fn slot_of(key: &[u8]) -> u16 {
+    let tag = key.split(|byte| *byte == b'{').nth(1).and_then(|rest| rest.split(|byte| *byte == b'}').next());
+    // There are fewer slots than that has numbers.
+    u16::try_from(slot(tag.unwrap_or(key))).unwrap_or_default()
+}
+
+/// The slots of all partitions.
+pub(super) fn slots() -> impl Iterator<Item = u16> {
+    TAGS.iter().map(|tag| slot_of(tag.to_string().as_bytes()))
+}
+
 /// The slot of a tag: CRC-16/XMODEM, as the specification of the cluster has it.
 fn slot(tag: &[u8]) -> usize {
     let crc = tag.iter().fold(0_u16, |crc, byte| {
@@ -120,6 +132,12 @@ mod tests {
         for (partition, tag) in TAGS.iter().enumerate() {
             assert_eq!(slot(tag.to_string().as_bytes()) / 64, partition);
         }
+    }
+
+    #[test]
+    fn a_key_lies_in_the_slot_of_its_tag() {
+        assert_eq!(slot_of(b"bw:{123456789}:call:{1}"), 0x31C3);
+        assert_eq!(slot_of(b"123456789"), 0x31C3);
     }
 
     #[test]

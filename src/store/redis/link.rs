@@ -1,49 +1,56 @@
-//! The connection to Redis that commands share: replaced when it breaks, and no command waits longer than its time.
+//! The way to the servers that commands share: which one is asked, and how often, until it answers or the command's time is up.
 //!
 //! A command is tried again while it has time, which it may be: each one changes nothing the second time (a commit knows itself
 //! again by its number). What is refused for good is told at once.
 
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
-use tokio::sync::watch;
+use redis::{Arg, Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{sleep, timeout};
 
-use super::client::{Client, Connection};
+use super::client::{Client, Place};
+use super::cluster::{Cluster, Redirect};
+use super::keys;
 use super::script::Script;
+use super::wire::{Live, Request, Wire};
 use crate::clock::Clock;
+use crate::config::store::Topology;
 use crate::store::StoreError;
 
-/// The first pause before a command or a connection is tried again; it doubles.
+/// The first pause before a command is tried again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// The longest pause before a connection is tried again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest one.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// How often a cluster's nodes may send a command on before it waits.
+const REDIRECTS_AT_ONCE: usize = 3;
 
-/// The shared connection. Clones share it.
+/// The way to the servers. Clones share it.
 #[derive(Clone)]
 pub(super) struct Link(Arc<Inner>);
 
 struct Inner {
-    client: Arc<Client>,
+    servers: Servers,
     clock: Clock,
     timeout: Duration,
-    current: watch::Sender<Current>,
 }
 
-/// The connection in use; none while a new one is made.
-#[derive(Clone)]
-struct Current {
-    generation: u64,
-    connection: Option<Connection>,
+enum Servers {
+    One(Wire),
+    Cluster(Cluster),
 }
 
-/// What is sent.
-#[derive(Clone, Copy)]
-enum Request<'a> {
-    Command(&'a Cmd),
-    Script(&'a Script, &'a Cmd),
-    Pipeline(&'a Pipeline),
+/// What became of a request so far.
+#[derive(Default)]
+struct Course {
+    /// Where it is to be sent, or was.
+    wire: Option<Wire>,
+    /// The connection that it was sent on, when, and what had been heard there before.
+    sent: Option<(Live, Instant, u64)>,
+    /// The last error.
+    met: Option<RedisError>,
+    /// Whether a try may have been carried out although no answer came.
+    is_unsure: bool,
 }
 
 /// What an error means for the command that met it.
@@ -53,149 +60,179 @@ enum Verdict {
     /// The server will take it in a while.
     Wait,
     /// This connection leads nowhere.
-    Reconnect,
+    Broken,
+    /// The server is no master any more.
+    Demoted,
+    /// Another node of the cluster has the key.
+    Elsewhere,
 }
 
 impl Link {
-    /// A link by a connection that was made.
-    pub(super) fn new(client: Arc<Client>, connection: Connection, clock: Clock, timeout: Duration) -> Self {
-        let (current, _) = watch::channel(Current { generation: 0, connection: Some(connection) });
-        Self(Arc::new(Inner { client, clock, timeout, current }))
+    /// Connects.
+    pub(super) async fn open(client: &Arc<Client>, clock: Clock, timeout: Duration) -> RedisResult<Self> {
+        let servers = if client.target().topology == Topology::Cluster {
+            Servers::Cluster(Cluster::open(client, clock.clone()).await?)
+        } else {
+            let connection = client.connect(&Place::Named, None).await?;
+            Servers::One(Wire::by(Arc::clone(client), Place::Named, clock.clone(), connection))
+        };
+        Ok(Self(Arc::new(Inner { servers, clock, timeout })))
     }
 
     /// The answer to a command.
     pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, StoreError> {
-        self.request(Request::Command(command)).await
+        self.request(key_of(command), Request::Command(command)).await.map(|(answer, _)| answer)
+    }
+
+    /// The answer of the server that has a key to a command without one.
+    pub(super) async fn ask_beside(&self, key: &str, command: &Cmd) -> Result<Value, StoreError> {
+        self.request(Some(key.as_bytes()), Request::Command(command)).await.map(|(answer, _)| answer)
+    }
+
+    /// The answers to commands on keys of one partition.
+    pub(super) async fn ask_all(&self, commands: &[Cmd]) -> Result<Value, StoreError> {
+        self.request(commands.first().and_then(key_of), Request::All(commands)).await.map(|(answers, _)| answers)
     }
 
     /// The answer to a call of a script.
     pub(super) async fn run(&self, script: &Script, call: &Cmd) -> Result<Value, StoreError> {
-        self.request(Request::Script(script, call)).await
+        self.run_noting(script, call).await.map(|(answer, _)| answer)
     }
 
-    /// The answers to commands on keys of one partition.
-    pub(super) async fn ask_all(&self, commands: &Pipeline) -> Result<Value, StoreError> {
-        self.request(Request::Pipeline(commands)).await
+    /// The answer to a call of a script, and whether an earlier try of it may have been carried out.
+    pub(super) async fn run_noting(&self, script: &Script, call: &Cmd) -> Result<(Value, bool), StoreError> {
+        self.request(key_of(call), Request::Script(script, call)).await
     }
 
-    async fn request(&self, request: Request<'_>) -> Result<Value, StoreError> {
-        let (mut generation, mut met) = (0, None);
-        if let Ok(answer) = timeout(self.0.timeout, self.until_answered(request, &mut generation, &mut met)).await {
-            return answer.map_err(|error| StoreError::Unavailable(in_words(&error)));
+    /// Whether the servers are a cluster.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.0.servers, Servers::Cluster(_))
+    }
+
+    /// Which server has a key, as far as that is known.
+    pub(super) fn place_of(&self, key: &str) -> Option<Place> {
+        match &self.0.servers {
+            Servers::One(wire) => Some(wire.place().clone()),
+            Servers::Cluster(cluster) => cluster.place_of(keys::slot_of(key.as_bytes())),
         }
-        // It may be half open: the other side is gone and nobody has said so.
-        self.give_up(generation);
-        let what = met.map_or_else(|| "no answer".to_owned(), |error| in_words(&error));
-        Err(StoreError::Unavailable(format!("{what}, after {} ms", self.0.timeout.as_millis())))
     }
 
-    async fn until_answered(
-        &self,
-        request: Request<'_>,
-        generation: &mut u64,
-        met: &mut Option<RedisError>,
-    ) -> RedisResult<Value> {
-        let mut pause = FIRST_PAUSE;
+    /// Finds out again which server has what.
+    pub(super) fn look_again(&self) {
+        if let Servers::Cluster(cluster) = &self.0.servers {
+            cluster.look_again();
+        }
+    }
+
+    async fn request(&self, key: Option<&[u8]>, request: Request<'_>) -> Result<(Value, bool), StoreError> {
+        let slot = key.map(keys::slot_of);
+        let mut course = Course::default();
+        match timeout(self.0.timeout, self.until_answered(slot, request, &mut course)).await {
+            Ok(Ok(answer)) => Ok((answer, course.is_unsure)),
+            Ok(Err(error)) => Err(StoreError::Unavailable(in_words(&error))),
+            Err(_) => {
+                self.look_again();
+                course.give_up_what_is_silent(self.0.timeout);
+                Err(StoreError::Unavailable(format!("{}, after {} ms", course.trouble(), self.0.timeout.as_millis())))
+            }
+        }
+    }
+
+    async fn until_answered(&self, slot: Option<u16>, request: Request<'_>, course: &mut Course) -> RedisResult<Value> {
+        let (mut pause, mut redirects, mut redirect) = (FIRST_PAUSE, 0, None);
         loop {
-            let mut connection = self.connection(generation).await;
-            let error = match send(&mut connection, request).await {
+            let asking = matches!(redirect, Some(Redirect::Ask(_)));
+            let wire = self.wire(slot, redirect.take());
+            (course.wire, course.sent) = (Some(wire.clone()), None);
+            let mut live = wire.live().await;
+            course.sent = Some((live.clone(), Instant::now(), live.heard()));
+            let error = match live.send(request, asking).await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
             match verdict(&error) {
                 Verdict::Refused => return Err(error),
-                Verdict::Wait => {}
-                Verdict::Reconnect => self.give_up(*generation),
-            }
-            *met = Some(error);
-            sleep(self.0.clock.jitter(pause)).await;
-            pause *= 2;
-        }
-    }
-
-    /// The connection in use, or the next one as soon as it is there.
-    async fn connection(&self, generation: &mut u64) -> Connection {
-        let mut changes = self.0.current.subscribe();
-        loop {
-            {
-                let current = changes.borrow_and_update();
-                *generation = current.generation;
-                if let Some(connection) = &current.connection {
-                    return connection.clone();
+                Verdict::Wait => self.look_again(),
+                Verdict::Broken => {
+                    course.is_unsure = true;
+                    wire.give_up(&live);
+                    self.look_again();
+                }
+                Verdict::Demoted => match &self.0.servers {
+                    // The next connection leads to the new master, or to this one when it is one again.
+                    Servers::One(_) => wire.give_up(&live),
+                    Servers::Cluster(cluster) => cluster.look_again(),
+                },
+                Verdict::Elsewhere => {
+                    let (Servers::Cluster(cluster), Some(place)) = (&self.0.servers, Redirect::of(&error)) else {
+                        return Err(error);
+                    };
+                    redirect = Some(cluster.follow(place, &wire));
+                    redirects += 1;
                 }
             }
-            if changes.changed().await.is_err() {
-                // The sender lives as long as this link.
-                std::future::pending::<()>().await;
+            course.met = Some(error);
+            if redirect.is_none() || redirects > REDIRECTS_AT_ONCE {
+                sleep(self.0.clock.jitter(pause)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }
 
-    /// Replaces the connection of a generation, once.
-    fn give_up(&self, generation: u64) {
-        let first = self
-            .0
-            .current
-            .send_if_modified(|current| current.generation == generation && current.connection.take().is_some());
-        if first {
-            tokio::spawn(reconnect(Arc::downgrade(&self.0)));
+    fn wire(&self, slot: Option<u16>, redirect: Option<Redirect>) -> Wire {
+        match (&self.0.servers, redirect) {
+            (Servers::One(wire), _) => wire.clone(),
+            (Servers::Cluster(cluster), Some(Redirect::Ask(node) | Redirect::Moved(_, node))) => cluster.wire_to(&node),
+            (Servers::Cluster(cluster), None) => cluster.wire(slot),
         }
     }
 }
 
-/// Makes the next connection, until it is there or nobody needs it.
-async fn reconnect(link: Weak<Inner>) {
-    let mut pause = FIRST_PAUSE;
-    while let Some(inner) = link.upgrade() {
-        let client = Arc::clone(&inner.client);
-        match timeout(LONGEST_PAUSE, client.connect(None)).await {
-            Ok(Ok(connection)) => {
-                tracing::info!(store = %client.target(), "connected again");
-                inner.current.send_modify(|current| {
-                    *current = Current { generation: current.generation + 1, connection: Some(connection) };
-                });
-                return;
-            }
-            Ok(Err(error)) => tracing::warn!(store = %client.target(), error = in_words(&error), "no connection"),
-            Err(_) => tracing::warn!(store = %client.target(), "no connection within a second"),
+impl Course {
+    /// A connection may be half open: the other side is gone and nobody has said so. But one that answers others is good, and one that
+    /// was made a moment ago has had no time.
+    fn give_up_what_is_silent(&self, timeout: Duration) {
+        if let (Some(wire), Some((live, at, heard))) = (&self.wire, &self.sent)
+            && at.elapsed() >= timeout * 9 / 10
+            && live.heard() == *heard
+        {
+            wire.give_up(live);
         }
-        let wait = inner.clock.jitter(pause);
-        drop(inner);
-        sleep(wait).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+
+    /// Why there is no answer.
+    fn trouble(&self) -> String {
+        let met = self.met.as_ref().map(in_words);
+        let trouble = self.wire.as_ref().and_then(Wire::trouble);
+        met.or(trouble).unwrap_or_else(|| "no answer".to_owned())
     }
 }
 
-async fn send(connection: &mut Connection, request: Request<'_>) -> RedisResult<Value> {
-    match request {
-        Request::Command(command) => connection.ask(command).await,
-        Request::Pipeline(commands) => connection.ask_all(commands).await,
-        Request::Script(script, call) => match connection.ask(call).await {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                connection.ask(&script.with_source(call)).await
-            }
-            answer => answer,
-        },
+/// The key of a command that has one, the first if it has more.
+fn key_of(command: &Cmd) -> Option<&[u8]> {
+    let mut words = command.args_iter().filter_map(|arg| match arg {
+        Arg::Simple(word) => Some(word),
+        _ => None,
+    });
+    match words.next()? {
+        b"EVALSHA" | b"EVAL" => words.nth(2),
+        _ => words.next(),
     }
 }
 
 fn verdict(error: &RedisError) -> Verdict {
     match error.kind() {
-        // A master that was demoted says READONLY; the next connection leads to the new one.
-        ErrorKind::Io
-        | ErrorKind::Parse
-        | ErrorKind::ClusterConnectionNotFound
-        | ErrorKind::Server(ServerErrorKind::ReadOnly) => Verdict::Reconnect,
+        ErrorKind::Io | ErrorKind::Parse => Verdict::Broken,
+        ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown) => Verdict::Demoted,
+        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => Verdict::Elsewhere,
         ErrorKind::Server(
             ServerErrorKind::BusyLoading
             | ServerErrorKind::ClusterDown
-            | ServerErrorKind::MasterDown
             | ServerErrorKind::TryAgain
-            | ServerErrorKind::Moved
-            | ServerErrorKind::Ask
             | ServerErrorKind::NoScript,
         ) => Verdict::Wait,
-        _ if error.is_unrecoverable_error() || error.is_timeout() => Verdict::Reconnect,
+        _ if error.code() == Some("BUSY") => Verdict::Wait,
+        _ if error.is_unrecoverable_error() => Verdict::Broken,
         _ => Verdict::Refused,
     }
 }
@@ -208,5 +245,21 @@ pub(super) fn in_words(error: &RedisError) -> String {
         None if error.is_connection_refusal() => "Redis refuses connections".to_owned(),
         None if error.is_connection_dropped() => "the connection to Redis broke".to_owned(),
         None => format!("Redis: {}", error.category()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::cmd;
+
+    use super::super::script::COMMIT;
+    use super::*;
+
+    #[test]
+    fn a_command_goes_where_its_first_key_is() {
+        assert_eq!(key_of(cmd("GET").arg("k")), Some(&b"k"[..]));
+        assert_eq!(key_of(COMMIT.on(&["k", "l"]).arg("m")), Some(&b"k"[..]));
+        assert_eq!(key_of(&COMMIT.with_source(&COMMIT.on(&["k"]))), Some(&b"k"[..]));
+        assert_eq!(key_of(&cmd("INFO")), None);
     }
 }

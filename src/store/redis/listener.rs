@@ -1,201 +1,290 @@
 //! Listens to what the other instances announce, and finds out when something was lost.
 //!
-//! Sharded channels are heard at most once (<https://redis.io/docs/latest/develop/pubsub/#sharded-pubsub>). So the notices of a partition
-//! are numbered: a gap shows with the next one, and a last one that was lost shows when the numbers are compared, every few seconds
-//! for all partitions at once. That costs the same with one reader and with thousands.
+//! The notices of a partition are numbered: a gap shows with the next one, and a last one that was lost shows when the numbers are
+//! compared, every few seconds for all partitions at once. That costs the same with one reader and with thousands. What takes a while
+//! runs beside the listening, so a server that is away keeps nobody from hearing the others.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use redis::{PushInfo, PushKind, Value, cmd, from_redis_value};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{broadcast, oneshot};
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::client::{Client, Connection};
+use super::client::{Client, Place};
+use super::ear::{Ear, Heard};
 use super::keys::{Keys, PARTITIONS};
-use super::link::{Link, in_words};
+use super::link::Link;
 use super::notice::{self, Unsure};
-use super::unreadable;
-use crate::clock::Clock;
 use crate::store::{Announcement, StoreError};
 
 /// How often the numbers are compared; a last notice that was lost is repaired within twice this.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
-/// The pause before a subscription that failed is tried again.
+/// The pause before a channel that is missing is asked for again.
 const AGAIN_AFTER: Duration = Duration::from_millis(300);
 
-/// What listening needs.
+/// What listening needs. Clones share it.
+#[derive(Clone)]
 pub(super) struct Listener {
     pub(super) client: Arc<Client>,
     pub(super) link: Link,
     pub(super) keys: Arc<Keys>,
-    pub(super) clock: Clock,
     pub(super) instance: String,
     pub(super) unsure: Unsure,
     pub(super) events: broadcast::Sender<Arc<Announcement>>,
     pub(super) timeout: Duration,
 }
 
-/// A subscription to every partition's channel.
-struct Subscription {
-    connection: Connection,
-    pushes: UnboundedReceiver<PushInfo>,
+/// What is heard.
+struct Hearing {
+    partitions: Vec<Partition>,
     channels: HashMap<Vec<u8>, usize>,
-    /// Partitions whose channel is not listened to: of a cluster, while their node is away.
-    missing: HashSet<usize>,
-    /// The last number heard of each partition.
-    heard: Vec<u64>,
+    ears: HashMap<Place, Arc<Ear>>,
+    /// How many ears there were.
+    opened: u64,
+    /// Where channels are being asked for.
+    asking: HashSet<Place>,
+    /// Why there are some that cannot be heard.
+    troubles: HashMap<Place, String>,
+    tasks: JoinSet<Done>,
+    sender: UnboundedSender<Heard>,
+    pushes: UnboundedReceiver<Heard>,
+}
+
+/// The channel of a partition.
+#[derive(Clone, Copy, Default)]
+struct Partition {
+    /// The ear that hears it.
+    ear: Option<u64>,
+    /// Whether its ear was lost, and with it who knows what.
+    cut: bool,
+    /// The last number heard.
+    heard: u64,
     /// What stood in the store at the last comparison, to be heard by the next one.
-    expected: Vec<u64>,
+    expected: u64,
+}
+
+/// Something that took a while is done.
+enum Done {
+    /// Channels of a server were asked for by an ear, which is there if it is good.
+    Asked { place: Place, number: u64, ear: Option<Arc<Ear>>, trouble: Option<String>, numbers: Numbers },
+    /// The numbers were read, and these ears hear nothing any more.
+    Compared { numbers: Numbers, deaf: Vec<u64> },
+}
+
+/// The numbers of the last notices of partitions, of those that could be read.
+type Numbers = Vec<Number>;
+
+/// The number of the last notice of a partition.
+struct Number {
+    partition: usize,
+    /// What had been heard before it was read.
+    before: u64,
+    stands: u64,
 }
 
 impl Listener {
     /// Listens until it is aborted. `ready` hears when that has begun, or why it cannot.
     pub(super) async fn run(self, ready: oneshot::Sender<Result<(), StoreError>>) {
-        let mut subscription = match self.subscribe().await {
-            Ok(subscription) => {
-                // Nobody waits if the gateway gave up starting.
-                let _ = ready.send(Ok(()));
-                subscription
-            }
-            Err(error) => {
-                let _ = ready.send(Err(error));
-                return;
-            }
-        };
-        loop {
-            self.listen(subscription).await;
-            subscription = loop {
-                sleep(self.clock.jitter(AGAIN_AFTER)).await;
-                match self.subscribe().await {
-                    Ok(subscription) => break subscription,
-                    Err(error) => tracing::warn!(%error, "events of other instances cannot be heard"),
-                }
-            };
-            self.announce(Announcement::Lost);
+        let mut hearing = self.silence();
+        let begun = self.begin(&mut hearing).await;
+        let goes_on = begun.is_ok();
+        // Nobody waits if the gateway gave up starting.
+        let _ = ready.send(begun);
+        if goes_on {
+            self.listen(hearing).await;
         }
     }
 
-    async fn subscribe(&self) -> Result<Subscription, StoreError> {
+    fn silence(&self) -> Hearing {
         let (sender, pushes) = unbounded_channel();
-        let connection = match timeout(self.timeout, self.client.connect(Some(sender))).await {
-            Ok(connection) => connection.map_err(|error| StoreError::Unavailable(in_words(&error)))?,
-            Err(_) => return Err(StoreError::Unavailable("Redis did not answer in time".into())),
-        };
-        let channels =
-            self.keys.all().map(|partition| (partition.one("events").into_bytes(), partition.number)).collect();
-        let missing = (0..PARTITIONS).collect();
-        let mut subscription =
-            Subscription { connection, pushes, channels, missing, heard: Vec::new(), expected: Vec::new() };
-        self.complete(&mut subscription).await?;
-        // Notices that came before this are counted in and heard all the same.
-        subscription.heard = self.numbers().await?;
-        subscription.expected = subscription.heard.clone();
-        Ok(subscription)
-    }
-
-    /// Listens to the channels that are missing; an error if there is none that can be listened to.
-    async fn complete(&self, subscription: &mut Subscription) -> Result<(), StoreError> {
-        let results = join_all(subscription.missing.iter().map(async |number| {
-            let mut connection = subscription.connection.clone();
-            let channel = self.keys.partition(*number).one("events");
-            (*number, timeout(self.timeout, connection.subscribe(&channel)).await)
-        }));
-        let mut failure = String::new();
-        for (number, result) in results.await {
-            match result {
-                Ok(Ok(())) => drop(subscription.missing.remove(&number)),
-                Ok(Err(error)) => failure = in_words(&error),
-                Err(_) => failure = "Redis did not answer in time".into(),
-            }
+        Hearing {
+            partitions: vec![Partition::default(); PARTITIONS],
+            channels: self.keys.all().map(|one| (one.one("events").into_bytes(), one.number)).collect(),
+            ears: HashMap::new(),
+            opened: 0,
+            asking: HashSet::new(),
+            troubles: HashMap::new(),
+            tasks: JoinSet::new(),
+            sender,
+            pushes,
         }
-        if subscription.is_silent() { Err(StoreError::Unavailable(failure)) } else { Ok(()) }
     }
 
-    /// Listens until nothing can be heard.
-    async fn listen(&self, mut subscription: Subscription) {
+    /// Listens to every channel; an error if there is one that cannot be listened to.
+    async fn begin(&self, hearing: &mut Hearing) -> Result<(), StoreError> {
+        self.complete(hearing);
+        while let Some(done) = hearing.tasks.join_next().await {
+            if let Ok(Done::Asked { trouble: Some(trouble), .. }) = done {
+                return Err(StoreError::Unavailable(trouble));
+            }
+            let _ = done.map(|done| self.take_note(hearing, done));
+        }
+        if hearing.is_complete() { Ok(()) } else { Err(StoreError::Unavailable("no server has some channels".into())) }
+    }
+
+    async fn listen(&self, mut hearing: Hearing) {
         let (mut comparing, mut completing) = (every(COMPARE_EVERY), every(AGAIN_AFTER));
-        while !subscription.is_silent() {
-            let is_missing = !subscription.missing.is_empty();
-            let complete = tokio::select! {
-                push = subscription.pushes.recv() => match push {
-                    Some(push) => self.hear(&push, &mut subscription),
-                    None => return,
-                },
-                _ = completing.tick(), if is_missing => {
-                    if self.complete(&mut subscription).await.is_err() {
-                        return;
-                    }
-                    false
+        loop {
+            let is_incomplete = !hearing.is_complete();
+            let nothing_lost = tokio::select! {
+                Some(heard) = hearing.pushes.recv() => self.hear(&mut hearing, heard),
+                Some(Ok(done)) = hearing.tasks.join_next() => self.take_note(&mut hearing, done),
+                _ = completing.tick(), if is_incomplete => {
+                    self.complete(&mut hearing);
+                    true
                 }
-                _ = comparing.tick() => self.compare(&mut subscription).await,
+                _ = comparing.tick() => {
+                    let (ears, all) = (hearing.ears.values().cloned().collect(), hearing.heard(0..PARTITIONS));
+                    hearing.tasks.spawn(self.clone().compare(ears, all));
+                    true
+                }
             };
-            if !complete {
+            if !nothing_lost {
                 self.announce(Announcement::Lost);
-                // The one connection to a server loses nothing as long as it works: it may be half open, and is replaced.
-                if matches!(subscription.connection, Connection::Node(_)) {
-                    return;
+            }
+        }
+    }
+
+    /// Begins to ask for the channels that are missing, all of a server at once.
+    fn complete(&self, hearing: &mut Hearing) {
+        let mut missing: HashMap<Place, Vec<usize>> = HashMap::new();
+        for partition in self.keys.all().filter(|one| hearing.partitions[one.number].ear.is_none()) {
+            match self.link.place_of(&partition.one("events")) {
+                Some(place) => missing.entry(place).or_default().push(partition.number),
+                None => self.link.look_again(),
+            }
+        }
+        for (place, partitions) in missing {
+            if hearing.asking.insert(place.clone()) {
+                let ear = hearing.ears.get(&place).cloned();
+                hearing.opened += 1;
+                let number = ear.as_ref().map_or(hearing.opened, |ear| ear.number);
+                let partitions = hearing.heard(partitions);
+                let asking = self.clone().ask(place, number, ear, partitions, hearing.sender.clone());
+                hearing.tasks.spawn(asking);
+            }
+        }
+    }
+
+    /// Asks for channels of a server, by the ear that is there or a new one.
+    async fn ask(
+        self,
+        place: Place,
+        number: u64,
+        ear: Option<Arc<Ear>>,
+        partitions: Vec<(usize, u64)>,
+        sender: UnboundedSender<Heard>,
+    ) -> Done {
+        let asked = async {
+            let ear = match ear {
+                Some(ear) => ear,
+                None => Arc::new(Ear::open(&self.client, &place, number, sender).await?),
+            };
+            let channels: Vec<String> =
+                partitions.iter().map(|(number, _)| self.keys.partition(*number).one("events")).collect();
+            let refused = ear.ask_for(&channels, self.timeout).await?;
+            Ok::<_, StoreError>((ear, refused))
+        };
+        let (ear, trouble) = match asked.await {
+            Ok((ear, refused)) => (Some(ear), refused),
+            Err(StoreError::Unavailable(why)) => (None, Some(why)),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        // Notices that came before this are counted in and heard all the same.
+        let numbers = self.numbers(&partitions).await;
+        Done::Asked { place, number, ear, trouble, numbers }
+    }
+
+    /// Reads the numbers, and finds the ears that the server has forgotten or cannot be reached by.
+    async fn compare(self, ears: Vec<Arc<Ear>>, all: Vec<(usize, u64)>) -> Done {
+        let alive = join_all(ears.iter().map(|ear| ear.is_alive(self.timeout)));
+        let (numbers, alive) = tokio::join!(self.numbers(&all), alive);
+        let deaf = ears.iter().zip(alive).filter(|(_, alive)| !alive).map(|(ear, _)| ear.number).collect();
+        Done::Compared { numbers, deaf }
+    }
+
+    /// The numbers of partitions, each with what was heard of it.
+    async fn numbers(&self, partitions: &[(usize, u64)]) -> Numbers {
+        let numbers = partitions.iter().map(async |(partition, before)| {
+            let answer = self.link.ask(cmd("GET").arg(self.keys.partition(*partition).one("notices"))).await.ok()?;
+            let stands = from_redis_value::<Option<u64>>(answer).ok()?.unwrap_or_default();
+            Some(Number { partition: *partition, before: *before, stands })
+        });
+        join_all(numbers).await.into_iter().flatten().collect()
+    }
+
+    /// Says whether what is done shows that nothing was lost.
+    fn take_note(&self, hearing: &mut Hearing, done: Done) -> bool {
+        let mut complete = true;
+        // What was pushed before counts before.
+        while let Ok(heard) = hearing.pushes.try_recv() {
+            complete &= self.hear(hearing, heard);
+        }
+        match done {
+            Done::Asked { place, number, ear, trouble, numbers } => {
+                hearing.asking.remove(&place);
+                match trouble {
+                    Some(trouble) => {
+                        self.link.look_again();
+                        hearing.warn_once(&place, trouble);
+                    }
+                    None => drop(hearing.troubles.remove(&place)),
+                }
+                match ear {
+                    Some(ear) => drop(hearing.ears.insert(place, ear)),
+                    None => hearing.lose(number),
+                }
+                for number in numbers {
+                    complete &= hearing.partitions[number.partition].begin(&number);
+                }
+            }
+            Done::Compared { numbers, deaf } => {
+                for ear in deaf {
+                    hearing.lose(ear);
+                }
+                for number in numbers {
+                    complete &= hearing.partitions[number.partition].compare(&number);
                 }
             }
         }
+        complete
     }
 
     /// Says whether it shows that nothing was lost before.
-    fn hear(&self, push: &PushInfo, subscription: &mut Subscription) -> bool {
-        let partition = match push.data.first() {
-            Some(Value::BulkString(channel)) => subscription.channels.get(channel).copied(),
+    fn hear(&self, hearing: &mut Hearing, (ear, push): Heard) -> bool {
+        let number = match push.data.first() {
+            Some(Value::BulkString(channel)) => hearing.channels.get(channel).copied(),
             _ => None,
         };
-        match (&push.kind, partition, push.data.get(1)) {
-            (PushKind::SMessage, Some(partition), Some(Value::BulkString(text))) => {
-                let Some((number, announcement)) = notice::read(text, &self.instance, &self.unsure) else {
-                    return true;
-                };
-                if let Some(announcement) = announcement {
-                    self.announce(announcement);
-                }
-                let heard = &mut subscription.heard[partition];
-                let follows = number <= *heard + 1;
-                *heard = number.max(*heard);
-                return follows;
-            }
+        match (&push.kind, number) {
+            (PushKind::SMessage, Some(number)) => return self.hear_notice(&mut hearing.partitions[number], &push),
+            // What answers say is not asked: an unsubscription that nobody asked for is taken for the answer to something else.
+            (PushKind::SSubscribe, Some(number)) => hearing.partitions[number].ear = Some(ear),
             // The channel's slot has moved to another node.
-            (PushKind::SUnsubscribe, Some(partition), _) => drop(subscription.missing.insert(partition)),
-            // Of a cluster one cannot tell which channels were its node's.
-            (PushKind::Disconnection, ..) => subscription.missing.extend(0..PARTITIONS),
+            (PushKind::SUnsubscribe, Some(number)) => {
+                hearing.partitions[number].ear.take_if(|hears| *hears == ear);
+                self.link.look_again();
+            }
+            (PushKind::Disconnection, _) => hearing.lose(ear),
             _ => {}
         }
         true
     }
 
-    /// Says whether everything that stood in the store at the last comparison was heard, and no number went back, as it does
-    /// where a fail-over loses commits.
-    async fn compare(&self, subscription: &mut Subscription) -> bool {
-        // While the store cannot be asked, nothing can be said; the next comparison will.
-        let Ok(numbers) = self.numbers().await else { return true };
-        let mut complete = true;
-        for (partition, number) in numbers.iter().enumerate() {
-            let heard = subscription.heard[partition];
-            if heard < subscription.expected[partition].min(*number) || *number < heard {
-                complete = false;
-                subscription.missing.insert(partition);
-                subscription.heard[partition] = *number;
-            }
+    fn hear_notice(&self, partition: &mut Partition, push: &PushInfo) -> bool {
+        let Some(Value::BulkString(text)) = push.data.get(1) else { return true };
+        let Some((number, announcement)) = notice::read(text, &self.instance, &self.unsure) else { return true };
+        if let Some(announcement) = announcement {
+            self.announce(announcement);
         }
-        subscription.expected = numbers;
-        complete
-    }
-
-    /// The number of the last notice of each partition.
-    async fn numbers(&self) -> Result<Vec<u64>, StoreError> {
-        let numbers = self.keys.all().map(async |partition| {
-            let answer = self.link.ask(cmd("GET").arg(partition.one("notices"))).await?;
-            Ok(from_redis_value::<Option<u64>>(answer).map_err(unreadable)?.unwrap_or_default())
-        });
-        try_join_all(numbers).await
+        let follows = number <= partition.heard + 1;
+        partition.heard = number.max(partition.heard);
+        follows
     }
 
     fn announce(&self, announcement: Announcement) {
@@ -204,11 +293,67 @@ impl Listener {
     }
 }
 
-impl Subscription {
-    /// Whether nothing is listened to. A connection to one server that broke is never whole again; that to a cluster is.
-    fn is_silent(&self) -> bool {
-        self.missing.len() == PARTITIONS && matches!(self.connection, Connection::Node(_))
-            || self.heard.is_empty() && self.missing.len() == PARTITIONS
+impl Hearing {
+    fn is_complete(&self) -> bool {
+        self.partitions.iter().all(|partition| partition.ear.is_some())
+    }
+
+    /// These partitions, each with the last number heard.
+    fn heard(&self, partitions: impl IntoIterator<Item = usize>) -> Vec<(usize, u64)> {
+        partitions.into_iter().map(|number| (number, self.partitions[number].heard)).collect()
+    }
+
+    fn warn_once(&mut self, place: &Place, trouble: String) {
+        if self.troubles.get(place) != Some(&trouble) {
+            tracing::warn!(server = ?place, trouble, "some events of other instances cannot be heard");
+            self.troubles.insert(place.clone(), trouble);
+        }
+    }
+
+    /// An ear hears nothing any more.
+    fn lose(&mut self, number: u64) {
+        self.ears.retain(|_, ear| ear.number != number);
+        for partition in self.partitions.iter_mut().filter(|partition| partition.ear == Some(number)) {
+            (partition.ear, partition.cut) = (None, true);
+        }
+    }
+}
+
+impl Partition {
+    /// From now on notices after a number are heard, if the channel is; says whether none was missed until then.
+    fn begin(&mut self, number: &Number) -> bool {
+        if self.ear.is_none() {
+            return self.compare(number);
+        }
+        let complete = !self.cut && self.has_heard(number.stands) && number.before <= number.stands;
+        self.cut = false;
+        self.catch_up(number);
+        complete
+    }
+
+    /// Says whether everything that stood in the store at the last comparison was heard, and no number went back, as it does
+    /// where a fail-over loses commits. Of a channel that nobody hears, whether anything new was said.
+    fn compare(&mut self, number: &Number) -> bool {
+        let due = if self.ear.is_some() { self.expected.min(number.stands) } else { number.stands };
+        let complete = self.has_heard(due) && number.before <= number.stands;
+        if complete {
+            self.expected = number.stands;
+        } else {
+            self.ear = None;
+            self.catch_up(number);
+        }
+        complete
+    }
+
+    fn has_heard(&self, number: u64) -> bool {
+        self.heard >= number
+    }
+
+    /// What was said until now need not be heard any more.
+    fn catch_up(&mut self, number: &Number) {
+        let went_back = number.stands < number.before;
+        self.heard = if went_back { number.stands } else { self.heard.max(number.stands) };
+        self.expected = number.stands;
     }
 }
 

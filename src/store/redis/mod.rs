@@ -6,7 +6,9 @@
 
 mod calls;
 mod client;
+mod cluster;
 mod devices;
+mod ear;
 mod instances;
 mod keys;
 mod lines;
@@ -17,6 +19,7 @@ mod notice;
 mod open;
 mod script;
 mod server;
+mod wire;
 
 use std::sync::Arc;
 
@@ -29,6 +32,7 @@ use self::keys::Keys;
 use self::link::Link;
 use self::notice::Unsure;
 pub use self::open::OpenError;
+use self::server::Fitness;
 use super::{Announcement, Ban, Callee, Claim, Commit, Opening, Reservation, Slot, Store, StoreError};
 use crate::clock::Clock;
 use crate::domain::{CallId, Device, DeviceId, Environment, PushToken, Timestamp, UserId};
@@ -46,6 +50,12 @@ pub struct Redis {
     tasks: Vec<JoinHandle<()>>,
 }
 
+impl Redis {
+    async fn fitness(&self) -> Fitness {
+        Fitness::of(&self.link, &self.keys, &self.instance).await
+    }
+}
+
 /// An answer of another shape than the command's.
 fn unreadable(error: ParsingError) -> StoreError {
     // Its words may quote the answer.
@@ -53,11 +63,17 @@ fn unreadable(error: ParsingError) -> StoreError {
     StoreError::Corrupt("Redis answered something else than was asked for".into())
 }
 
-impl Drop for Redis {
-    fn drop(&mut self) {
+impl Redis {
+    fn stop_listening(&self) {
         for task in &self.tasks {
             task.abort();
         }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.stop_listening();
     }
 }
 
@@ -171,17 +187,23 @@ impl Store for Redis {
     }
 
     async fn health(&self) -> Result<String, StoreError> {
-        let fitness = open::fitness(&self.link).await?;
-        let mut words = vec![format!("{} at {}", fitness.versions.join(", "), self.target)];
-        words.extend(fitness.warnings);
+        let Fitness { versions, warnings, failures, of } = self.fitness().await;
+        let failure = failures.first();
+        if let (true, Some(failure)) = (versions.is_empty(), failure) {
+            return Err(failure.clone());
+        }
+        let mut words = vec![format!("{} at {}", versions.join(", "), self.target)];
+        words.extend(failure.map(|failure| format!("{} of {of} masters cannot be used: {failure}", failures.len())));
+        words.extend(warnings);
         Ok(words.join("; "))
     }
 
     async fn warnings(&self) -> Vec<String> {
-        open::fitness(&self.link).await.map(|fitness| fitness.warnings).unwrap_or_default()
+        self.fitness().await.warnings
     }
 
     async fn close(&self) {
+        self.stop_listening();
         // Should it fail: an instance that says nothing counts as gone soon.
         let _ = self.heart().stop().await;
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use redis::RedisError;
 use thiserror::Error;
 use tokio::sync::{broadcast, oneshot};
-use tokio::time::timeout;
 
 use super::Redis;
 use super::client::Client;
@@ -18,15 +17,13 @@ use super::link::{self, Link};
 use super::listener::Listener;
 use super::notice::Unsure;
 use super::script::PROBE;
-use super::server;
+use super::server::Fitness;
 use crate::clock::Clock;
 use crate::config::store as config;
 use crate::store::StoreError;
 
 /// How many announcements a slow reader may be behind.
 const ANNOUNCEMENTS: usize = 8192;
-/// How long the first connection may take.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a Redis cannot be used.
 #[derive(Debug, Error)]
@@ -60,21 +57,17 @@ pub enum OpenError {
     },
 }
 
-/// What the servers are, and what in their settings would lose calls.
-pub(super) struct Fitness {
-    pub(super) versions: Vec<String>,
-    pub(super) warnings: Vec<String>,
-}
-
 impl Redis {
     /// Connects, makes sure that the servers can be used, and begins to listen. Each command waits at most `timeout`.
     pub async fn open(config: &config::Redis, timeout: Duration, clock: Clock) -> Result<Self, OpenError> {
         let target = config.to_string();
         let (client, link) = connect(config, timeout, clock.clone()).await?;
         let unfit = |error: StoreError| OpenError::Unfit { target: target.clone(), why: in_words(error) };
-        fitness(&link).await.map_err(unfit)?;
         let keys = Arc::new(Keys::new(&config.key_prefix));
         let instance = clock.uuid().to_string();
+        if let Some(failure) = Fitness::of(&link, &keys, &instance).await.failures.into_iter().next() {
+            return Err(unfit(failure));
+        }
         probe(&link, &keys, &instance).await.map_err(unfit)?;
 
         let (events, _) = broadcast::channel(ANNOUNCEMENTS);
@@ -102,7 +95,6 @@ impl Redis {
             client,
             link: self.link.clone(),
             keys: Arc::clone(&self.keys),
-            clock: self.clock.clone(),
             instance: self.instance.clone(),
             unsure: self.unsure.clone(),
             events: self.events.clone(),
@@ -129,29 +121,9 @@ async fn connect(config: &config::Redis, within: Duration, clock: Clock) -> Resu
         why: link::in_words(&error),
         source: Some(error),
     };
-    let client = Arc::new(Client::new(config, ca, within).map_err(unreached)?);
-    match timeout(CONNECT_WITHIN, client.connect(None)).await {
-        Ok(connection) => {
-            let link = Link::new(Arc::clone(&client), connection.map_err(unreached)?, clock, within);
-            Ok((client, link))
-        }
-        Err(_) => Err(OpenError::Connect { target, why: "no answer".into(), source: None }),
-    }
-}
-
-/// What the servers are; an error if one cannot be used.
-pub(super) async fn fitness(link: &Link) -> Result<Fitness, StoreError> {
-    let servers = server::look(link).await?;
-    if let Some(why) = servers.iter().find_map(server::Server::refusal) {
-        return Err(StoreError::Unavailable(why));
-    }
-    let mut versions: Vec<String> = servers.iter().map(server::Server::version).collect();
-    let mut warnings: Vec<String> = servers.iter().flat_map(server::Server::warnings).collect();
-    for texts in [&mut versions, &mut warnings] {
-        texts.sort();
-        texts.dedup();
-    }
-    Ok(Fitness { versions, warnings })
+    let client = Arc::new(Client::new(config, ca, within));
+    let link = Link::open(&client, clock, within).await.map_err(unreached)?;
+    Ok((client, link))
 }
 
 /// Tries what scripts do.

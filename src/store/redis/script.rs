@@ -26,6 +26,11 @@ impl Script {
         command
     }
 
+    /// What it is loaded by.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
     /// The same call with the source.
     pub(super) fn with_source(&self, call: &Cmd) -> Cmd {
         let mut command = cmd("EVAL");
@@ -43,6 +48,9 @@ macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
         $($(#[$doc])* pub(super) static $name: LazyLock<Script> =
             LazyLock::new(|| Script::new(include_str!(concat!("scripts/", $file))));)*
+
+        /// All of them.
+        pub(super) static ALL: &[&LazyLock<Script>] = &[$(&$name),*];
     };
 }
 

@@ -2,29 +2,71 @@
 //!
 //! Read at the start and whenever somebody asks after the store's health; nothing is changed there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use redis::{Value, cmd, from_redis_value};
+use futures_util::future::join_all;
+use redis::{cmd, from_redis_value};
 
+use super::keys::Keys;
 use super::link::Link;
+use super::unreadable;
 use crate::store::StoreError;
 
 /// The oldest Redis with what is used here: sharded channels and `PEXPIRETIME`
 /// (<https://redis.io/docs/latest/commands/spublish/>).
 const OLDEST: u32 = 7;
+/// How long what was written for a try stands.
+const PROBE_KEPT_MS: u32 = 1000;
 
 /// A server as it describes itself.
-pub(super) struct Server(HashMap<String, String>);
+struct Server(HashMap<String, String>);
 
-/// The servers behind a link: one, or the masters of a cluster.
-pub(super) async fn look(link: &Link) -> Result<Vec<Server>, StoreError> {
-    let answer = link.ask(&cmd("INFO")).await?;
-    let texts: Vec<String> = match answer {
-        Value::Map(nodes) => nodes.into_iter().filter_map(|(_, text)| from_redis_value(text).ok()).collect(),
-        text => from_redis_value(text).into_iter().collect(),
+/// What is known of the servers: one, or the masters of a cluster.
+pub(super) struct Fitness {
+    pub(super) versions: Vec<String>,
+    /// What in their settings would lose calls.
+    pub(super) warnings: Vec<String>,
+    /// Why some cannot be used.
+    pub(super) failures: Vec<StoreError>,
+    /// How many servers there are.
+    pub(super) of: usize,
+}
+
+impl Fitness {
+    /// Asks each server what it is, and has it write something.
+    pub(super) async fn of(link: &Link, keys: &Keys, instance: &str) -> Self {
+        let mut places = HashSet::new();
+        let one_each = keys.all().filter(|partition| places.insert(link.place_of(&partition.one("probe"))));
+        let looks: Vec<_> = one_each.map(|partition| look(link, partition.key("probe", instance))).collect();
+        let of = looks.len();
+        let (mut versions, mut warnings, mut failures) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        for look in join_all(looks).await {
+            match look {
+                Ok(server) => {
+                    versions.insert(server.version());
+                    warnings.extend(server.warnings());
+                }
+                Err(error) => failures.push(error),
+            }
+        }
+        Self { versions: versions.into_iter().collect(), warnings: warnings.into_iter().collect(), failures, of }
+    }
+}
+
+/// The server that has a key, if it can be used.
+async fn look(link: &Link, key: String) -> Result<Server, StoreError> {
+    let write = async {
+        // A server may answer, and not be able to write.
+        link.ask(cmd("SET").arg(&key).arg(1).arg("PX").arg(PROBE_KEPT_MS)).await
     };
-    let servers: Vec<Server> = texts.iter().map(|text| Server::parse(text)).collect();
-    if servers.is_empty() { Err(StoreError::Unavailable("Redis does not say what it is".into())) } else { Ok(servers) }
+    let info = cmd("INFO");
+    let (answer, written) = tokio::join!(link.ask_beside(&key, &info), write);
+    let text: String = from_redis_value(answer?).map_err(unreadable)?;
+    let server = Server::parse(&text);
+    match server.refusal(link.is_cluster()) {
+        Some(why) => Err(StoreError::Unavailable(why)),
+        None => written.map(|_| server),
+    }
 }
 
 impl Server {
@@ -38,25 +80,29 @@ impl Server {
     }
 
     /// Its name and version.
-    pub(super) fn version(&self) -> String {
+    fn version(&self) -> String {
         match self.field("valkey_version") {
             "" => format!("Redis {}", self.field("redis_version")),
             version => format!("Valkey {version}"),
         }
     }
 
-    /// Why it cannot be used, if it cannot.
-    pub(super) fn refusal(&self) -> Option<String> {
+    /// Why it cannot be used, as one of a cluster or alone, if it cannot.
+    fn refusal(&self, of_cluster: bool) -> Option<String> {
         // Valkey goes on counting where Redis 7.2 was, also in this field.
         let major = self.field("redis_version").split('.').next().and_then(|major| major.parse::<u32>().ok());
         if major.is_none_or(|major| major < OLDEST) {
             return Some(format!("{} is too old: {OLDEST}.0 is the oldest that can be used", self.version()));
         }
-        (self.field("role") == "slave").then(|| "it is a replica, which cannot be written".to_owned())
+        if self.field("role") == "slave" {
+            return Some("it is a replica, which cannot be written".to_owned());
+        }
+        let lonely = self.field("cluster_enabled") == "1" && !of_cluster;
+        lonely.then(|| "it is a node of a cluster: store.url must begin with redis-cluster://".to_owned())
     }
 
     /// What in its settings would lose calls, in words.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let policy = self.field("maxmemory_policy");
         if policy != "noeviction" {
@@ -89,15 +135,22 @@ mod tests {
     #[test]
     fn a_server_as_it_should_be_is_taken_without_a_word() {
         let server = server("");
-        assert_eq!((server.version().as_str(), server.refusal()), ("Redis 7.2.4", None));
+        assert_eq!((server.version().as_str(), server.refusal(false)), ("Redis 7.2.4", None));
         assert!(server.warnings().is_empty());
     }
 
     #[test]
     fn a_server_that_is_too_old_or_a_replica_is_refused() {
-        assert!(server("redis_version:6.2.14\r\n").refusal().expect("refused").contains("too old"));
-        assert!(server("role:slave\r\n").refusal().expect("refused").contains("replica"));
-        assert!(Server::parse("").refusal().is_some(), "nothing is known of it");
+        assert!(server("redis_version:6.2.14\r\n").refusal(true).expect("refused").contains("too old"));
+        assert!(server("role:slave\r\n").refusal(true).expect("refused").contains("replica"));
+        assert!(Server::parse("").refusal(true).is_some(), "nothing is known of it");
+    }
+
+    #[test]
+    fn a_node_of_a_cluster_is_refused_where_it_is_named_alone() {
+        let node = server("cluster_enabled:1\r\n");
+        assert_eq!(node.refusal(true), None);
+        assert!(node.refusal(false).expect("refused").contains("redis-cluster://"));
     }
 
     #[test]

@@ -92,6 +92,24 @@ async fn a_retried_invite_means_the_call_that_it_answered() {
 }
 
 #[tokio::test]
+async fn an_invite_that_is_sent_twice_at_once_means_the_call_that_it_answered() {
+    let stage = both_with_phones().await;
+    for round in 0..50 {
+        let key = format!("k{round}");
+        let keyed = async || {
+            let request = stage.http.request(reqwest::Method::POST, "/v1/calls").bearer_auth(bearer("bob"));
+            let request = request.header("idempotency-key", &key).header("content-type", "application/json");
+            let body = json!({"callee": "alice", "media": "audio", "device_id": "bob-phone"});
+            crate::support::Http::send(request.body(body.to_string())).await.expect(201)
+        };
+        let (by_alice, by_bob, again) = tokio::join!(call(&stage, "alice", "bob"), keyed(), keyed());
+        assert_eq!(by_bob["call"]["id"], again["call"]["id"]);
+        expect_connected(&stage, &by_alice, &by_bob).await;
+        stage.http.post(&path(&by_alice["call"]["id"], "hangup"), &bearer("bob"), json!({})).await.expect(200);
+    }
+}
+
+#[tokio::test]
 async fn a_third_caller_in_the_middle_of_it_finds_a_line_that_is_taken() {
     let stage = both_with_phones().await;
     stage.pixel("carol", "carol-phone").await;

@@ -99,7 +99,7 @@ async fn a_reader_that_sleeps_through_a_storm_hears_all_of_it() {
         assert!(news.is_sorted_by_key(|news| news.event.at), "in order of time, so that it can be resumed by it");
         for one in news {
             heard.hear(&json!({"call_id": one.call.id, "seq": one.event.seq,
-                "type": serde_json::to_value(&one.event.kind).expect("JSON")["type"]}));
+                "type": serde_json::to_value(&one.event).expect("JSON")["type"]}));
         }
     }
     assert!(batches <= 2, "what waited came at once, not change by change: {batches}");

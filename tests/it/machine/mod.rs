@@ -22,7 +22,7 @@ use std::time::Duration;
 use bellwire::domain::{
     AppId, Call, CallId, DeclineReason, DeclineScope, Device, DeviceId, Environment, Input, Invite, IosPushMode,
     LegState, Media, Outcome, Party, Platform, PushToken, Receipt, RefusalReason, Rules, State, TaskKind, TaskResult,
-    Timestamp, UserId, begin, step,
+    Timestamp, Unknown, UserId, begin, step,
 };
 
 /// When the call of these tests begins.
@@ -63,6 +63,7 @@ fn device(name: &str, platform: Platform) -> Device {
         locale: Some("tr-TR".to_owned()),
         app_version: Some("3.1.0".to_owned()),
         registered_at: START,
+        unknown: Unknown::default(),
     }
 }
 
@@ -76,13 +77,14 @@ fn rules() -> Rules {
         decline: DeclineScope::Call,
         missed_call: true,
         presence: true,
+        unknown: Unknown::default(),
     }
 }
 
 fn invite() -> Invite {
     Invite {
         id: CallId::parse("019a3c5e-7c3a-7c3a-8c3a-0192f3d17c3a").expect("a call id"),
-        caller: Party { id: user("alice"), name: Some("Alice".to_owned()), avatar: None },
+        caller: Party { id: user("alice"), name: Some("Alice".to_owned()), avatar: None, unknown: Unknown::default() },
         caller_device: Some(id("alice-phone")),
         callee: user("bob"),
         media: Media::Video,
@@ -148,6 +150,7 @@ fn receipt(reason: &str, at: Timestamp) -> Receipt {
         reason: reason.to_owned(),
         provider_id: Some("8f14e45f-ceea-467f-a83c-1b0c7e3e1a55".to_owned()),
         latency_ms: 41,
+        unknown: Unknown::default(),
     }
 }
 

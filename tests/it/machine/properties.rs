@@ -4,7 +4,7 @@
 
 use super::histories::{Turn, invites, talk, turns};
 use super::*;
-use bellwire::domain::{EndReason, EventKind, Task};
+use bellwire::domain::{EndReason, EventKind, Task, Unknown};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use std::collections::BTreeSet;
@@ -259,7 +259,7 @@ proptest! {
         let devices = (0..10).map(|n| device(&format!("device-{n}"), [Platform::Ios, Platform::Android][n % 2]));
         let metadata = Some(serde_json::json!({"opaque": "x".repeat(2030)}));
         let [caller, callee] = long_names().map(|name| user(&name));
-        let caller = Party { id: caller, name: Some("A".repeat(64)), avatar: Some("https://a.example/".repeat(8)) };
+        let caller = Party { id: caller, name: Some("A".repeat(64)), avatar: Some("https://a.example/".repeat(8)), unknown: Unknown::default() };
         let mut stage = Stage::new(Invite { caller, callee, devices: devices.collect(), metadata, ..invite() });
         for _ in 0..4 {
             for task in stage.tasks() {

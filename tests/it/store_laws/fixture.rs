@@ -7,7 +7,7 @@ use std::time::Duration;
 use bellwire::clock::Clock;
 use bellwire::domain::{
     Call, CallId, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, PushToken, Rules, Timestamp,
-    UserId, begin, step,
+    Unknown, UserId, begin, step,
 };
 use bellwire::store::{Announcement, Claim, Commit, Committed, Opening, Role, Slot, Store, StoreError};
 use serde_json::json;
@@ -50,6 +50,7 @@ pub fn rules() -> Rules {
         decline: DeclineScope::Call,
         missed_call: true,
         presence: true,
+        unknown: Unknown::default(),
     }
 }
 
@@ -58,7 +59,7 @@ pub fn new_call(clock: &Clock) -> Call {
     let now = clock.now();
     let invite = Invite {
         id: clock.call_id(),
-        caller: Party { id: user("ann"), name: Some("Ann".to_owned()), avatar: None },
+        caller: Party { id: user("ann"), name: Some("Ann".to_owned()), avatar: None, unknown: Unknown::default() },
         caller_device: None,
         callee: user("bob"),
         media: Media::Video,

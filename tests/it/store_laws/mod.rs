@@ -11,6 +11,7 @@ mod keys;
 mod lines;
 mod moderation;
 mod only_embedded;
+mod several;
 mod wake_ups;
 
 use std::any::Any;

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use bellwire::domain::{Call, Device};
 use serde_json::json;
+use tokio::time::timeout;
 
+use super::readers::SOON;
 use super::wire::{Attached, Wire};
 use super::{Ground, ann, invite};
 use crate::store_laws::fixture::{device_id, user};
@@ -38,7 +40,8 @@ async fn a_browser_that_listens_at_another_instance_is_rung_until_its_last_strea
     here.cancel(call.id, &ann()).await.expect("cancelled");
 
     drop(second);
-    attached.subscribe().wait_for(BTreeSet::is_empty).await.expect("detached");
+    let mut attached = attached.subscribe();
+    timeout(SOON, attached.wait_for(BTreeSet::is_empty)).await.expect("in time").expect("detached");
     assert!(rung(&invite(&here).await.expect("invited")).is_empty());
 }
 

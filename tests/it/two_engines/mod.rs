@@ -5,14 +5,15 @@ mod attachments;
 mod bans;
 mod lost;
 mod readers;
+pub mod stops;
 mod trips;
-mod wire;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
-use bellwire::domain::{Call, Device, EndReason, Media, Party, Rules, State, TaskResult};
+use bellwire::domain::{Call, Device, EndReason, Input, Media, Party, Rules, State, TaskResult, Unknown};
 use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
@@ -64,7 +65,7 @@ impl Ground {
 /// Ann calls Bob.
 async fn invite(engine: &Engine) -> Result<Arc<Call>, EngineError> {
     let invite = InviteRequest {
-        caller: Party { id: user("ann"), name: None, avatar: None },
+        caller: Party { id: user("ann"), name: None, avatar: None, unknown: Unknown::default() },
         caller_device: None,
         callee: user("bob"),
         media: Media::Audio,
@@ -109,4 +110,19 @@ async fn a_call_that_ended_elsewhere_is_not_cancelled_again() {
     // In the record that this engine committed last the call still rings.
     let seen = here.cancel(call.id, &ann()).await.expect("a duplicate");
     assert_eq!((seen.state, seen.version), (State::Ended, 2));
+}
+
+#[tokio::test]
+async fn what_changes_nothing_in_a_remembered_record_is_asked_of_the_store() {
+    let ground = Ground::new();
+    let ((here, _here), (there, _there)) = (ground.engine(), ground.engine());
+    ground.register(android("tablet", "token-2", ground.clock.now())).await;
+    let call = ground.ringing(&here).await;
+    let answered = here.answer(call.id, &bob()).await.expect("answered");
+    assert!(!answered.tasks.is_empty(), "this engine remembers it until the tablet has been told");
+
+    there.hang_up(call.id, &ann()).await.expect("over");
+    // An answered call is not redialled, and a call that is over is not either.
+    let seen = here.apply(call.id, Input::Redialled).await.expect("ignored");
+    assert_eq!((seen.state, seen.version), (State::Ended, 3));
 }

@@ -1,4 +1,5 @@
-//! A store as another instance has it, over a network: it hears of commits without the record, in a while, or not at all.
+//! A store as another instance has it, over a network: it hears of commits without the record, in a while, or not at all, and its
+//! requests may be held up on the way.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
@@ -8,11 +9,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bellwire::domain::{CallId, Device, DeviceId, Environment, PushToken, Timestamp, UserId};
-use bellwire::store::embedded::Embedded;
 use bellwire::store::{
     Announcement, Ban, Callee, Claim, Commit, Committed, Opening, Reservation, Slot, Store, StoreError,
 };
 use tokio::sync::{RwLock, broadcast, watch};
+use tokio::task::JoinHandle;
+
+use super::stops::{Side, Stops};
 
 /// How long each request takes, so that those made at once are under way at once.
 const TRIP: Duration = Duration::from_millis(2);
@@ -22,30 +25,50 @@ pub type Attached = watch::Sender<BTreeSet<(UserId, DeviceId)>>;
 
 /// One instance's connection to a store that another one uses too.
 pub struct Wire {
-    store: Arc<Embedded>,
+    store: Arc<dyn Store>,
+    /// How long each request takes.
+    trip: Duration,
+    stops: Arc<Stops>,
     news: broadcast::Sender<Arc<Announcement>>,
     deaf: Arc<AtomicBool>,
     attached: Attached,
     /// What is found in place of what is stored.
     instead: Mutex<HashMap<CallId, Slot>>,
-    /// Whoever has this for writing holds loads up.
+    /// Whoever has this for writing holds up what was loaded.
     pub gate: RwLock<()>,
-    /// Loads that have begun.
-    pub loads: AtomicUsize,
+    /// How often a record was read.
+    pub loads: watch::Sender<usize>,
     /// How many of the next loads fail.
     pub failing: AtomicUsize,
     /// Requests under way, the most that ever were, and how often one began when none was: round trips in sequence.
     under_way: AtomicUsize,
     pub most_at_once: AtomicUsize,
     pub in_sequence: AtomicUsize,
+    /// Hands on what the store announces.
+    hearing: JoinHandle<()>,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.hearing.abort();
+    }
 }
 
 impl Wire {
-    pub fn to(store: &Arc<Embedded>, attached: &Attached) -> Arc<Self> {
+    pub fn to<S: Store>(store: &Arc<S>, attached: &Attached) -> Arc<Self> {
+        Self::new(Arc::clone(store) as _, attached.clone(), TRIP, Stops::none())
+    }
+
+    /// A wire that takes no time but where it is held up.
+    pub fn with_stops(store: &Arc<dyn Store>, stops: &Arc<Stops>) -> Arc<Self> {
+        Self::new(Arc::clone(store), Attached::default(), Duration::ZERO, Arc::clone(stops))
+    }
+
+    fn new(store: Arc<dyn Store>, attached: Attached, trip: Duration, stops: Arc<Stops>) -> Arc<Self> {
         let (news, _) = broadcast::channel(64);
         let deaf = Arc::new(AtomicBool::new(false));
         let mut announcements = store.announcements();
-        tokio::spawn({
+        let hearing = tokio::spawn({
             let (news, deaf) = (news.clone(), Arc::clone(&deaf));
             async move {
                 while let Ok(announcement) = announcements.recv().await {
@@ -63,17 +86,20 @@ impl Wire {
             }
         });
         Arc::new(Self {
-            store: Arc::clone(store),
+            store,
+            trip,
+            stops,
             news,
             deaf,
-            attached: attached.clone(),
+            attached,
             instead: Mutex::default(),
             gate: RwLock::new(()),
-            loads: AtomicUsize::new(0),
+            loads: watch::Sender::new(0),
             failing: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
             most_at_once: AtomicUsize::new(0),
             in_sequence: AtomicUsize::new(0),
+            hearing,
         })
     }
 
@@ -91,29 +117,38 @@ impl Wire {
         self.instead.lock().expect("no panic").insert(id, slot);
     }
 
-    async fn trip<T>(&self, request: impl Future<Output = T>) -> T {
+    async fn trip<T>(
+        &self,
+        name: &'static str,
+        request: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.stops.pass(Side::Before, name).await?;
         let others = self.under_way.fetch_add(1, Ordering::SeqCst);
         self.most_at_once.fetch_max(others + 1, Ordering::SeqCst);
         if others == 0 {
             self.in_sequence.fetch_add(1, Ordering::SeqCst);
         }
-        tokio::time::sleep(TRIP).await;
+        if !self.trip.is_zero() {
+            tokio::time::sleep(self.trip).await;
+        }
         let answer = request.await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
+        self.stops.pass(Side::After, name).await?;
         answer
     }
 
     async fn find(&self, id: CallId) -> Result<Slot, StoreError> {
-        self.loads.fetch_add(1, Ordering::SeqCst);
-        let _open = self.gate.read().await;
-        let fails = |left: usize| left.checked_sub(1);
-        if self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails).is_ok() {
-            return Err(StoreError::Unavailable("the wire was cut".to_owned()));
-        }
         let instead = self.instead.lock().expect("no panic").get(&id).cloned();
-        match instead {
+        let found = match instead {
             Some(slot) => Ok(slot),
             None => self.store.load(id).await,
+        };
+        self.loads.send_modify(|loads| *loads += 1);
+        let _open = self.gate.read().await;
+        let fails = |left: usize| left.checked_sub(1);
+        match self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails) {
+            Ok(_) => Err(StoreError::Unavailable("the wire was cut".to_owned())),
+            Err(_) => found,
         }
     }
 }
@@ -121,55 +156,56 @@ impl Wire {
 #[async_trait]
 impl Store for Wire {
     async fn load(&self, id: CallId) -> Result<Slot, StoreError> {
-        self.trip(self.find(id)).await
+        self.trip("load", self.find(id)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
-        self.trip(self.store.commit(commit)).await
+        let name = if commit.expected.is_none() { "commit (first)" } else { "commit (next)" };
+        self.trip(name, self.store.commit(commit)).await
     }
 
     async fn bury(&self, id: CallId) -> Result<Slot, StoreError> {
-        self.trip(self.store.bury(id)).await
+        self.trip("bury", self.store.bury(id)).await
     }
 
     async fn remove(&self, id: CallId, version: u64) -> Result<(), StoreError> {
-        self.trip(self.store.remove(id, version)).await
+        self.trip("remove", self.store.remove(id, version)).await
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<CallId>, StoreError> {
-        self.trip(self.store.due(now, limit)).await
+        self.trip("due", self.store.due(now, limit)).await
     }
 
     async fn open_line(&self, claim: Claim, reservation: Option<Reservation>) -> Result<Opening, StoreError> {
-        self.trip(self.store.open_line(claim, reservation)).await
+        self.trip("open_line", self.store.open_line(claim, reservation)).await
     }
 
     async fn ring_line(&self, claim: Claim) -> Result<Callee, StoreError> {
         let user = claim.user.clone();
-        let callee = self.trip(self.store.ring_line(claim)).await?;
-        let attached =
+        let callee = self.trip("ring_line", self.store.ring_line(claim)).await?;
+        let attached: Vec<DeviceId> =
             self.attached.borrow().iter().filter(|(owner, _)| *owner == user).map(|(_, id)| id.clone()).collect();
-        Ok(Callee { attached, ..callee })
+        Ok(Callee { attached: [callee.attached, attached].concat(), ..callee })
     }
 
     async fn free_line(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
-        self.trip(self.store.free_line(user, call)).await
+        self.trip("free_line", self.store.free_line(user, call)).await
     }
 
     async fn history(&self, user: &UserId, before: Option<CallId>, limit: usize) -> Result<Vec<CallId>, StoreError> {
-        self.trip(self.store.history(user, before, limit)).await
+        self.trip("history", self.store.history(user, before, limit)).await
     }
 
     async fn put_device(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError> {
-        self.trip(self.store.put_device(user, device, most)).await
+        self.trip("put_device", self.store.put_device(user, device, most)).await
     }
 
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
-        self.trip(self.store.devices(user)).await
+        self.trip("devices", self.store.devices(user)).await
     }
 
     async fn remove_device(&self, user: &UserId, device: &DeviceId) -> Result<bool, StoreError> {
-        self.trip(self.store.remove_device(user, device)).await
+        self.trip("remove_device", self.store.remove_device(user, device)).await
     }
 
     async fn drop_token(
@@ -179,7 +215,7 @@ impl Store for Wire {
         token: &PushToken,
         since: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
-        self.trip(self.store.drop_token(user, device, token, since)).await
+        self.trip("drop_token", self.store.drop_token(user, device, token, since)).await
     }
 
     async fn set_environment(
@@ -188,47 +224,53 @@ impl Store for Wire {
         device: &DeviceId,
         environment: Environment,
     ) -> Result<(), StoreError> {
-        self.trip(self.store.set_environment(user, device, environment)).await
+        self.trip("set_environment", self.store.set_environment(user, device, environment)).await
     }
 
     async fn attach(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError> {
         let pair = (user.clone(), device.clone());
-        self.trip(async { self.attached.send_if_modified(|attached| attached.insert(pair)) }).await;
-        Ok(())
+        let noted = async {
+            self.attached.send_if_modified(|attached| attached.insert(pair));
+            Ok(())
+        };
+        self.trip("attach", noted).await
     }
 
     async fn detach(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError> {
         let pair = (user.clone(), device.clone());
-        self.trip(async { self.attached.send_if_modified(|attached| attached.remove(&pair)) }).await;
-        Ok(())
+        let noted = async {
+            self.attached.send_if_modified(|attached| attached.remove(&pair));
+            Ok(())
+        };
+        self.trip("detach", noted).await
     }
 
     async fn count_missed(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<u32, StoreError> {
-        self.trip(self.store.count_missed(callee, caller, call)).await
+        self.trip("count_missed", self.store.count_missed(callee, caller, call)).await
     }
 
     async fn set_block(&self, user: &UserId, peer: &UserId, blocked: bool) -> Result<bool, StoreError> {
-        self.trip(self.store.set_block(user, peer, blocked)).await
+        self.trip("set_block", self.store.set_block(user, peer, blocked)).await
     }
 
     async fn blocks(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
-        self.trip(self.store.blocks(user)).await
+        self.trip("blocks", self.store.blocks(user)).await
     }
 
     async fn put_ban(&self, ban: Ban) -> Result<(), StoreError> {
-        self.trip(self.store.put_ban(ban)).await
+        self.trip("put_ban", self.store.put_ban(ban)).await
     }
 
     async fn ban(&self, user: &UserId, now: Timestamp) -> Result<Option<Ban>, StoreError> {
-        self.trip(self.store.ban(user, now)).await
+        self.trip("ban", self.store.ban(user, now)).await
     }
 
     async fn lift_ban(&self, user: &UserId) -> Result<bool, StoreError> {
-        self.trip(self.store.lift_ban(user)).await
+        self.trip("lift_ban", self.store.lift_ban(user)).await
     }
 
     async fn bans(&self, now: Timestamp) -> Result<Vec<Ban>, StoreError> {
-        self.trip(self.store.bans(now)).await
+        self.trip("bans", self.store.bans(now)).await
     }
 
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {
@@ -236,7 +278,7 @@ impl Store for Wire {
     }
 
     async fn health(&self) -> Result<String, StoreError> {
-        self.trip(self.store.health()).await
+        self.trip("health", self.store.health()).await
     }
 
     async fn warnings(&self) -> Vec<String> {

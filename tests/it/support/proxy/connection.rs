@@ -121,7 +121,7 @@ impl Connection<'_> {
         }
         let flows = |faults: &Faults| {
             let silent = self.number <= faults.silent_up_to && self.listens.load(Ordering::Relaxed);
-            !faults.stalled && !silent
+            !faults.stalled && !silent && self.number > faults.forgotten_up_to
         };
         let flows = self.shared.faults.subscribe().wait_for(flows).await.is_ok();
         assert!(flows, "the faults last as long as the proxy");

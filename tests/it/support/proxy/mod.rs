@@ -64,6 +64,8 @@ struct Faults {
     refused: bool,
     /// Of the connections up to this number, those that listen to channels are silent.
     silent_up_to: u64,
+    /// The connections up to this number are all silent.
+    forgotten_up_to: u64,
 }
 
 /// The connection ends at the next request that contains these bytes.
@@ -112,6 +114,12 @@ impl Proxy {
     /// Whether nothing passes and nothing ends, as on a network that is gone; what was held back passes afterwards.
     pub fn stall(&self, stalled: bool) {
         self.shared.faults.send_modify(|faults| faults.stalled = stalled);
+    }
+
+    /// On the connections that are open nothing passes any more and nothing ends, as behind a firewall that has forgotten them.
+    pub fn forget(&self) {
+        let accepted = self.shared.accepted.load(Ordering::SeqCst);
+        self.shared.faults.send_modify(|faults| faults.forgotten_up_to = accepted);
     }
 
     /// Whether new connections are closed at once.

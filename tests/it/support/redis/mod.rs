@@ -5,6 +5,7 @@
 
 mod child;
 mod cluster;
+mod sentinel;
 mod server;
 mod tls;
 
@@ -12,11 +13,16 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use bellwire::config::Config;
 use bellwire::config::store::{Redis, StoreUrl};
+use tokio::time::{sleep, timeout};
+
+use super::SOON;
 
 pub use cluster::RedisCluster;
+pub use sentinel::Sentinels;
 pub use server::RedisServer;
 pub use tls::{PASSWORD, USER};
 
@@ -58,4 +64,14 @@ pub fn store_config(url: &str, others: &[(&str, &str)]) -> Redis {
         StoreUrl::Redis(redis) => redis,
         StoreUrl::Embedded(_) => panic!("{url} is no Redis"),
     }
+}
+
+/// Waits for something that is not announced.
+async fn expect(what: &str, reached: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !reached().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(6 * SOON, waiting).await.unwrap_or_else(|_| panic!("there is never {what}"));
 }

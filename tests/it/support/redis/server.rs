@@ -150,11 +150,15 @@ impl RedisServer {
 
     /// Leaves it as killed tests would: it is to end by itself, and its folder with it.
     pub fn abandon(&mut self) {
-        self.child.as_mut().expect("it runs").abandon();
+        self.running().abandon();
     }
 
-    fn running(&self) -> &Child {
-        self.child.as_ref().expect("it runs")
+    pub(super) fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    fn running(&mut self) -> &mut Child {
+        self.child.as_mut().expect("it runs")
     }
 
     pub fn port(&self) -> u16 {

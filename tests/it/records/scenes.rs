@@ -1,0 +1,203 @@
+//! Calls in every state and after every end that the state machine knows, with every field that a record can have.
+//!
+//! Ann calls Bob. Nothing in them is anybody's: people, devices and tokens are made up.
+
+use std::time::Duration;
+
+use bellwire::domain::{
+    Call, CallId, DeclineReason, DeclineScope, Input, Invite, Media, Outcome, Platform, Receipt, TaskResult, Timestamp,
+    Unknown, begin, step,
+};
+use bellwire::store::codec;
+use serde_json::json;
+
+use crate::store_laws::fixture::{device_id, rules, user};
+
+/// When each of these calls begins.
+const START: Timestamp = Timestamp::from_millis(1_770_000_000_000);
+const RING: Duration = Duration::from_secs(45);
+
+/// Every scene as a record, by name.
+pub fn records() -> Vec<(&'static str, Vec<u8>)> {
+    let record = |call: &Call, commit: &str| codec::encode(call, commit).expect("a record");
+    let mut records: Vec<_> = scenes().into_iter().map(|(name, call)| (name, record(&call, ""))).collect();
+    records.push(("on-redis", record(&Scene::new().call, "00000000f1c7f1c7")));
+    records.push(("tombstone", codec::TOMBSTONE.to_vec()));
+    records
+}
+
+fn scenes() -> Vec<(&'static str, Call)> {
+    vec![
+        ("calling", Scene::new().call),
+        ("ringing", Scene::ringing().call),
+        ("active", Scene::connected().call),
+        ("active-asking", asking().call),
+        ("ended-completed", Scene::connected().then(Input::HangUp(user("bob"))).call),
+        ("ended-declined", Scene::ringing().then(declined("iphone-1")).call),
+        ("ended-cancelled", Scene::ringing().then(Input::Cancel).call),
+        ("ended-timed-out", Scene::ringing().wait(RING).then(Input::Wake).call),
+        ("ended-busy", busy().call),
+        ("ended-unreachable", unreachable().call),
+        ("ended-not-connected", alone(Scene::new().then(Input::Answer(device_id("iphone-1")))).call),
+        ("ended-connection-lost", alone(Scene::connected().then(left("bob", "bob-2", false))).call),
+        ("ended-max-duration", Scene::connected().wait(Duration::from_hours(5)).then(Input::Wake).call),
+        ("ended-banned", Scene::ringing().then(Input::Banned(user("ann"))).call),
+        ("compacted", compacted().call),
+        ("hidden", Scene::of(Invite { hidden: true, ..invite() }).call),
+    ]
+}
+
+/// A call and the time.
+struct Scene {
+    call: Call,
+    now: Timestamp,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::of(invite())
+    }
+
+    fn of(invite: Invite) -> Self {
+        Self { call: begin(invite, START), now: START }
+    }
+
+    /// The iPhone rings, the push to the Pixel is to be repeated, and the iPad says that it may not ring.
+    fn ringing() -> Self {
+        Self::new()
+            .finish(1, TaskResult::Done(Some(receipt("apns", 200, "accepted"))))
+            .finish(2, TaskResult::Retry(Duration::from_secs(1), Some(receipt("fcm", 503, "UNAVAILABLE"))))
+            .then(Input::DeviceAlerting(device_id("iphone-1")))
+            .then(Input::DeviceNotRung(device_id("ipad-1"), "do_not_disturb".to_owned()))
+    }
+
+    /// The iPhone has answered, and both are in the room, Bob for the second time.
+    fn connected() -> Self {
+        Self::ringing()
+            .then(Input::Answer(device_id("iphone-1")))
+            .then(Input::ParticipantJoined(user("ann"), "ann-1".to_owned()))
+            .then(Input::ParticipantJoined(user("bob"), "bob-1".to_owned()))
+            .wait(Duration::from_secs(61))
+            .then(left("bob", "bob-1", true))
+            .then(Input::ParticipantJoined(user("bob"), "bob-2".to_owned()))
+    }
+
+    fn wait(mut self, time: Duration) -> Self {
+        self.now = self.now + time;
+        self
+    }
+
+    /// An input, a moment later; it must change something.
+    #[expect(clippy::needless_pass_by_value, reason = "inputs are made where they are given")]
+    fn then(mut self, input: Input) -> Self {
+        self.now = self.now + Duration::from_millis(40);
+        match step(&self.call, &input, self.now) {
+            Ok(Outcome::Applied(next)) => Self { call: Call { version: self.call.version + 1, ..*next }, ..self },
+            other => panic!("{}: {other:?}", input.name()),
+        }
+    }
+
+    fn finish(self, task: u32, result: TaskResult) -> Self {
+        self.then(Input::TaskFinished { task, attempt: 1, result })
+    }
+
+    /// Every open task is done.
+    fn settle(mut self) -> Self {
+        while let Some(task) = self.call.tasks.first() {
+            let (task, attempt) = (task.id, task.attempt);
+            self = self.then(Input::TaskFinished { task, attempt, result: TaskResult::Done(None) });
+        }
+        self
+    }
+}
+
+/// LiveKit could not be asked who is there, and is asked again.
+fn asking() -> Scene {
+    let asked = Scene::connected().settle().then(left("ann", "ann-1", false)).then(Input::RoomFinished);
+    let task = asked.call.tasks[0].id;
+    asked.finish(task, TaskResult::Failed(None)).then(Input::RoomFinished)
+}
+
+/// LiveKit says that nobody else has come, or come back.
+fn alone(scene: Scene) -> Scene {
+    let asked = scene.settle().wait(Duration::from_mins(1)).then(Input::Wake);
+    let task = asked.call.tasks[0].id;
+    asked.finish(task, TaskResult::Present(vec![user("ann")]))
+}
+
+/// Every device has another call, and this one is of sound alone.
+fn busy() -> Scene {
+    let devices = ["ipad-1", "pixel-1", "pixel-2", "web-1", "iphone-1"];
+    let call = Scene::of(Invite { media: Media::Audio, ..invite() });
+    devices.into_iter().fold(call, |scene, device| scene.then(Input::Decline(device_id(device), DeclineReason::Busy)))
+}
+
+/// Apple knows none of the devices any more; had one declined, the others would have rung on.
+fn unreachable() -> Scene {
+    let refused = || TaskResult::Failed(Some(receipt("apns", 410, "Unregistered")));
+    let mut invite = invite();
+    invite.rules.decline = DeclineScope::Device;
+    invite.devices.retain(|device| device.platform == Platform::Ios);
+    Scene::of(invite).finish(1, refused()).finish(2, refused())
+}
+
+fn compacted() -> Scene {
+    let ended = Scene::ringing().then(declined("pixel-1")).settle();
+    ended.wait(Duration::from_mins(11)).then(Input::Wake)
+}
+
+fn declined(device: &str) -> Input {
+    Input::Decline(device_id(device), DeclineReason::Declined)
+}
+
+fn left(who: &str, session: &str, on_purpose: bool) -> Input {
+    Input::ParticipantLeft { user: user(who), session: session.to_owned(), on_purpose }
+}
+
+fn receipt(provider: &str, status: u16, reason: &str) -> Receipt {
+    Receipt {
+        at: START + Duration::from_millis(80),
+        provider: provider.to_owned(),
+        push: "ring".to_owned(),
+        status: Some(status),
+        reason: reason.to_owned(),
+        provider_id: Some("00000000-0000-4000-8000-00000000f1c7".to_owned()),
+        latency_ms: 41,
+        unknown: Unknown::default(),
+    }
+}
+
+fn invite() -> Invite {
+    let devices = json!([
+        {"id": "iphone-1", "platform": "ios", "voip_token": "decafbad".repeat(8), "alert_token": "0badf00d".repeat(8),
+            "name": "Bob's iPhone", "locale": "tr-TR", "app_version": "3.1.0"},
+        {"id": "pixel-1", "platform": "android", "fcm_token": "fictitious-fcm-token-of-pixel-1", "name": "Pixel \"6\""},
+        {"id": "ipad-1", "platform": "ios", "alert_token": "facade00".repeat(8), "ios_push_mode": "alert",
+            "environment": "sandbox"},
+        {"id": "pixel-2", "platform": "android", "fcm_fid": "fictitious-fid-of-pixel-2"},
+        {"id": "web-1", "platform": "web"},
+    ]);
+    let device = |mut device: serde_json::Value| {
+        device["app"] = json!("com.example.phone");
+        device["registered_at"] = json!(START - Duration::from_hours(24));
+        device
+    };
+    let devices: Vec<_> = devices.as_array().expect("an array").iter().cloned().map(device).collect();
+    Invite {
+        id: CallId::parse("019c1b2a-f1c7-7000-8000-00000000f1c7").expect("a call id"),
+        caller: serde_json::from_value(
+            json!({"id": "ann", "name": "Ann Änderung", "avatar": "https://example.com/ann.png"}),
+        )
+        .expect("a party"),
+        caller_device: Some(device_id("ann-phone")),
+        callee: user("bob"),
+        media: Media::Video,
+        room: "bw_fictitious_room".to_owned(),
+        metadata: Some(json!({"thread": "42", "of": [1, null, {"deep": true}]})),
+        rules: rules(),
+        ring_until: START + RING,
+        devices: serde_json::from_value(devices.into()).expect("devices"),
+        busy: false,
+        hidden: false,
+    }
+}

@@ -1,0 +1,206 @@
+//! One of the masters of a cluster is away: who needs it is told so in time, and nobody else notices.
+
+use std::future::Future;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
+
+use super::{TIMEOUT, expect_ready, expect_unavailable, in_time, readiness, stage_on, stage_with};
+use crate::support::redis::{RedisCluster, store_config};
+use crate::support::{Http, Reply, SOON, Stage, bearer, service_bearer};
+
+/// The master that goes away.
+const AWAY: usize = 2;
+const USERS: usize = 24;
+
+/// A cluster whose masters go on without one another.
+async fn cluster() -> Option<RedisCluster> {
+    let cluster = RedisCluster::start().await?;
+    for master in &cluster.masters {
+        master.command(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]).await;
+    }
+    Some(cluster)
+}
+
+/// The master that has a key that matches a pattern.
+async fn home(cluster: &RedisCluster, pattern: &str) -> usize {
+    for (number, master) in cluster.masters.iter().enumerate() {
+        if !master.read::<Vec<String>>(&["KEYS", pattern]).await.is_empty() {
+            return number;
+        }
+    }
+    panic!("no master has {pattern}")
+}
+
+fn name(number: usize) -> String {
+    format!("user{number}")
+}
+
+/// A request that needs nothing but one user's partition.
+async fn block(http: &Http, user: &str) -> Reply {
+    http.put("/v1/blocks/eve", &bearer(user), json!({})).await
+}
+
+/// A request that needs nothing but one call's partition.
+async fn look_at(http: &Http, call: &Value) -> Reply {
+    http.get(&format!("/v1/calls/{}", call.as_str().expect("an id")), service_bearer()).await
+}
+
+/// Users and calls of a gateway on a cluster, each with the master that has it.
+struct Scene {
+    stage: Stage,
+    users: Vec<(String, usize)>,
+    calls: Vec<(Value, usize)>,
+}
+
+impl Scene {
+    async fn on(cluster: &RedisCluster) -> Self {
+        let stage = stage_on(&cluster.url()).await;
+        let (mut users, mut calls) = (Vec::new(), Vec::new());
+        for number in 0..USERS {
+            let user = name(number);
+            assert_eq!(block(&stage.http, &user).await.status, 204);
+            let call = stage.invite(&user, "nobody").await["call"]["id"].clone();
+            calls.push((call.clone(), home(cluster, &format!("*:call:{}", call.as_str().expect("an id"))).await));
+            users.push((user.clone(), home(cluster, &format!("*:blocks:{user}")).await));
+        }
+        for of in
+            [&users.iter().map(|(_, home)| *home).collect::<Vec<_>>(), &calls.iter().map(|(_, home)| *home).collect()]
+        {
+            assert!((0..3).all(|master| of.contains(&master)), "some of each: {of:?}");
+        }
+        Self { stage, users, calls }
+    }
+
+    /// Checks that who needs the master that is away is told so, and that the others are served as ever.
+    async fn expect_only_its_own_to_wait(&self) {
+        let http = &self.stage.http;
+        let until = Instant::now() + 4 * TIMEOUT;
+        let users = self.users.iter().map(async |(user, home)| {
+            while Instant::now() < until {
+                expect_served(in_time(block(http, user)), *home != AWAY).await;
+            }
+        });
+        let calls = self.calls.iter().map(async |(call, home)| {
+            while Instant::now() < until {
+                expect_served(in_time(look_at(http, call)), *home != AWAY).await;
+            }
+        });
+        tokio::join!(futures_util::future::join_all(users), futures_util::future::join_all(calls));
+    }
+}
+
+/// A pause between requests, so that the machine is not what is slow.
+async fn expect_served(request: impl Future<Output = Reply>, is_served: bool) {
+    let begun = Instant::now();
+    let reply = request.await;
+    if is_served {
+        assert!(reply.status < 300, "{}", reply.text);
+        assert!(begun.elapsed() < TIMEOUT / 2, "{:?}", begun.elapsed());
+    } else {
+        expect_unavailable(reply);
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+#[tokio::test]
+async fn a_master_that_was_killed_stops_nobody_who_does_not_need_it() {
+    let Some(mut cluster) = cluster().await else { return };
+    let scene = Scene::on(&cluster).await;
+    cluster.masters[AWAY].kill();
+    scene.expect_only_its_own_to_wait().await;
+    let (ready, words) = readiness(&scene.stage.http).await;
+    assert!(ready && words.contains("1 of 3 masters cannot be used: "), "{words}");
+    cluster.masters[AWAY].start_again().await;
+    scene.expect_all_served().await;
+}
+
+/// As where its machine has lost its power: nobody refuses anything.
+#[tokio::test]
+async fn a_master_that_answers_nothing_stops_nobody_who_does_not_need_it() {
+    let Some(mut cluster) = cluster().await else { return };
+    let scene = Scene::on(&cluster).await;
+    cluster.masters[AWAY].pause();
+    scene.expect_only_its_own_to_wait().await;
+    let (ready, words) = readiness(&scene.stage.http).await;
+    assert!(ready && words.contains("1 of 3 masters cannot be used: "), "{words}");
+    cluster.masters[AWAY].resume();
+    scene.expect_all_served().await;
+}
+
+/// As clusters are unless they are told otherwise.
+#[tokio::test]
+async fn a_cluster_that_fails_as_a_whole_is_well_again_by_itself() {
+    let Some(mut cluster) = RedisCluster::start().await else { return };
+    let scene = Scene::on(&cluster).await;
+    let http = &scene.stage.http;
+    cluster.masters[AWAY].kill();
+    cluster.expect_state("fail").await;
+    for (user, _) in &scene.users[..3] {
+        expect_unavailable(in_time(block(http, user)).await);
+    }
+    let (ready, words) = readiness(http).await;
+    assert!(!ready && words.contains("CLUSTERDOWN"), "{words}");
+    assert_eq!(in_time(http.get("/livez", "")).await.status, 200);
+    cluster.masters[AWAY].start_again().await;
+    scene.expect_all_served().await;
+}
+
+#[tokio::test]
+async fn events_are_heard_while_a_master_is_away_and_all_of_them_when_it_is_back() {
+    let Some(mut cluster) = cluster().await else { return };
+    let config = store_config(&cluster.url(), &[]);
+    let (here, there) = (stage_with(config.clone()).await, stage_with(config).await);
+    let mut calls = Vec::new();
+    for number in 0..USERS {
+        let (caller, callee) = (name(number), format!("callee{number}"));
+        let phone = there.pixel(&callee, "phone").await;
+        let call = there.invite(&caller, &callee).await["call"]["id"].clone();
+        let mut homes = Vec::new();
+        for what in
+            [format!("call:{}", call.as_str().expect("an id")), format!("line:{caller}"), format!("line:{callee}")]
+        {
+            homes.push(home(&cluster, &format!("*:{what}")).await);
+        }
+        let (reader, _) = here.events(&bearer(&caller), "").await;
+        calls.push((call, phone, reader, !homes.contains(&AWAY)));
+    }
+    cluster.masters[AWAY].kill();
+    let (mut spared, mut struck) = (0, 0);
+    for (call, phone, reader, _) in calls.iter_mut().filter(|(_, _, _, is_spared)| *is_spared) {
+        let begun = Instant::now();
+        there.answer(phone, call).await;
+        reader.until("call.answered", call).await;
+        assert!(begun.elapsed() < TIMEOUT, "{:?}", begun.elapsed());
+        spared += 1;
+    }
+    cluster.masters[AWAY].start_again().await;
+    expect_all_masters(&there.http).await;
+    for (call, phone, reader, _) in calls.iter_mut().filter(|(_, _, _, is_spared)| !*is_spared) {
+        there.answer(phone, call).await;
+        reader.until("call.answered", call).await;
+        struck += 1;
+    }
+    assert!(spared > 0 && struck > 0, "{spared} and {struck}");
+}
+
+/// Waits until every master can be used.
+async fn expect_all_masters(http: &Http) {
+    let all = async { while readiness(http).await.1.contains("cannot be used") {} };
+    timeout(SOON, all).await.expect("all masters in time");
+}
+
+impl Scene {
+    /// Checks that all are served when every master can be used again.
+    async fn expect_all_served(&self) {
+        expect_ready(&self.stage.http).await;
+        expect_all_masters(&self.stage.http).await;
+        for (user, _) in &self.users {
+            expect_served(in_time(block(&self.stage.http, user)), true).await;
+        }
+        for (call, _) in &self.calls {
+            expect_served(in_time(look_at(&self.stage.http, call)), true).await;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Many who want the same line, or each other's, at once: nobody waits for ever, and the line has one call.
+
+use std::time::Duration;
+
+use bellwire::domain::{EndReason, UserId};
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout};
+
+use super::ground::{Ground, LONGER_THAN_ITS_LEASE};
+use super::scene::{Said, Scene, invite, inviting, rings};
+use super::verdict::Verdict;
+use crate::store_laws::fixture::user;
+use crate::support::SOON;
+use crate::two_engines::stops::Stops;
+
+const CALLERS: usize = 20;
+
+fn callers(scene: &Scene<'_>) -> Vec<UserId> {
+    (0..CALLERS).map(|number| user(&format!("caller-{number}-of-{}", scene.cast.bob))).collect()
+}
+
+/// Everybody calls Bob, one half at one instance and one at the other.
+async fn everybody_calls_bob(scene: &Scene<'_>) -> Vec<Said> {
+    let callers = callers(scene);
+    let calls = callers.iter().enumerate().map(|(number, caller)| {
+        let engine = if number % 2 == 0 { &scene.there.engine } else { &scene.aside.engine };
+        invite("a caller", engine, caller, &scene.cast.bob, None)
+    });
+    timeout(SOON, join_all(calls)).await.expect("nobody is stuck")
+}
+
+/// One rings; the others are told that he is busy.
+fn expect_one_ring(said: &[Said]) {
+    let answers = said.iter().map(|told| told.call().unwrap_or_else(|| panic!("{told}")));
+    let (ringing, others): (Vec<_>, Vec<_>) = answers.partition(|call| rings(call));
+    assert_eq!(ringing.len(), 1, "{said:?}");
+    assert!(others.iter().all(|call| call.end_reason == Some(EndReason::Busy)), "{said:?}");
+}
+
+async fn expect_no_problem(scene: &mut Scene<'_>, said: &[Said]) {
+    let verdict = Verdict::on(scene, said, false).await;
+    assert!(verdict.problems.is_empty(), "{:?}\n{said:?}", verdict.problems);
+}
+
+async fn of_twenty_callers_at_once_one_rings(ground: Ground) {
+    for _ in 0..5 {
+        let mut scene = Scene::free(&ground).await;
+        let said = everybody_calls_bob(&scene).await;
+        expect_one_ring(&said);
+        expect_no_problem(&mut scene, &said).await;
+    }
+}
+
+async fn behind_an_invite_that_stands_still_one_rings(ground: Ground) {
+    // It has claimed Bob's line.
+    let stops = Stops::behind(4);
+    let mut scene = Scene::new(&ground, &stops, &Stops::none()).await;
+    let cast = scene.cast.clone();
+    let first = inviting("ann", &scene.here.engine, &cast.ann, &cast.bob, Some("key"));
+    stops.held().await;
+    let waiting = async {
+        scene.there.stops.held_or_at(200).await;
+        ground.clock.advance(LONGER_THAN_ITS_LEASE);
+    };
+    let (mut said, ()) = tokio::join!(everybody_calls_bob(&scene), waiting);
+    expect_one_ring(&said);
+    stops.release();
+    said.push(timeout(SOON, first).await.expect("it is not stuck").expect("no panic"));
+    expect_one_ring(&said);
+    expect_no_problem(&mut scene, &said).await;
+}
+
+/// Each of three has claimed their own line when they come to the next one's. That one's own call is about to come, or else it waits as
+/// they do: nobody may wait for as long as an invite may stand still.
+async fn who_call_each_other_in_a_circle_are_not_stuck(ground: Ground) {
+    let mut took = Vec::new();
+    for round in 0..5 {
+        let mut scene = Scene::free(&ground).await;
+        let cast = scene.cast.clone();
+        let stops = [0; 3].map(|_| Stops::behind(2));
+        let mut calls = Vec::new();
+        for (stops, [from, to]) in
+            stops.iter().zip([[&cast.ann, &cast.bob], [&cast.bob, &cast.cid], [&cast.cid, &cast.ann]])
+        {
+            let instance = ground.instance(calls.len(), stops);
+            calls.push(inviting("one in the circle", &instance.engine, from, to, None));
+            scene.others.push(instance);
+            stops.held().await;
+        }
+        let began = Instant::now();
+        for stops in &stops {
+            stops.release();
+        }
+        let said = timeout(SOON, join_all(calls)).await.unwrap_or_else(|_| panic!("round {round}: they are stuck"));
+        let said: Vec<Said> = said.into_iter().map(|said| said.expect("no panic")).collect();
+        took.push(began.elapsed());
+        expect_no_problem(&mut scene, &said).await;
+    }
+    // One that was not slowed down by what else runs here.
+    assert!(took.iter().min() < Some(&Duration::from_secs(1)), "{took:?}");
+}
+
+super::on_each_store! {
+    of_twenty_callers_at_once_one_rings,
+    behind_an_invite_that_stands_still_one_rings,
+    who_call_each_other_in_a_circle_are_not_stuck,
+}
