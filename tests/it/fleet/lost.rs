@@ -24,7 +24,7 @@ struct Scene {
 
 impl Scene {
     async fn set(server: &RedisServer) -> Self {
-        let fleet = Fleet::behind_proxies(server, &[0, 0]).await;
+        let fleet = Fleet::behind_proxies(server, &[0, 0], 1).await;
         let phone = fleet[1].pixel("bob", "pixel").await;
         let stream = fleet[0].events(&bearer("alice"), "").await.0;
         Self { fleet, phone, stream }
