@@ -4,9 +4,11 @@
 mod away;
 mod cluster;
 mod connecting;
+mod cuts;
 mod listening;
 mod lost_answers;
 
+mod restarts;
 mod slow;
 
 use std::future::Future;
@@ -22,8 +24,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
+use crate::support::proxy::Proxy;
 use crate::support::redis::{RedisServer, store_config};
 use crate::support::{APP, Http, Reply, SOON, Stage, bearer, service_bearer};
+
+type Cut = fn(&Proxy, &[u8]);
+/// Where the connection of a request can break.
+const CUTS: [Cut; 2] = [Proxy::cut_before_request, Proxy::cut_before_reply];
 
 /// `store.timeout`.
 const TIMEOUT: Duration = Duration::from_secs(1);
