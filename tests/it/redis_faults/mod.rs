@@ -5,6 +5,7 @@ mod away;
 mod cluster;
 mod connecting;
 mod cuts;
+mod demoted;
 mod listening;
 mod lost_answers;
 
