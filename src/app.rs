@@ -20,7 +20,7 @@ use crate::domain::{Rules, Unknown};
 use crate::engine::{Engine, Settings};
 use crate::http::auth::{AuthConfigError, Authenticator};
 use crate::http::health::Part;
-use crate::http::server::Server;
+use crate::http::server::{Server, Times};
 use crate::http::{self, App};
 use crate::lifecycle::{Stopper, stop_signal};
 use crate::livekit::token::TokenMinter;
@@ -31,6 +31,8 @@ use crate::store::embedded::{self, Embedded};
 use crate::store::redis::{self, Redis};
 use crate::ticket::{Tickets, TicketsError};
 
+/// How long connections that wait for a request go on after the signal to stop, at the most.
+const LINGERS_FOR: Duration = Duration::from_secs(2);
 /// How long the last words on event streams may take.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 /// How many devices a user may have; the one that was registered longest ago gives way.
@@ -110,9 +112,10 @@ impl Gateway {
         let tickets = Tickets::new(&config.auth.ticket_secrets)?;
         let auth = Authenticator::new(&config.auth, tickets.clone(), clock.clone())?;
         let minter = TokenMinter::new(&config.livekit.url, &config.livekit.api_key, &config.livekit.api_secret)?;
-        let header_timeout = config.limits.header_timeout;
-        let api = bind("http.listen", config.http.listen, header_timeout).await?;
-        let ops = bind("http.ops_listen", config.http.ops_listen, header_timeout).await?;
+        let lingers = LINGERS_FOR.min(config.http.shutdown_grace / 5);
+        let times = Times { headers: config.limits.header_timeout, lingers };
+        let api = bind("http.listen", config.http.listen, times).await?;
+        let ops = bind("http.ops_listen", config.http.ops_listen, times).await?;
         let pushers = Arc::new(Pushers::start(&config.push, clock.clone()).await?);
         let store = open_store(&config.store, clock.clone()).await?;
 
@@ -193,8 +196,8 @@ impl Phase {
     }
 }
 
-async fn bind(key: &'static str, address: SocketAddr, header_timeout: Duration) -> Result<Server, StartError> {
-    Server::bind(address, header_timeout).await.map_err(|source| StartError::Listen { key, address, source })
+async fn bind(key: &'static str, address: SocketAddr, times: Times) -> Result<Server, StartError> {
+    Server::bind(address, times).await.map_err(|source| StartError::Listen { key, address, source })
 }
 
 fn settings(config: &Config) -> Settings {

@@ -32,9 +32,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HEAD_BYTES: usize = 32 * 1024;
 /// The most headers of a request.
 const HEADERS: usize = 100;
-/// How long a connection that waits for a request goes on after the signal to stop: clients and proxies that keep one learn from the
-/// next answer that it ends. Were it closed at once, a request on its way would fail.
-const LINGERS_FOR: Duration = Duration::from_millis(500);
 /// How much more than that is still read, so that it can be refused in words.
 const READ_FACTOR: usize = 2;
 
@@ -42,15 +39,25 @@ const READ_FACTOR: usize = 2;
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    header_timeout: Duration,
+    times: Times,
+}
+
+/// How long connections are waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// How long a client may take to send a request's headers.
+    pub headers: Duration,
+    /// How long a connection that waits for a request goes on after the signal to stop: clients and proxies that keep one learn from
+    /// the next answer that it ends. Were it closed at once, a request on its way would fail.
+    pub lingers: Duration,
 }
 
 impl Server {
-    /// Binds an address; port 0 lets the system choose. A client has `header_timeout` to send a request's headers.
-    pub async fn bind(address: SocketAddr, header_timeout: Duration) -> std::io::Result<Self> {
+    /// Binds an address; port 0 lets the system choose.
+    pub async fn bind(address: SocketAddr, times: Times) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, header_timeout })
+        Ok(Self { listener, address, times })
     }
 
     /// The address that it is bound to.
@@ -62,7 +69,7 @@ impl Server {
     pub async fn serve(self, router: Router, stop: Stop) {
         let mut connections = JoinSet::new();
         let router = router.layer(from_fn(check_head)).layer(from_fn_with_state(stop.clone(), announce_end));
-        let serve = |stream| serve_connection(stream, router.clone(), self.header_timeout, stop.clone());
+        let serve = |stream| serve_connection(stream, router.clone(), self.times, stop.clone());
         let mut stopping = stop.clone();
         loop {
             tokio::select! {
@@ -120,7 +127,7 @@ async fn check_head(request: Request<Body>, next: Next) -> Response {
     next.run(request).await
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, header_timeout: Duration, mut stop: Stop) {
+async fn serve_connection(stream: TcpStream, router: Router, times: Times, mut stop: Stop) {
     // Answers are small and awaited: waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
     let asked = Arc::new(Notify::new());
@@ -134,7 +141,7 @@ async fn serve_connection(stream: TcpStream, router: Router, header_timeout: Dur
     let most = READ_FACTOR * HEAD_BYTES;
     let mut builder = Builder::new(TokioExecutor::new());
     let mut http1 = builder.http1();
-    http1.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    http1.timer(TokioTimer::new()).header_read_timeout(times.headers);
     http1.max_buf_size(most).max_headers(READ_FACTOR * HEADERS);
     let mut http2 = builder.http2();
     http2.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).enable_connect_protocol();
@@ -143,15 +150,17 @@ async fn serve_connection(stream: TcpStream, router: Router, header_timeout: Dur
     tokio::pin!(connection);
     // Neither HTTP/2 nor the choice between the two has a timeout of its own.
     let silent = async {
-        if tokio::time::timeout(header_timeout, asked.notified()).await.is_ok() {
+        if tokio::time::timeout(times.headers, asked.notified()).await.is_ok() {
             std::future::pending::<()>().await;
         }
     };
     let lingering = async {
         stop.given().await;
-        tokio::time::sleep(LINGERS_FOR).await;
+        tokio::time::sleep(times.lingers).await;
     };
     let result = tokio::select! {
+        // What has come is read before it ends.
+        biased;
         result = connection.as_mut() => result,
         () = silent => return,
         () = lingering => {

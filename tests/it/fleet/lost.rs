@@ -74,6 +74,21 @@ async fn what_was_done_while_the_connection_was_broken_is_heard_when_it_is_there
 }
 
 #[tokio::test]
+async fn what_was_done_while_nothing_passed_is_heard_afterwards() {
+    let Some(server) = RedisServer::shared().await else { return };
+    let mut scene = Scene::set(server).await;
+    let (call, ticket) = scene.ringing().await;
+    scene.fleet.proxy(0).stall(true);
+    scene.say("answer", &call, &ticket).await;
+    scene.say("hangup", &call, &ticket).await;
+    // Longer than a command waits, so that the gateway takes its connection for broken.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    scene.fleet.proxy(0).stall(false);
+    scene.hear("call.answered", &call, SOON).await;
+    scene.hear("call.ended", &call, SOON).await;
+}
+
+#[tokio::test]
 async fn a_lost_notice_shows_with_the_next_one() {
     let Some(server) = RedisServer::shared().await else { return };
     let mut scene = Scene::set(server).await;

@@ -9,8 +9,10 @@ mod lost;
 mod moving;
 mod once;
 mod orphans;
+mod rolling;
 mod skew;
 mod stopping;
+mod trips;
 mod web;
 
 use serde_json::Value;

@@ -12,8 +12,9 @@ use crate::two_engines::stops::Stops;
 pub struct Actor {
     instance: Instance,
     doing: JoinHandle<Option<Said>>,
-    /// What came of it, once it is done; nothing for one whose instance died.
-    done: Option<Option<Said>>,
+    done: bool,
+    /// What came of it; nothing for one whose instance died.
+    said: Option<Said>,
 }
 
 impl Actor {
@@ -24,14 +25,14 @@ impl Actor {
     {
         let instance = ground.instance(number, &Stops::behind(0));
         let doing = tokio::spawn(does(instance.engine.clone()));
-        Self { instance, doing, done: None }
+        Self { instance, doing, done: false, said: None }
     }
 
     /// Waits until it is held, or done.
     async fn settle(&mut self) {
-        if self.done.is_none() {
+        if !self.done {
             tokio::select! {
-                said = &mut self.doing => self.done = Some(said.expect("no panic")),
+                said = &mut self.doing => (self.done, self.said) = (true, said.expect("no panic")),
                 () = self.instance.stops.held() => {}
             }
         }
@@ -45,7 +46,7 @@ impl Actor {
     async fn die(&mut self) {
         self.instance.stops.kill();
         (&mut self.doing).await.expect("no panic");
-        self.done = Some(None);
+        self.done = true;
     }
 }
 
@@ -65,7 +66,7 @@ pub async fn play(scene: &mut Scene<'_>, mut actors: Vec<Actor>, odds: Odds, dic
         actor.settle().await;
     }
     loop {
-        let mut going: Vec<&mut Actor> = actors.iter_mut().filter(|actor| actor.done.is_none()).collect();
+        let mut going: Vec<&mut Actor> = actors.iter_mut().filter(|actor| !actor.done).collect();
         if going.is_empty() {
             break;
         }
@@ -82,9 +83,9 @@ pub async fn play(scene: &mut Scene<'_>, mut actors: Vec<Actor>, odds: Odds, dic
         }
     }
     let mut said = Vec::new();
-    for Actor { instance, done, .. } in actors {
-        said.extend(done.flatten());
-        scene.others.push(instance);
+    for actor in actors {
+        said.extend(actor.said);
+        scene.others.push(actor.instance);
     }
     (said, dead)
 }

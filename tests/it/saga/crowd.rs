@@ -88,7 +88,9 @@ async fn who_call_each_other_in_a_circle_are_not_stuck(ground: Ground) {
             stops.held().await;
         }
         let began = Instant::now();
-        stops.iter().for_each(|stops| stops.release());
+        for stops in &stops {
+            stops.release();
+        }
         let said = timeout(SOON, join_all(calls)).await.unwrap_or_else(|_| panic!("round {round}: they are stuck"));
         let said: Vec<Said> = said.into_iter().map(|said| said.expect("no panic")).collect();
         took.push(began.elapsed());

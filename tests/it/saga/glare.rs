@@ -40,7 +40,7 @@ async fn drawn_round(ground: &Ground, number: usize, dice: &mut Dice) {
     let mut scene = Scene::free(ground).await;
     let cast = scene.cast.clone();
     // With a key and without; now and then the time of their leases passes.
-    let key = (number % 2 == 0).then_some("key");
+    let key = number.is_multiple_of(2).then_some("key");
     let late = if number % 4 < 2 { NEVER } else { 10 };
     let begin = |which, from, to| {
         let (from, to) = (Clone::clone(from), Clone::clone(to));

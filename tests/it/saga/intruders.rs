@@ -43,6 +43,11 @@ impl Intruder {
         matches!(self, Self::AnnCallsBobAgain | Self::AnnCallsDan)
     }
 
+    /// Whether it is a call that meets what the invite has claimed, if it has.
+    pub fn meets_its_claims(self) -> bool {
+        !matches!(self, Self::CidTalksWithBob | Self::BobCallsDan | Self::AnnIsBanned | Self::BobBlocksAnn)
+    }
+
     pub async fn go(self, engine: Engine, cast: Cast) -> Option<Said> {
         let Cast { ann, bob, cid, dan } = &cast;
         let by = "the intruder";

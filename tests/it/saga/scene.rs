@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bellwire::domain::{Call, Media, Party, State, Timestamp, Unknown, UserId};
+use bellwire::domain::{Call, CallId, Media, Party, State, Timestamp, Unknown, UserId};
 use bellwire::engine::{Asker, Ban, Engine, EngineError, InviteRequest, Key};
+use bellwire::store::Slot;
 use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 
@@ -38,7 +39,8 @@ pub struct Scene<'g> {
     pub aside: Instance,
     /// Those of others, once they are done.
     pub others: Vec<Instance>,
-    pub began: Timestamp,
+    /// Ids that were seen to be out of use.
+    pub buried: Vec<CallId>,
 }
 
 impl<'g> Scene<'g> {
@@ -52,9 +54,9 @@ impl<'g> Scene<'g> {
         let number = ground.next_scene();
         let name = |name: &str| user(&format!("{name}-{number}"));
         let cast = Cast { ann: name("ann"), bob: name("bob"), cid: name("cid"), dan: name("dan") };
-        let began = ground.clock.now();
+        let now = ground.clock.now();
         let registered = cast.all().map(|user| {
-            let phone = android("phone", &format!("token-of-{user}"), began);
+            let phone = android("phone", &format!("token-of-{user}"), now);
             ground.store().put_device(user, phone, 10)
         });
         join_all(registered).await.into_iter().for_each(|put| put.expect("registered"));
@@ -65,7 +67,17 @@ impl<'g> Scene<'g> {
             there: ground.instance(1, there),
             aside: ground.instance(2, &Stops::none()),
             others: Vec::new(),
-            began,
+            buried: Vec::new(),
+        }
+    }
+
+    /// Looks which of Ann's calls are out of use.
+    pub async fn look_for_tombstones(&mut self) {
+        let store = self.ground.store();
+        for id in store.history(&self.cast.ann, None, 100).await.expect("a history") {
+            if store.load(id).await.expect("a slot") == Slot::Tombstone {
+                self.buried.push(id);
+            }
         }
     }
 }

@@ -26,7 +26,8 @@ impl Verdict {
     pub async fn on(scene: &mut Scene<'_>, said: &[Said], dead: bool) -> Self {
         let mut verdict = Self { calls: BTreeMap::new(), problems: Vec::new() };
         verdict.load(scene).await;
-        verdict.answers_are_true(scene, said);
+        verdict.nothing_stands_on_a_tombstone(scene);
+        verdict.answers_are_true(scene, said).await;
         verdict.everybody_ends(scene).await;
         verdict.nothing_rings_twice();
         verdict.who_is_busy_has_a_call();
@@ -52,8 +53,14 @@ impl Verdict {
         }
     }
 
+    fn nothing_stands_on_a_tombstone(&mut self, scene: &Scene<'_>) {
+        let calls = scene.buried.iter().filter_map(|id| self.calls.get(id));
+        let problems: Vec<String> = calls.map(|call| format!("its id was buried: {}", in_short(call))).collect();
+        self.problems.extend(problems);
+    }
+
     /// Who was told of a call has it, and who was refused was refused for a reason.
-    fn answers_are_true(&mut self, scene: &Scene<'_>, said: &[Said]) {
+    async fn answers_are_true(&mut self, scene: &Scene<'_>, said: &[Said]) {
         for told in said {
             let known = |id: &CallId| self.calls.get(id).filter(|call| call.is_visible_to(&told.from));
             let is_true = match &told.answer {
@@ -63,7 +70,7 @@ impl Verdict {
                     known(&call.id).is_some() && (theirs || glare)
                 }
                 Err(EngineError::CallerBusy(id)) => known(id).is_some(),
-                Err(EngineError::Banned) => self.calls.is_empty() || scene.ground.clock.now() > scene.began,
+                Err(EngineError::Banned) => scene.aside.engine.ban_of(&told.from).await.expect("known").is_some(),
                 Err(_) => false,
             };
             if !is_true {
@@ -171,11 +178,11 @@ impl Verdict {
     }
 
     async fn everybody_may_call(&self, scene: &Scene<'_>) {
-        let engine = &scene.aside.engine;
-        for user in scene.cast.all() {
+        let (engine, cast) = (&scene.aside.engine, &scene.cast);
+        for user in [&cast.ann, &cast.bob] {
             engine.lift_ban(user).await.expect("lifted");
         }
-        engine.set_block(&scene.cast.bob, &scene.cast.ann, false).await.expect("no block");
+        engine.set_block(&cast.bob, &cast.ann, false).await.expect("no block");
     }
 
     /// Each can be called and can call, although nobody has carried out what the ends of the calls asked for.
@@ -219,7 +226,7 @@ fn ringing(call: &Call) -> Span {
 
 /// What was said, in lines.
 pub fn in_lines(said: &[Said]) -> String {
-    said.iter().map(|told| format!("\n    {told}")).collect()
+    said.iter().map(|told| format!("\n    {told}")).collect::<Vec<_>>().concat()
 }
 
 /// As the call stands in the end.
