@@ -10,6 +10,7 @@ mod listening;
 mod lost_answers;
 
 mod restarts;
+mod slots;
 mod slow;
 
 use std::future::Future;
