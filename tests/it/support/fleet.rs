@@ -4,6 +4,7 @@
 
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwire::app::Gateway;
 use bellwire::clock::Clock;
@@ -13,6 +14,10 @@ use futures_util::future::join_all;
 use super::proxy::Proxy;
 use super::redis::{RedisServer, fresh_prefix};
 use super::{Process, Stage, start_simulator};
+
+/// How long a gateway waits for its store: longer than by default, since what a slow Redis does is tested elsewhere, and a machine that is
+/// busy with other tests is slow.
+pub const STORE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Gateways that carry calls together.
 pub struct Fleet<G = Gateway> {
@@ -100,5 +105,5 @@ async fn in_this_process(members: impl Iterator<Item = (String, Clock)>, prefix:
 }
 
 fn store_lines(url: &str, prefix: &str) -> String {
-    format!("url = \"{url}\"\nkey_prefix = \"{prefix}\"")
+    format!("url = \"{url}\"\nkey_prefix = \"{prefix}\"\ntimeout = \"{}ms\"", STORE_TIMEOUT.as_millis())
 }
