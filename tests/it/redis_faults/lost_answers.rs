@@ -5,23 +5,19 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bellwire::clock::Clock;
-use bellwire::domain::{Device, Input};
+use bellwire::domain::{Device, DeviceId, Input};
 use bellwire::store::redis::Redis;
 use bellwire::store::{Announcement, Ban, Opening, Reservation, Role, Slot, Store};
 use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
 
-use super::{by_way_of, store_with};
+use super::{CUTS, Cut, by_way_of, store_with};
 use crate::store_laws::fixture::{
     after, android, claim, create, device_id, is_conflict, line, loaded, new_call, open, replace, token, user,
 };
 use crate::support::SOON;
 use crate::support::proxy::Proxy;
 use crate::support::redis::{RedisServer, store_config};
-
-type Cut = fn(&Proxy, &[u8]);
-/// Where the connection can break.
-const CUTS: [Cut; 2] = [Proxy::cut_before_request, Proxy::cut_before_reply];
 
 /// A store whose connections can be cut, and another one on the same keys.
 struct Scene {
@@ -74,7 +70,7 @@ impl Scene {
     async fn expect_closed(&mut self, expected: &[(&str, Option<&str>)]) {
         let told = self.told().await;
         let closed = told.iter().map(|news| match news {
-            Announcement::Closed { user, device } => (user.as_str(), device.as_ref().map(|device| device.as_str())),
+            Announcement::Closed { user, device } => (user.as_str(), device.as_ref().map(DeviceId::as_str)),
             other => panic!("{other:?}"),
         });
         assert_eq!(closed.collect::<Vec<_>>(), expected);
