@@ -40,7 +40,11 @@ impl Fleet {
 
     /// As [`with_clocks`](Self::with_clocks), and the first so many reach Redis by a proxy each.
     pub async fn behind_proxies(server: &RedisServer, wrong_by_ms: &[i64], proxied: usize) -> Self {
-        let prefix = fresh_prefix();
+        Self::with_prefix(server, fresh_prefix(), wrong_by_ms, proxied).await
+    }
+
+    /// As [`behind_proxies`](Self::behind_proxies), on what is stored under a prefix already.
+    pub async fn with_prefix(server: &RedisServer, prefix: String, wrong_by_ms: &[i64], proxied: usize) -> Self {
         let simulator = start_simulator(&Clock::system()).await;
         let proxies = join_all((0..proxied).map(|_| Proxy::start(server.port()))).await;
         let started = wrong_by_ms.iter().enumerate().map(|(number, wrong)| {
