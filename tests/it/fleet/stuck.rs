@@ -32,15 +32,13 @@ async fn overdue(store: &Redis, clock: &Clock, minutes: u64) -> Call {
 /// Changes the records of these calls by a command on each key.
 async fn spoil(server: &RedisServer, prefix: &str, calls: &[Call], words: &[&str]) {
     let keys: Vec<String> = server.read(&["KEYS", &format!("{prefix}:*:call:*")]).await;
-    let mut script = String::new();
-    for call in calls {
+    let (command, arguments) = words.split_first().expect("a command");
+    let arguments = arguments.iter().map(|argument| format!(", '{argument}'")).collect::<Vec<_>>().concat();
+    let lines = calls.iter().map(|call| {
         let key = keys.iter().find(|key| key.ends_with(&call.id.to_string())).expect("its key");
-        script.push_str(&format!("redis.call('{}', '{key}'", words[0]));
-        for word in &words[1..] {
-            script.push_str(&format!(", '{word}'"));
-        }
-        script.push_str(")\n");
-    }
+        format!("redis.call('{command}', '{key}'{arguments})\n")
+    });
+    let script = lines.collect::<Vec<_>>().concat();
     server.command(&["EVAL", &script, "0"]).await;
 }
 
