@@ -6,8 +6,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::Stream;
+use super::moving::move_about;
 use crate::support::people::path;
-use crate::support::redis::RedisServer;
+use crate::support::redis::{RedisCluster, RedisServer};
 use crate::support::{Device, Dice, Fleet, bearer};
 
 /// What bob's phone or alice does at the other gateway, and what is heard of it.
@@ -19,10 +20,8 @@ const COURSES: [(&[&str], &[&str]); 5] = [
     (&["alerting", "cancel"], &["call.invited", "call.ringing", "call.cancelled", "call.ended"]),
 ];
 
-#[tokio::test]
-async fn what_is_done_at_one_gateway_is_heard_at_the_other_in_order() {
-    let Some(server) = RedisServer::shared().await else { return };
-    let fleet = Fleet::start(server, 2).await;
+/// Every course, with alice's streams at the first gateway and all that is done at the second.
+async fn hear_every_course(fleet: &Fleet) {
     let phone = fleet[1].pixel("bob", "pixel").await;
     let mut streams = Stream::both(&fleet[0], "alice", "").await;
     let mut slowest = std::time::Duration::ZERO;
@@ -41,6 +40,23 @@ async fn what_is_done_at_one_gateway_is_heard_at_the_other_in_order() {
         slowest = slowest.max(done.elapsed());
     }
     println!("the last event was heard within {slowest:?} of the answer to the last request");
+}
+
+#[tokio::test]
+async fn what_is_done_at_one_gateway_is_heard_at_the_other_in_order() {
+    let Some(server) = RedisServer::shared().await else { return };
+    hear_every_course(&Fleet::start(server, 2).await).await;
+}
+
+#[tokio::test]
+async fn what_is_done_at_one_gateway_is_heard_at_the_other_also_on_a_cluster() {
+    let Some(cluster) = RedisCluster::shared().await else { return };
+    let fleet = Fleet::at(&cluster.url(), 3).await;
+    // Calls of every node.
+    for _ in 0..3 {
+        hear_every_course(&fleet).await;
+    }
+    move_about(&fleet, 3).await;
 }
 
 /// Requests that race for a call, each at a gateway that the dice choose; one of them at least ends it.

@@ -30,7 +30,16 @@ pub struct Fleet<G = Gateway> {
 impl Fleet {
     /// So many in this process.
     pub async fn start(server: &RedisServer, count: usize) -> Self {
-        Self::with_clocks(server, &vec![0; count]).await
+        Self::at(&server.url(), count).await
+    }
+
+    /// So many, on the store at this URL.
+    pub async fn at(url: &str, count: usize) -> Self {
+        let prefix = fresh_prefix();
+        let simulator = start_simulator(&Clock::system()).await;
+        let store = store_lines(url, &prefix);
+        let started = (0..count).map(|_| Stage::on(&store, simulator.clone(), Clock::system(), "", |_| {}));
+        Self { stages: join_all(started).await, proxies: Vec::new(), prefix }
     }
 
     /// One for each clock, which is wrong by so many milliseconds.
