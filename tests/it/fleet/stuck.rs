@@ -2,6 +2,7 @@
 //! They hold nobody else's up.
 
 use std::collections::HashSet;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,9 +36,9 @@ async fn spoil(server: &RedisServer, prefix: &str, calls: &[Call], words: &[&str
     let mut script = String::new();
     for call in calls {
         let key = keys.iter().find(|key| key.ends_with(&call.id.to_string())).expect("its key");
-        script.push_str(&format!("redis.call('{}', '{key}'", words[0]));
+        write!(script, "redis.call('{}', '{key}'", words[0]).expect("a text takes all");
         for word in &words[1..] {
-            script.push_str(&format!(", '{word}'"));
+            write!(script, ", '{word}'").expect("a text takes all");
         }
         script.push_str(")\n");
     }
