@@ -207,9 +207,8 @@ impl Engine {
 
     /// After glare the key stands for the call that was answered, whose claim is on this line already.
     async fn keep_key(&self, request: &InviteRequest, id: CallId, call: Arc<Call>) -> Result<Try, EngineError> {
-        if request.key.is_some() {
-            // The same invite may run beside this one, and must not commit what this one gives up.
-            self.store().bury(id).await?;
+        if let Some(committed) = self.withdraw(request, id).await? {
+            return Ok(Try::Done(committed));
         }
         self.give_up_lines(id, [&request.caller.id, &request.callee]).await?;
         if request.key.is_none() {
@@ -224,14 +223,23 @@ impl Engine {
 
     /// Refuses the caller another call beside this one.
     async fn refuse_beside(&self, request: &InviteRequest, id: CallId, call: CallId) -> Result<Try, EngineError> {
-        // The same invite may run beside this one, and must not commit what this one gives up.
-        if request.key.is_some()
-            && let Slot::Call(committed) = self.store().bury(id).await?
-        {
-            return Ok(Try::Done(Arc::from(committed)));
+        if let Some(committed) = self.withdraw(request, id).await? {
+            return Ok(Try::Done(committed));
         }
         self.store().free_line(&request.caller.id, id).await?;
         Err(EngineError::CallerBusy(call))
+    }
+
+    /// Takes an id out of use that this invite will not use. With a key the same invite may run beside this one: it must not commit
+    /// what this one gives up. If it has already, that is the call.
+    async fn withdraw(&self, request: &InviteRequest, id: CallId) -> Result<Option<Arc<Call>>, StoreError> {
+        if request.key.is_none() {
+            return Ok(None);
+        }
+        match self.store().bury(id).await? {
+            Slot::Call(call) => Ok(Some(Arc::from(call))),
+            Slot::Tombstone | Slot::Vacant => Ok(None),
+        }
     }
 
     /// `bw_<deployment>_<call id>_<128 random bits>`: nobody can guess it, and the sweep knows its own.

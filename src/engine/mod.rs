@@ -102,7 +102,7 @@ pub enum EngineError {
     /// The asker is a party, but not the one that may do this.
     #[error("{0}")]
     NotAllowed(&'static str),
-    /// The caller is on a call already.
+    /// The caller is on a call already, or began this one while the invite was held up.
     #[error("the caller is on the call {0}")]
     CallerBusy(CallId),
     /// The idempotency key was used with another request.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use redis::{Value, cmd, from_redis_value};
+use redis::{cmd, from_redis_value};
 
 use super::keys::PARTITIONS;
 use super::notice;
@@ -15,6 +15,8 @@ use crate::store::{Announcement, Commit, Committed, Slot, StoreError, TOMBSTONE_
 
 /// The most calls that one partition gives at once. A sweep that fills its limit comes back at once, and partitions are alike.
 const DUE_OF_ONE: usize = 64;
+/// What the script says where nothing is left to be removed.
+const NOTHING_THERE: i64 = 2;
 
 impl Redis {
     pub(super) async fn load_call(&self, id: CallId) -> Result<Slot, StoreError> {
@@ -27,23 +29,29 @@ impl Redis {
 
     pub(super) async fn commit_call(&self, commit: Commit) -> Result<(), StoreError> {
         let news = commit.news();
-        let written = self.write_record(&commit, news.as_ref()).await;
-        if let Some(mut news) = news {
-            match &written {
-                Ok(()) => {}
-                Err(StoreError::Unavailable(_)) => {
-                    // Nothing is known of it: it may have been written, or be written later. Who reads this call looks.
-                    self.unsure.insert(commit.call.id);
-                    news.record = None;
-                }
-                Err(_) => return written,
+        let (written, is_unsure) = match self.write_record(&commit, news.as_ref()).await {
+            Ok((answer, is_repeated)) => {
+                let written = done(answer);
+                let is_unsure = is_repeated && written.is_err();
+                (written, is_unsure)
             }
-            self.tell(Announcement::Committed(news));
+            Err(error) => (Err(error), true),
+        };
+        if let Some(mut news) = news {
+            if is_unsure {
+                // Nothing is known of it: it may have been written before another one, or be written later. Who reads this call looks.
+                self.unsure.insert(commit.call.id);
+                news.record = None;
+            }
+            if is_unsure || written.is_ok() {
+                self.tell(Announcement::Committed(news));
+            }
         }
         written
     }
 
-    async fn write_record(&self, commit: &Commit, news: Option<&Committed>) -> Result<(), StoreError> {
+    /// What the script says, and whether it may have run before without an answer.
+    async fn write_record(&self, commit: &Commit, news: Option<&Committed>) -> Result<(i64, bool), StoreError> {
         let Commit { call, expected, .. } = commit;
         let number = self.commit_number();
         let partition = self.keys.of_call(call.id);
@@ -61,7 +69,8 @@ impl Redis {
             .arg(u8::from(wake_up.urgent))
             .arg(call.id.to_string())
             .arg(notice);
-        done(self.link.run(&COMMIT, &step).await?)
+        let (answer, is_repeated) = self.link.run_noting(&COMMIT, &step).await?;
+        Ok((from_redis_value(answer).map_err(unreadable)?, is_repeated))
     }
 
     pub(super) async fn bury_call(&self, id: CallId) -> Result<Slot, StoreError> {
@@ -75,7 +84,13 @@ impl Redis {
         let partition = self.keys.of_call(id);
         let mut step = REMOVE.on(&[&partition.key("call", id), &partition.one("wake"), &partition.one("later")]);
         step.arg(FORMAT).arg(version).arg(id.to_string());
-        done(self.link.run(&REMOVE, &step).await?)
+        let (answer, is_repeated) = self.link.run_noting(&REMOVE, &step).await?;
+        match from_redis_value(answer).map_err(unreadable)? {
+            // An earlier try has removed it.
+            NOTHING_THERE if is_repeated => Ok(()),
+            NOTHING_THERE => Err(StoreError::Conflict),
+            answer => done(answer),
+        }
     }
 
     /// Reads every partition's wake-ups at once. Where some cannot be read, those of the others are due all the same.
@@ -127,8 +142,8 @@ impl Redis {
 }
 
 /// What a step's number says: 1, it is done; 0, something else stands there; -n, a record of format n.
-fn done(answer: Value) -> Result<(), StoreError> {
-    match from_redis_value::<i64>(answer).map_err(unreadable)? {
+fn done(answer: i64) -> Result<(), StoreError> {
+    match answer {
         1 => Ok(()),
         0 => Err(StoreError::Conflict),
         format => Err(StoreError::Newer(u32::try_from(-format).unwrap_or(u32::MAX))),

@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use redis::{cmd, from_redis_value};
 use serde::{Deserialize, Serialize};
 
-use super::script::{ATTACH, CHANGE, DISOWN, PUT_DEVICE, REMOVE_DEVICE};
+use super::script::{ATTACH, CHANGE, DISOWN, OWN, PUT_DEVICE, REMOVE_DEVICE};
 use super::{Redis, unreadable};
 use crate::domain::{Device, DeviceId, Environment, PushToken, Timestamp, UserId};
 use crate::store::StoreError;
@@ -56,23 +56,31 @@ impl Redis {
         try_join_all(stored.device.tokens().map(|token| self.own(token, &owner))).await?;
         for value in gone {
             let gone: Stored = read_json("device", &value)?;
-            // Those that the device kept have a new owner by now: itself.
-            self.disown_all(user, &gone).await?;
+            // A try whose answer was lost may have put this one there.
+            if gone.registration != stored.registration {
+                // Those that the device kept have a new owner by now: itself.
+                self.disown_all(user, &gone).await?;
+            }
         }
         Ok(())
     }
 
     /// Takes a token, and takes the device away that had it.
     async fn own(&self, token: &PushToken, owner: &Owner) -> Result<(), StoreError> {
-        let value = write_json("owner", owner)?;
-        let before = self.link.ask(cmd("SET").arg(self.keys.token(token)).arg(value).arg("GET")).await?;
-        let before: Option<Vec<u8>> = from_redis_value(before).map_err(unreadable)?;
-        let Some(before) = before.map(|before| read_json::<Owner>("owner", &before)).transpose()? else {
-            return Ok(());
-        };
-        if (&before.user, &before.device) == (&owner.user, &owner.device) {
-            return Ok(());
+        let (key, value) = (self.keys.token(token), write_json("owner", owner)?);
+        let mut before: Option<Vec<u8>> = None;
+        // Whose it was is found out before it is taken, since a try whose answer is lost could not tell it.
+        loop {
+            let mut step = OWN.on(&[&key]);
+            step.arg(&value).arg(before.as_deref().unwrap_or_default());
+            step.arg(owner.user.as_str()).arg(owner.device.as_str());
+            match from_redis_value(self.link.run(&OWN, &step).await?).map_err(unreadable)? {
+                Some(another) => before = Some(another),
+                None => break,
+            }
         }
+        let Some(before) = before else { return Ok(()) };
+        let before: Owner = read_json("owner", &before)?;
         self.unregister(&before.user, &before.device, &before.registration).await.map(drop)
     }
 
@@ -84,16 +92,20 @@ impl Redis {
         registration: &str,
     ) -> Result<bool, StoreError> {
         let partition = self.keys.of_user(user);
-        let mut step = REMOVE_DEVICE.on(&[
-            &partition.key("devices", user.as_str()),
-            &partition.one("notices"),
-            &partition.one("events"),
-        ]);
-        step.arg(device.as_str()).arg(registration).arg(user.as_str());
-        let value = self.link.run(&REMOVE_DEVICE, &step).await?;
-        let Some(value) = from_redis_value::<Option<Vec<u8>>>(value).map_err(unreadable)? else { return Ok(false) };
-        self.disown_all(user, &read_json("device", &value)?).await?;
-        Ok(true)
+        let keys = [partition.key("devices", user.as_str()), partition.one("notices"), partition.one("events")];
+        loop {
+            let value = self.link.ask(cmd("HGET").arg(&keys[0]).arg(device.as_str())).await?;
+            let Some(value) = from_redis_value::<Option<Vec<u8>>>(value).map_err(unreadable)? else { return Ok(false) };
+            let stored: Stored = read_json("device", &value)?;
+            if !registration.is_empty() && stored.registration != registration {
+                return Ok(false);
+            }
+            let mut step = REMOVE_DEVICE.on(&[&keys[0], &keys[1], &keys[2]]);
+            step.arg(device.as_str()).arg(&value).arg(user.as_str());
+            if from_redis_value(self.link.run(&REMOVE_DEVICE, &step).await?).map_err(unreadable)? {
+                return self.disown_all(user, &stored).await.map(|()| true);
+            }
+        }
     }
 
     /// Gives a registration's tokens up, but for those that have another owner by now.

@@ -3,7 +3,7 @@
 use futures_util::future::try_join_all;
 use redis::{cmd, from_redis_value};
 
-use super::script::{BAN, LIFT_BAN};
+use super::script::BAN;
 use super::{Redis, unreadable};
 use crate::domain::{Timestamp, UserId};
 use crate::store::codec::{read_json, write_json};
@@ -42,9 +42,14 @@ impl Redis {
     }
 
     pub(super) async fn lift(&self, user: &UserId) -> Result<bool, StoreError> {
-        let mut step = LIFT_BAN.on(&[&self.keys.of_user(user).one("bans")]);
-        step.arg(user.as_str()).arg(self.clock.now().as_millis());
-        from_redis_value(self.link.run(&LIFT_BAN, &step).await?).map_err(unreadable)
+        let key = self.keys.of_user(user).one("bans");
+        loop {
+            let value = self.link.ask(cmd("HGET").arg(&key).arg(user.as_str())).await?;
+            let Some(value) = from_redis_value::<Option<Vec<u8>>>(value).map_err(unreadable)? else { return Ok(false) };
+            if self.change(&key, user.as_str(), &value, &[]).await? {
+                return Ok(read_ban(&value)?.holds(self.clock.now()));
+            }
+        }
     }
 
     /// Every ban in force; those that are over are forgotten on the way.

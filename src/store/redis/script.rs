@@ -77,12 +77,12 @@ scripts! {
     CHANGE = "change.lua";
     /// A device that must go.
     REMOVE_DEVICE = "remove_device.lua";
+    /// A token that is given to a device.
+    OWN = "own.lua";
     /// A token that its owner gives up.
     DISOWN = "disown.lua";
     /// A ban.
     BAN = "ban.lua";
-    /// The end of a ban.
-    LIFT_BAN = "lift_ban.lua";
     /// An event stream that was opened.
     ATTACH = "attach.lua";
 }

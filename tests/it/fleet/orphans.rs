@@ -24,7 +24,7 @@ const ON_THE_WAY: Duration = Duration::from_millis(500);
 async fn phones(stage: &Stage<Process>, count: usize) -> Vec<Device> {
     let register = |n: usize| async move {
         let callee = format!("callee-{n}");
-        if n % 2 == 0 { stage.iphone(&callee, "phone").await } else { stage.pixel(&callee, "phone").await }
+        if n.is_multiple_of(2) { stage.iphone(&callee, "phone").await } else { stage.pixel(&callee, "phone").await }
     };
     join_all((0..count).map(register)).await
 }

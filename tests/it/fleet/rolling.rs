@@ -68,14 +68,14 @@ impl Clients {
             let began = Instant::now();
             match self.http(gateway).try_post(path, token, &body).await {
                 Ok(reply) if reply.status < 300 => return Some(reply.json),
-                Ok(reply) => self.note(path, reply.text),
+                Ok(reply) => self.note(path, &reply.text),
                 Err(error) if error.is_connect() || self.is_given_up(gateway, began) => {
                     self.refused.fetch_add(1, Ordering::Relaxed);
                     assert!(gateway < first + 100, "both refuse connections");
                     sleep(Duration::from_millis(10)).await;
                     continue;
                 }
-                Err(error) => self.note(path, format!("{error:?}")),
+                Err(error) => self.note(path, &format!("{error:?}")),
             }
             return None;
         }
@@ -87,7 +87,7 @@ impl Clients {
         self.asked[gateway % 2].lock().expect("no panic").is_some_and(|asked| began > asked + READ_FOR)
     }
 
-    fn note(&self, path: &str, why: String) {
+    fn note(&self, path: &str, why: &str) {
         self.failed.lock().expect("no panic").push(format!("{path}: {why}"));
     }
 }

@@ -95,6 +95,25 @@ async fn a_browser_at_a_gateway_that_has_just_started_is_rung_at_once() {
 }
 
 #[tokio::test]
+async fn a_browser_is_rung_also_after_a_fail_over_that_forgot_that_it_listens() {
+    let Some(server) = RedisServer::shared().await else { return };
+    let fleet = Fleet::behind_proxies(server, &[0, 0], 1).await;
+    register(&fleet[1], "bob").await;
+    let _stream = listen(&fleet[0], "bob").await;
+    let keys: Vec<String> = server.read(&["KEYS", &format!("{}:*:attached:bob", fleet.prefix)]).await;
+    server.command(&["DEL", &keys[0]]).await;
+    assert!(!rings(&fleet[1], "bob").await, "that is how it is known");
+    // A fail-over breaks every connection.
+    fleet.proxy(0).cut().await;
+    let rung = async {
+        while !rings(&fleet[1], "bob").await {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(SOON, rung).await.expect("it is rung again");
+}
+
+#[tokio::test]
 async fn a_browser_whose_gateway_was_killed_is_rung_no_more_when_that_counts_as_dead() {
     let Some(server) = RedisServer::shared().await else { return };
     let mut fleet = Fleet::of_processes(server, 2, "").await;

@@ -4,8 +4,13 @@
 mod away;
 mod cluster;
 mod connecting;
+mod cuts;
+mod demoted;
 mod listening;
+mod lost_answers;
 
+mod restarts;
+mod slots;
 mod slow;
 
 use std::future::Future;
@@ -21,8 +26,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
+use crate::support::proxy::Proxy;
 use crate::support::redis::{RedisServer, store_config};
 use crate::support::{APP, Http, Reply, SOON, Stage, bearer, service_bearer};
+
+type Cut = fn(&Proxy, &[u8]);
+/// Where the connection of a request can break.
+const CUTS: [Cut; 2] = [Proxy::cut_before_request, Proxy::cut_before_reply];
 
 /// `store.timeout`.
 const TIMEOUT: Duration = Duration::from_secs(1);

@@ -132,6 +132,39 @@ async fn a_retry_that_is_refused_and_the_first_agree(ground: Ground) {
     expect_no_problem(scene, &[other, retry, first, third]).await;
 }
 
+/// The retry answers Bob's call, which is over when the first comes to answer it.
+async fn a_retry_that_answers_a_call_and_the_first_agree(ground: Ground) {
+    let mut scene = Scene::free(&ground).await;
+    let cast = scene.cast.clone();
+    let other = invite("bob", &scene.there.engine, &cast.bob, &cast.ann, None).await;
+    // It has seen that call, and that it waits for an answer.
+    let first = held(&mut scene, 4).await;
+    let retry = again(&scene).await;
+    assert_eq!(call(&retry).id, call(&other).id);
+    scene.there.engine.hang_up(call(&other).id, &on_phone(&cast.bob)).await.expect("hung up");
+    let first = released(first).await;
+    assert_eq!(call(&first).id, call(&other).id);
+    expect_no_problem(scene, &[other, retry, first]).await;
+}
+
+/// As before; but the first has committed its call before the retry says so.
+async fn a_retry_that_answers_a_call_too_late_and_the_first_agree(ground: Ground) {
+    let mut scene = Scene::free(&ground).await;
+    let cast = scene.cast.clone();
+    let other = invite("bob", &scene.there.engine, &cast.bob, &cast.ann, None).await;
+    let first = held(&mut scene, 4).await;
+    // It has answered.
+    let retry = held(&mut scene, 12).await;
+    scene.there.engine.hang_up(call(&other).id, &on_phone(&cast.bob)).await.expect("hung up");
+    let first = released(first).await;
+    assert!(rings(call(&first)), "{first}");
+    let retry = released(retry).await;
+    assert_eq!(call(&retry).id, call(&first).id);
+    let third = invite("cid", &scene.there.engine, &cast.cid, &cast.bob, None).await;
+    assert_eq!(call(&third).end_reason, Some(EndReason::Busy), "the first is still on his line: {third}");
+    expect_no_problem(scene, &[other, first, retry, third]).await;
+}
+
 /// The first had claimed Bob's line before he blocked her; what is hidden from him does not make him busy.
 async fn a_retry_after_a_block_takes_nothing_of_the_line(ground: Ground) {
     let mut scene = Scene::free(&ground).await;
@@ -195,6 +228,8 @@ super::on_each_store! {
     a_retry_of_a_buried_id_and_the_first_are_the_same_new_call,
     a_retry_that_stalls_while_the_key_moves_is_the_same_call,
     a_retry_that_is_refused_and_the_first_agree,
+    a_retry_that_answers_a_call_and_the_first_agree,
+    a_retry_that_answers_a_call_too_late_and_the_first_agree,
     a_retry_after_a_block_takes_nothing_of_the_line,
     a_retry_of_what_died_long_ago_is_a_call_of_now,
     a_retry_that_comes_late_leaves_what_the_caller_began_since,
