@@ -175,17 +175,16 @@ impl Engine {
         Ok(self.store().due(self.clock().now() - by, limit).await?)
     }
 
-    /// It is time to see what is due for a call; a record past its retention is removed.
+    /// It is time to see what is due for a call; a record past its retention is removed, and so is a wake-up without a record.
     pub async fn wake(&self, id: CallId) -> Result<(), EngineError> {
-        let call = match self.apply(id, Input::Wake).await {
-            // A wake-up outlived its record, as a fail-over can have it.
-            Err(EngineError::NotFound) => return Ok(self.store().remove(id, 0).await?),
-            result => result?,
-        };
-        if call.is_ended() && call.tasks.is_empty() && call.retained_until() <= self.clock().now() {
-            self.store().remove(id, call.version).await?;
+        match self.apply(id, Input::Wake).await {
+            Ok(call) if call.is_ended() && call.tasks.is_empty() && call.retained_until() <= self.clock().now() => {
+                Ok(self.store().remove(id, call.version).await?)
+            }
+            Ok(_) => Ok(()),
+            Err(EngineError::NotFound) => Ok(self.store().remove(id, 0).await?),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     /// An attempt of a task has a result.

@@ -232,6 +232,10 @@ fn sse(app: App, listener: Listener) -> impl Stream<Item = Result<SseEvent, Infa
     })
 }
 
+/// How young an event must be to be named beside the last one. Longer than calls that are not named are told for: the time of the next
+/// event may be before that of the last one, by as much as clocks are wrong.
+const NAMED_FOR: Duration = ANNOUNCED_WITHIN.saturating_mul(2);
+
 /// Where in its calls a reader is. A browser comes back with the id of the last event alone, so that must tell of each call whose
 /// events are too young to be told apart by their times; of one call at a time, it is that call's number.
 #[derive(Default)]
@@ -239,7 +243,7 @@ struct Place(Vec<(CallId, u32, Timestamp)>);
 
 impl Place {
     fn pass(&mut self, News { call, event }: &News) {
-        self.0.retain(|(other, _, at)| *other != call.id && *at + ANNOUNCED_WITHIN >= event.at);
+        self.0.retain(|(other, _, at)| *other != call.id && *at + NAMED_FOR >= event.at);
         self.0.truncate(MAX_SINCE - 1);
         self.0.insert(0, (call.id, event.seq, event.at));
     }

@@ -3,7 +3,7 @@
 //! This instance's own calls wait in memory and wake at the millisecond; a sweep over the store every second finds everybody's, those
 //! of a dead instance among them. After a restart the sweep is the recovery; there is no other. What is due is the engine's affair.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -88,8 +88,9 @@ pub async fn run(engine: Engine, mut wake_ups: UnboundedReceiver<(CallId, WakeUp
 
 /// Wakes what is overdue in the store, whoever's it is.
 async fn sweep(engine: Engine, mut stop: Stop) {
+    let mut stuck = HashSet::new();
     while !stop.is_given() {
-        if sweep_once(&engine).await {
+        if sweep_once(&engine, &mut stuck).await {
             continue;
         }
         tokio::select! {
@@ -99,39 +100,63 @@ async fn sweep(engine: Engine, mut stop: Stop) {
     }
 }
 
-/// Says whether there is more to do at once.
-async fn sweep_once(engine: &Engine) -> bool {
-    let calls = match engine.overdue(SWEEP_AFTER, SWEEP_BATCH).await {
-        Ok(calls) => calls,
+/// Says whether there is more to do at once. Calls whose records this release cannot read are `stuck`: they stay due, and nobody else's
+/// turn shall be theirs.
+async fn sweep_once(engine: &Engine, stuck: &mut HashSet<CallId>) -> bool {
+    let due = match engine.overdue(SWEEP_AFTER, SWEEP_BATCH + stuck.len()).await {
+        Ok(due) => due,
         Err(error) => {
             tracing::warn!(%error, "the sweep cannot read what is due");
             return false;
         }
     };
-    let full = calls.len() == SWEEP_BATCH;
+    let (stays, calls): (Vec<CallId>, Vec<CallId>) = due.into_iter().partition(|call| stuck.contains(call));
+    *stuck = stays.into_iter().collect();
+    let full = calls.len() >= SWEEP_BATCH;
     let mut waking = JoinSet::new();
     let mut woken = 0;
+    let mut note = |call, done: Woken| match done {
+        Woken::GoesOn => woken += 1,
+        Woken::Later => {}
+        Woken::Stuck => drop(stuck.insert(call)),
+    };
     for call in calls {
-        if waking.len() == AT_ONCE {
-            woken += usize::from(matches!(waking.join_next().await, Some(Ok(true))));
+        if waking.len() == AT_ONCE
+            && let Some(Ok((call, done))) = waking.join_next().await
+        {
+            note(call, done);
         }
-        waking.spawn(wake(engine.clone(), call));
+        let engine = engine.clone();
+        waking.spawn(async move { (call, wake(engine, call).await) });
     }
     while let Some(result) = waking.join_next().await {
-        woken += usize::from(result.unwrap_or(false));
+        if let Ok((call, done)) = result {
+            note(call, done);
+        }
     }
     // Where nothing could be woken, more of the same would only spin.
     full && woken > 0
 }
 
-/// Says whether the call went on, by this wake or by someone else's.
-async fn wake(engine: Engine, call: CallId) -> bool {
-    match engine.wake(call).await {
-        Ok(()) | Err(EngineError::NotFound | EngineError::Store(StoreError::Conflict)) => true,
-        Err(error) => {
-            tracing::warn!(call_id = %call, %error, "a call that is due could not be woken");
-            false
-        }
+/// What came of a wake.
+enum Woken {
+    /// The call went on, by this wake or by someone else's.
+    GoesOn,
+    /// The store failed.
+    Later,
+    /// Its record cannot be read here.
+    Stuck,
+}
+
+async fn wake(engine: Engine, call: CallId) -> Woken {
+    let error = match engine.wake(call).await {
+        Ok(()) | Err(EngineError::NotFound | EngineError::Store(StoreError::Conflict)) => return Woken::GoesOn,
+        Err(error) => error,
+    };
+    tracing::warn!(call_id = %call, %error, "a call that is due could not be woken");
+    match error {
+        EngineError::Store(error) if !error.is_passing() => Woken::Stuck,
+        _ => Woken::Later,
     }
 }
 

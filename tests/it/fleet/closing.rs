@@ -72,16 +72,16 @@ async fn a_device_removed_at_one_gateway_loses_its_streams_at_the_other() {
 #[tokio::test]
 async fn a_ban_and_a_removal_that_were_not_heard_close_the_streams_all_the_same() {
     let Some(server) = RedisServer::shared().await else { return };
-    let fleet = Fleet::behind_proxies(server, &[0, 0]).await;
-    fleet[0].iphone("bob", "iphone").await;
-    fleet[0].pixel("bob", "pixel").await;
-    let banned = Stream::both(&fleet[1], "alice", "").await;
-    let removed = Stream::both(&fleet[1], "bob", "?device_id=iphone").await;
-    let mut kept = Stream::both(&fleet[1], "bob", "?device_id=pixel").await;
-    let mut unknown = Stream::both(&fleet[1], "bob", "?device_id=never-registered").await;
-    fleet.proxy(1).silence_listeners();
-    ban(&fleet[0], "alice").await;
-    remove(&fleet[0], "bob", "iphone").await;
+    let fleet = Fleet::behind_proxies(server, &[0, 0], 1).await;
+    fleet[1].iphone("bob", "iphone").await;
+    fleet[1].pixel("bob", "pixel").await;
+    let banned = Stream::both(&fleet[0], "alice", "").await;
+    let removed = Stream::both(&fleet[0], "bob", "?device_id=iphone").await;
+    let mut kept = Stream::both(&fleet[0], "bob", "?device_id=pixel").await;
+    let mut unknown = Stream::both(&fleet[0], "bob", "?device_id=never-registered").await;
+    fleet.proxy(0).silence_listeners();
+    ban(&fleet[1], "alice").await;
+    remove(&fleet[1], "bob", "iphone").await;
     tokio::join!(expect_closed(banned), expect_closed(removed));
     expect_open(&fleet, "bob", &mut kept).await;
     expect_open(&fleet, "bob", &mut unknown).await;

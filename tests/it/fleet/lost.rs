@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::support::people::path;
 use crate::support::redis::RedisServer;
-use crate::support::{Device, Fleet, SOON, Sse, bearer};
+use crate::support::{Device, Fleet, SOON, STORE_TIMEOUT, Sse, bearer};
 
 /// How long a lost last notice may stay unnoticed: numbers are compared every five seconds, and what stood there at one comparison
 /// must have been heard by the next.
@@ -24,7 +24,7 @@ struct Scene {
 
 impl Scene {
     async fn set(server: &RedisServer) -> Self {
-        let fleet = Fleet::behind_proxies(server, &[0, 0]).await;
+        let fleet = Fleet::behind_proxies(server, &[0, 0], 1).await;
         let phone = fleet[1].pixel("bob", "pixel").await;
         let stream = fleet[0].events(&bearer("alice"), "").await.0;
         Self { fleet, phone, stream }
@@ -82,7 +82,7 @@ async fn what_was_done_while_nothing_passed_is_heard_afterwards() {
     scene.say("answer", &call, &ticket).await;
     scene.say("hangup", &call, &ticket).await;
     // Longer than a command waits, so that the gateway takes its connection for broken.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    tokio::time::sleep(STORE_TIMEOUT + Duration::from_millis(500)).await;
     scene.fleet.proxy(0).stall(false);
     scene.hear("call.answered", &call, SOON).await;
     scene.hear("call.ended", &call, SOON).await;

@@ -12,6 +12,7 @@ mod orphans;
 mod rolling;
 mod skew;
 mod stopping;
+mod stuck;
 mod trips;
 mod web;
 

@@ -1,5 +1,7 @@
 //! Readers that go from one gateway to another with the last event that they saw: each event once, in order, none left out.
 
+use std::time::Duration;
+
 use futures_util::future::{join, join_all};
 use serde_json::json;
 
@@ -47,4 +49,26 @@ pub(super) async fn move_about(fleet: &Fleet, gateways: usize) {
 async fn a_reader_that_goes_from_one_gateway_to_another_misses_nothing() {
     let Some(server) = RedisServer::shared().await else { return };
     move_about(&Fleet::start(server, 3).await, 3).await;
+}
+
+#[tokio::test]
+async fn events_whose_times_go_back_repeat_nothing_to_a_reader_that_comes_back() {
+    let Some(server) = RedisServer::shared().await else { return };
+    let fleet = Fleet::start(server, 2).await;
+    let phone = fleet[0].pixel("bob", "pixel").await;
+    // As wrong as a clock may be, and not corrected.
+    fleet[1].clock.advance(Duration::from_secs(2));
+    let (mut stream, _) = fleet[0].events(&bearer("alice"), "").await;
+    let over = fleet[0].invite("alice", "bob").await["call"]["id"].take();
+    fleet[0].http.post(&path(&over, "cancel"), &bearer("alice"), json!({})).await.expect(200);
+    stream.until("call.ended", &over).await;
+    let call = fleet[1].invite("alice", "bob").await["call"]["id"].take();
+    fleet[0].ring(&phone, &call).await;
+    stream.until("call.ringing", &call).await;
+
+    let since = format!("?since={}", stream.last_id.take().expect("an id"));
+    let (mut stream, _) = fleet[0].events(&bearer("alice"), &since).await;
+    fleet[0].http.post(&path(&call, "cancel"), &bearer("alice"), json!({})).await.expect(200);
+    let event = stream.next().await;
+    assert_eq!((&event["call_id"], &event["type"]), (&call, &json!("call.cancelled")), "{since}: {event}");
 }

@@ -63,7 +63,7 @@ async fn timed_out(stage: &Stage, caller: &str, call: &Value) {
 #[tokio::test]
 async fn calls_end_in_time_also_where_their_gateway_is_cut_off() {
     let Some(server) = RedisServer::shared().await else { return };
-    let fleet = &Fleet::behind_proxies(server, &WRONG_BY_MS).await;
+    let fleet = &Fleet::behind_proxies(server, &WRONG_BY_MS, 2).await;
     let right = Clock::system();
     let mut calls = Vec::new();
     for owner in 0..WRONG_BY_MS.len() {
@@ -88,7 +88,7 @@ async fn calls_end_in_time_also_where_their_gateway_is_cut_off() {
 #[tokio::test]
 async fn calls_end_in_time_where_only_gateways_with_wrong_clocks_are_left() {
     let Some(server) = RedisServer::shared().await else { return };
-    let fleet = &Fleet::behind_proxies(server, &[0, 2000, -2000]).await;
+    let fleet = &Fleet::behind_proxies(server, &[0, 2000, -2000], 1).await;
     fleet[0].pixel("bob", "pixel").await;
     let call = fleet[0].invite_for("alice", "bob", RING).await.expect(201)["call"].take();
     fleet.proxy(0).refuse(true);

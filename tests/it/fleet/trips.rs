@@ -15,7 +15,7 @@ const TRIES: usize = 20;
 
 /// A callee with two phones, and a gateway behind a proxy that has made a call before: it knows the scripts.
 async fn scene(server: &RedisServer) -> (Fleet, [Device; 2]) {
-    let fleet = Fleet::behind_proxies(server, &[0, 0]).await;
+    let fleet = Fleet::behind_proxies(server, &[0, 0], 1).await;
     let phones = [fleet[0].iphone("bob", "iphone").await, fleet[0].pixel("bob", "pixel").await];
     whole_call(&fleet, &phones).await;
     (fleet, phones)

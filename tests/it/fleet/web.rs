@@ -97,16 +97,16 @@ async fn a_browser_at_a_gateway_that_has_just_started_is_rung_at_once() {
 #[tokio::test]
 async fn a_browser_is_rung_also_after_a_fail_over_that_forgot_that_it_listens() {
     let Some(server) = RedisServer::shared().await else { return };
-    let fleet = Fleet::behind_proxies(server, &[0, 0]).await;
-    register(&fleet[0], "bob").await;
-    let _stream = listen(&fleet[1], "bob").await;
+    let fleet = Fleet::behind_proxies(server, &[0, 0], 1).await;
+    register(&fleet[1], "bob").await;
+    let _stream = listen(&fleet[0], "bob").await;
     let keys: Vec<String> = server.read(&["KEYS", &format!("{}:*:attached:bob", fleet.prefix)]).await;
     server.command(&["DEL", &keys[0]]).await;
-    assert!(!rings(&fleet[0], "bob").await, "that is how it is known");
+    assert!(!rings(&fleet[1], "bob").await, "that is how it is known");
     // A fail-over breaks every connection.
-    fleet.proxy(1).cut().await;
+    fleet.proxy(0).cut().await;
     let rung = async {
-        while !rings(&fleet[0], "bob").await {
+        while !rings(&fleet[1], "bob").await {
             sleep(Duration::from_millis(50)).await;
         }
     };

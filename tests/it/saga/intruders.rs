@@ -21,10 +21,11 @@ pub enum Intruder {
     BobIsBanned,
     AnnIsBanned,
     BobBlocksAnn,
+    BobHangsUp,
 }
 
 impl Intruder {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CidCallsBob,
         Self::CidTalksWithBob,
         Self::BobCallsAnn,
@@ -36,6 +37,7 @@ impl Intruder {
         Self::BobIsBanned,
         Self::AnnIsBanned,
         Self::BobBlocksAnn,
+        Self::BobHangsUp,
     ];
 
     /// Whether it is a later invite of Ann, which counts for more than the one under fire.
@@ -45,7 +47,10 @@ impl Intruder {
 
     /// Whether it is a call that meets what the invite has claimed, if it has.
     pub fn meets_its_claims(self) -> bool {
-        !matches!(self, Self::CidTalksWithBob | Self::BobCallsDan | Self::AnnIsBanned | Self::BobBlocksAnn)
+        !matches!(
+            self,
+            Self::CidTalksWithBob | Self::BobCallsDan | Self::AnnIsBanned | Self::BobBlocksAnn | Self::BobHangsUp
+        )
     }
 
     pub async fn go(self, engine: Engine, cast: Cast) -> Option<Said> {
@@ -74,6 +79,13 @@ impl Intruder {
             }
             Self::BobBlocksAnn => {
                 done_unless_dead(engine.set_block(bob, ann, true).await.map(drop));
+                None
+            }
+            Self::BobHangsUp => {
+                let known = engine.history(bob, None, 10).await.map_or_else(|_| Vec::new(), |page| page.calls);
+                for call in known {
+                    done_unless_dead(engine.hang_up(call.id, &on_phone(bob)).await.map(drop));
+                }
                 None
             }
         }

@@ -122,8 +122,7 @@ impl Case {
         let made_before_it_is_held = matches!(self.held.request, "open_line" | "ring_line" | "commit (first)");
         match (self.order, self.held.side) {
             (Order::Late, side) => side == Side::After || made_before_it_is_held,
-            (Order::Meanwhile, side) => side == Side::After,
-            (Order::Dead, side) => side == Side::After && self.intruder.meets_its_claims(),
+            (Order::Meanwhile | Order::Dead, side) => side == Side::After && self.intruder.meets_its_claims(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What must be true when everything has settled, whoever stood still where: told from the records, from what people were
 //! told, from the attempts that were begun, and from calling everybody once more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ const RING_IS_OVER: Duration = Duration::from_mins(1);
 /// What was found, and what is wrong with it.
 pub struct Verdict {
     pub calls: BTreeMap<CallId, Call>,
+    /// Who has had anything to do with a call.
+    concerned: BTreeSet<UserId>,
     pub problems: Vec<String>,
 }
 
@@ -24,7 +26,7 @@ impl Verdict {
     /// Looks at a scene where nothing is under way any more, and ends its calls. `dead`: an instance died, and what its commits
     /// asked for may not have been begun.
     pub async fn on(scene: &mut Scene<'_>, said: &[Said], dead: bool) -> Self {
-        let mut verdict = Self { calls: BTreeMap::new(), problems: Vec::new() };
+        let mut verdict = Self { calls: BTreeMap::new(), concerned: BTreeSet::new(), problems: Vec::new() };
         verdict.load(scene).await;
         verdict.nothing_stands_on_a_tombstone(scene);
         verdict.answers_are_true(scene, said).await;
@@ -46,6 +48,7 @@ impl Verdict {
         let store = scene.ground.store();
         for user in scene.cast.all() {
             for id in store.history(user, None, 100).await.expect("a history") {
+                self.concerned.insert(user.clone());
                 if let Slot::Call(call) = store.load(id).await.expect("a slot") {
                     self.calls.insert(id, *call);
                 }
@@ -193,6 +196,9 @@ impl Verdict {
         for (from, to) in
             [(&cast.ann, &cast.bob), (&cast.bob, &cast.ann), (&cast.cid, &cast.dan), (&cast.dan, &cast.cid)]
         {
+            if self.concerned.is_disjoint(&[from.clone(), to.clone()].into()) {
+                continue;
+            }
             let fresh = invite("a fresh one", engine, from, to, None).await;
             match fresh.call() {
                 Some(call) if rings(call) => {

@@ -4,6 +4,7 @@
 
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwire::app::Gateway;
 use bellwire::clock::Clock;
@@ -13,6 +14,10 @@ use futures_util::future::join_all;
 use super::proxy::Proxy;
 use super::redis::{RedisServer, fresh_prefix};
 use super::{Process, Stage, start_simulator};
+
+/// How long a gateway waits for its store: longer than by default, since what a slow Redis does is tested elsewhere, and a machine that is
+/// busy with other tests is slow.
+pub const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Gateways that carry calls together.
 pub struct Fleet<G = Gateway> {
@@ -30,20 +35,24 @@ impl Fleet {
 
     /// One for each clock, which is wrong by so many milliseconds.
     pub async fn with_clocks(server: &RedisServer, wrong_by_ms: &[i64]) -> Self {
-        let prefix = fresh_prefix();
-        let members = wrong_by_ms.iter().map(|wrong| (server.url(), Clock::off_by_ms(*wrong)));
-        let stages = in_this_process(members, &prefix).await;
-        Self { stages, proxies: Vec::new(), prefix }
+        Self::behind_proxies(server, wrong_by_ms, 0).await
     }
 
-    /// As [`with_clocks`](Self::with_clocks), and each reaches Redis by a proxy of its own.
-    pub async fn behind_proxies(server: &RedisServer, wrong_by_ms: &[i64]) -> Self {
-        let prefix = fresh_prefix();
-        let proxies = join_all(wrong_by_ms.iter().map(|_| Proxy::start(server.port()))).await;
-        let urls = proxies.iter().map(|proxy| format!("redis://{}", proxy.address()));
-        let clocks = wrong_by_ms.iter().map(|wrong| Clock::off_by_ms(*wrong));
-        let stages = in_this_process(urls.zip(clocks), &prefix).await;
-        Self { stages, proxies, prefix }
+    /// As [`with_clocks`](Self::with_clocks), and the first so many reach Redis by a proxy each.
+    pub async fn behind_proxies(server: &RedisServer, wrong_by_ms: &[i64], proxied: usize) -> Self {
+        Self::with_prefix(server, fresh_prefix(), wrong_by_ms, proxied).await
+    }
+
+    /// As [`behind_proxies`](Self::behind_proxies), on what is stored under a prefix already.
+    pub async fn with_prefix(server: &RedisServer, prefix: String, wrong_by_ms: &[i64], proxied: usize) -> Self {
+        let simulator = start_simulator(&Clock::system()).await;
+        let proxies = join_all((0..proxied).map(|_| Proxy::start(server.port()))).await;
+        let started = wrong_by_ms.iter().enumerate().map(|(number, wrong)| {
+            let url = proxies.get(number).map_or_else(|| server.url(), |proxy| format!("redis://{}", proxy.address()));
+            let (store, clock, simulator) = (store_lines(&url, &prefix), Clock::off_by_ms(*wrong), simulator.clone());
+            async move { Stage::on(&store, simulator, clock, "", |_| {}).await }
+        });
+        Self { stages: join_all(started).await, proxies, prefix }
     }
 
     /// The proxy between a gateway and Redis.
@@ -90,15 +99,6 @@ impl<G> IndexMut<usize> for Fleet<G> {
     }
 }
 
-async fn in_this_process(members: impl Iterator<Item = (String, Clock)>, prefix: &str) -> Vec<Stage> {
-    let simulator = start_simulator(&Clock::system()).await;
-    let started = members.map(|(url, clock)| {
-        let (store, simulator) = (store_lines(&url, prefix), Arc::clone(&simulator));
-        async move { Stage::on(&store, simulator, clock, "", |_| {}).await }
-    });
-    join_all(started).await
-}
-
 fn store_lines(url: &str, prefix: &str) -> String {
-    format!("url = \"{url}\"\nkey_prefix = \"{prefix}\"")
+    format!("url = \"{url}\"\nkey_prefix = \"{prefix}\"\ntimeout = \"{}ms\"", STORE_TIMEOUT.as_millis())
 }
