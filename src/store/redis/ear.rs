@@ -60,7 +60,8 @@ impl Ear {
     pub(super) async fn is_alive(&self, within: Duration) -> bool {
         let mut connection = self.connection.clone();
         let answer = timeout(within, cmd("PING").query_async::<Value>(&mut connection)).await;
-        answer.is_ok_and(|answer| answer.is_ok())
+        // That it is refused is an answer too.
+        answer.is_ok_and(|answer| answer.err().is_none_or(|error| !error.is_io_error()))
     }
 }
 

@@ -5,19 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::RedisError;
+use futures_util::future::try_join_all;
+use redis::{ErrorKind, RedisError, ServerErrorKind, from_redis_value};
 use thiserror::Error;
 use tokio::sync::{broadcast, oneshot};
 
-use super::Redis;
 use super::client::Client;
 use super::instances::Heart;
-use super::keys::Keys;
+use super::keys::{Keys, Partition};
 use super::link::{self, Link};
 use super::listener::Listener;
 use super::notice::Unsure;
 use super::script::PROBE;
-use super::server::Fitness;
+use super::server::{self, Fitness};
+use super::{Redis, unreadable};
 use crate::clock::Clock;
 use crate::config::store as config;
 use crate::store::StoreError;
@@ -68,7 +69,9 @@ impl Redis {
         if let Some(failure) = Fitness::of(&link, &keys, &instance).await.failures.into_iter().next() {
             return Err(unfit(failure));
         }
-        probe(&link, &keys, &instance).await.map_err(unfit)?;
+        try_join_all(server::one_of_each(&link, &keys).into_iter().map(|one| probe(&link, one, &instance)))
+            .await
+            .map_err(unfit)?;
 
         let (events, _) = broadcast::channel(ANNOUNCEMENTS);
         let unsure = Unsure::default();
@@ -116,19 +119,28 @@ async fn connect(config: &config::Redis, within: Duration, clock: Clock) -> Resu
     let target = config.to_string();
     let read = |path: &PathBuf| std::fs::read(path).map_err(|source| OpenError::Ca { path: path.clone(), source });
     let ca = config.ca_file.as_ref().map(read).transpose()?;
-    let unreached = |error: RedisError| OpenError::Connect {
-        target: target.clone(),
-        why: link::in_words(&error),
-        source: Some(error),
+    let unreached = |error: RedisError| {
+        let is_servers = error.code().is_some();
+        let why = match error.kind() {
+            ErrorKind::Server(ServerErrorKind::ResponseError) if config.topology == config::Topology::Cluster => {
+                "it is no node of a cluster".to_owned()
+            }
+            _ => link::in_words(&error),
+        };
+        // The server's own words may quote the password, the system's do not.
+        OpenError::Connect { target: target.clone(), why, source: (!is_servers).then_some(error) }
     };
     let client = Arc::new(Client::new(config, ca, within));
     let link = Link::open(&client, clock, within).await.map_err(unreached)?;
     Ok((client, link))
 }
 
-/// Tries what scripts do.
-async fn probe(link: &Link, keys: &Keys, instance: &str) -> Result<(), StoreError> {
-    let partition = keys.partition(0);
+/// Tries what scripts do, by their source and by their hash.
+async fn probe(link: &Link, partition: Partition<'_>, instance: &str) -> Result<(), StoreError> {
     let step = PROBE.on(&[&partition.key("probe", instance), &partition.one("probes")]);
-    link.run(&PROBE, &step).await.map(drop)
+    link.ask(&PROBE.with_source(&step)).await?;
+    match from_redis_value(link.run(&PROBE, &step).await?).map_err(unreadable)? {
+        Some::<String>(command) => Err(StoreError::Unavailable(link::not_allowed(&format!("the command {command}")))),
+        None => Ok(()),
+    }
 }

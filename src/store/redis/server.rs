@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use futures_util::future::join_all;
 use redis::{cmd, from_redis_value};
 
-use super::keys::Keys;
+use super::keys::{Keys, Partition};
 use super::link::Link;
 use super::unreadable;
 use crate::store::StoreError;
@@ -35,9 +35,8 @@ pub(super) struct Fitness {
 impl Fitness {
     /// Asks each server what it is, and has it write something.
     pub(super) async fn of(link: &Link, keys: &Keys, instance: &str) -> Self {
-        let mut places = HashSet::new();
-        let one_each = keys.all().filter(|partition| places.insert(link.place_of(&partition.one("probe"))));
-        let looks: Vec<_> = one_each.map(|partition| look(link, partition.key("probe", instance))).collect();
+        let looks = one_of_each(link, keys).into_iter().map(|partition| look(link, partition.key("probe", instance)));
+        let looks: Vec<_> = looks.collect();
         let of = looks.len();
         let (mut versions, mut warnings, mut failures) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         for look in join_all(looks).await {
@@ -51,6 +50,12 @@ impl Fitness {
         }
         Self { versions: versions.into_iter().collect(), warnings: warnings.into_iter().collect(), failures, of }
     }
+}
+
+/// One partition of each server.
+pub(super) fn one_of_each<'a>(link: &Link, keys: &'a Keys) -> Vec<Partition<'a>> {
+    let mut places = HashSet::new();
+    keys.all().filter(|partition| places.insert(link.place_of(&partition.one("probe")))).collect()
 }
 
 /// The server that has a key, if it can be used.

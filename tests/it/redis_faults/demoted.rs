@@ -71,7 +71,7 @@ async fn expect_to_survive(stage: &Stage, fail_over: impl Future<Output = ()>) {
             Some(event) if event["type"] == "call.answered" => break,
             Some(_) => {}
             None => {
-                reader = stage.events(&bearer("ann"), &format!("?since={}:1", call.as_str().expect("an id"))).await.0
+                reader = stage.events(&bearer("ann"), &format!("?since={}:1", call.as_str().expect("an id"))).await.0;
             }
         }
     }
@@ -93,5 +93,8 @@ async fn the_new_master_is_found_when_the_old_one_was_killed_and_one_sentinel_an
     let mute = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = mute.local_addr().expect("its address");
     let stage = stage_on(&sentinels.url().replace("://", &format!("://{address},"))).await;
-    expect_to_survive(&stage, async { drop(sentinels.kill_master().await) }).await;
+    expect_to_survive(&stage, async {
+        sentinels.kill_master().await;
+    })
+    .await;
 }

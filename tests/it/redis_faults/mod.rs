@@ -9,9 +9,11 @@ mod demoted;
 mod listening;
 mod lost_answers;
 
+mod program;
 mod restarts;
 mod slots;
 mod slow;
+mod start;
 
 use std::future::Future;
 use std::sync::Arc;
