@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::client::{Client, Place};
-use super::link::in_words;
 use super::script::{self, Script};
+use super::verdict::in_words;
 use crate::clock::Clock;
 
 /// The first pause before a connection is tried again; it doubles.
@@ -167,7 +167,9 @@ async fn connect(wire: Weak<Inner>, mut pause: Duration) {
             }
             Err(error) => {
                 let trouble = in_words(&error);
-                tracing::warn!(store = %client.target(), server = ?place, error = trouble, "no connection");
+                if wire.current.borrow().trouble.as_ref() != Some(&trouble) {
+                    tracing::warn!(store = %client.target(), server = ?place, error = trouble, "no connection");
+                }
                 pause = longer(pause, LONGEST_PAUSE);
                 wire.current.send_modify(|current| {
                     current.pause = pause;
