@@ -225,12 +225,18 @@ impl Listener {
                     complete &= hearing.channels[number.partition].begin(&number);
                 }
             }
-            Done::Compared { numbers, deaf } => {
+            Done::Compared { numbers, mut deaf } => {
+                for number in numbers {
+                    let channel = &mut hearing.channels[number.partition];
+                    let ear = channel.ear;
+                    if !channel.compare(&number) {
+                        complete = false;
+                        // Its ear works and has not heard: it may hear a server that is no master any more.
+                        deaf.extend(ear);
+                    }
+                }
                 for ear in deaf {
                     hearing.lose(ear);
-                }
-                for number in numbers {
-                    complete &= hearing.channels[number.partition].compare(&number);
                 }
             }
         }
@@ -285,7 +291,7 @@ impl Hearing {
 
     fn warn_once(&mut self, place: &Place, trouble: String) {
         if self.troubles.get(place) != Some(&trouble) {
-            tracing::warn!(server = ?place, trouble, "some events of other instances cannot be heard");
+            tracing::warn!(server = %place, trouble, "some events of other instances cannot be heard");
             self.troubles.insert(place.clone(), trouble);
         }
     }

@@ -162,13 +162,13 @@ async fn connect(wire: Weak<Inner>, mut pause: Duration) {
         let Some(wire) = wire.upgrade() else { return };
         match made {
             Ok(connection) => {
-                tracing::info!(store = %client.target(), server = ?place, "connected");
+                tracing::info!(store = %client.target(), server = %place, "connected");
                 return wire.begin(connection);
             }
             Err(error) => {
                 let trouble = in_words(&error);
                 if wire.current.borrow().trouble.as_ref() != Some(&trouble) {
-                    tracing::warn!(store = %client.target(), server = ?place, error = trouble, "no connection");
+                    tracing::warn!(store = %client.target(), server = %place, error = trouble, "no connection");
                 }
                 pause = longer(pause, LONGEST_PAUSE);
                 wire.current.send_modify(|current| {
