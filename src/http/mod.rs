@@ -9,6 +9,7 @@ pub mod code;
 mod devices;
 mod events;
 mod extract;
+mod heads;
 pub mod health;
 mod invite;
 mod moderation;

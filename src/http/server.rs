@@ -4,7 +4,6 @@
 //! large, never becomes a request: hyper answers that with a bare 400 or 431 and closes the connection.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,11 +17,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use super::code::Code;
+use super::heads::{Heads, Watched};
 use super::problem::Problem;
 use crate::lifecycle::Stop;
 
@@ -32,6 +31,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HEAD_BYTES: usize = 32 * 1024;
 /// The most headers of a request.
 const HEADERS: usize = 100;
+/// How long a connection of HTTP/1.1 is kept without a request: longer than load balancers do, which would send one to a connection
+/// that is being closed.
+const KEPT_FOR: Duration = Duration::from_secs(75);
 /// How much more than that is still read, so that it can be refused in words.
 const READ_FACTOR: usize = 2;
 
@@ -130,30 +132,32 @@ async fn check_head(request: Request<Body>, next: Next) -> Response {
 async fn serve_connection(stream: TcpStream, router: Router, times: Times, mut stop: Stop) {
     // Answers are small and awaited: waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
-    let asked = Arc::new(Notify::new());
-    let service = router.map_request({
-        let asked = Arc::clone(&asked);
-        move |request: Request<Incoming>| {
-            asked.notify_one();
+    let heads = Heads::new();
+    let (read, answered) = (heads.clone(), heads.clone());
+    let service = router
+        .map_request(move |request: Request<Incoming>| {
+            read.read(request.version() == Version::HTTP_2);
             request.map(Body::new)
-        }
-    });
+        })
+        .map_future(move |answering| {
+            let answered = answered.clone();
+            async move {
+                let answer = answering.await;
+                answered.answered();
+                answer
+            }
+        });
     let most = READ_FACTOR * HEAD_BYTES;
     let mut builder = Builder::new(TokioExecutor::new());
     let mut http1 = builder.http1();
-    http1.timer(TokioTimer::new()).header_read_timeout(times.headers);
+    http1.timer(TokioTimer::new()).header_read_timeout(KEPT_FOR);
     http1.max_buf_size(most).max_headers(READ_FACTOR * HEADERS);
     let mut http2 = builder.http2();
     http2.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).enable_connect_protocol();
     http2.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+    let stream = TokioIo::new(Watched { stream, heads: heads.clone() });
+    let connection = builder.serve_connection_with_upgrades(stream, TowerToHyperService::new(service));
     tokio::pin!(connection);
-    // Neither HTTP/2 nor the choice between the two has a timeout of its own.
-    let silent = async {
-        if tokio::time::timeout(times.headers, asked.notified()).await.is_ok() {
-            std::future::pending::<()>().await;
-        }
-    };
     let lingering = async {
         stop.given().await;
         tokio::time::sleep(times.lingers).await;
@@ -162,7 +166,7 @@ async fn serve_connection(stream: TcpStream, router: Router, times: Times, mut s
         // What has come is read before it ends.
         biased;
         result = connection.as_mut() => result,
-        () = silent => return,
+        () = heads.slow(times.headers) => return,
         () = lingering => {
             connection.as_mut().graceful_shutdown();
             connection.as_mut().await

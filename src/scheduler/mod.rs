@@ -118,7 +118,9 @@ async fn sweep_once(engine: &Engine, stuck: &mut HashSet<CallId>) -> bool {
     let mut note = |call, done: Woken| match done {
         Woken::GoesOn => woken += 1,
         Woken::Later => {}
-        Woken::Stuck => drop(stuck.insert(call)),
+        Woken::Stuck => {
+            stuck.insert(call);
+        }
     };
     for call in calls {
         if waking.len() == AT_ONCE

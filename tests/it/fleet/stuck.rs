@@ -2,7 +2,6 @@
 //! They hold nobody else's up.
 
 use std::collections::HashSet;
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,15 +32,13 @@ async fn overdue(store: &Redis, clock: &Clock, minutes: u64) -> Call {
 /// Changes the records of these calls by a command on each key.
 async fn spoil(server: &RedisServer, prefix: &str, calls: &[Call], words: &[&str]) {
     let keys: Vec<String> = server.read(&["KEYS", &format!("{prefix}:*:call:*")]).await;
-    let mut script = String::new();
-    for call in calls {
+    let (command, arguments) = words.split_first().expect("a command");
+    let arguments = arguments.iter().map(|argument| format!(", '{argument}'")).collect::<Vec<_>>().concat();
+    let lines = calls.iter().map(|call| {
         let key = keys.iter().find(|key| key.ends_with(&call.id.to_string())).expect("its key");
-        write!(script, "redis.call('{}', '{key}'", words[0]).expect("a text takes all");
-        for word in &words[1..] {
-            write!(script, ", '{word}'").expect("a text takes all");
-        }
-        script.push_str(")\n");
-    }
+        format!("redis.call('{command}', '{key}'{arguments})\n")
+    });
+    let script = lines.collect::<Vec<_>>().concat();
     server.command(&["EVAL", &script, "0"]).await;
 }
 

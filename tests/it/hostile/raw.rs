@@ -27,6 +27,14 @@ impl Raw {
         let _ = self.0.shutdown().await;
     }
 
+    /// Reads what comes next; nothing, if the server closes the connection.
+    pub async fn read_some(&mut self) -> Vec<u8> {
+        let mut chunk = vec![0; 4096];
+        let read = tokio::time::timeout(SOON, self.0.read(&mut chunk)).await.expect("an answer in time");
+        chunk.truncate(read.unwrap_or_default());
+        chunk
+    }
+
     /// Reads until the server closes the connection, which it must do soon.
     pub async fn read_to_end(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();

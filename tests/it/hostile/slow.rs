@@ -47,6 +47,20 @@ async fn a_head_that_trickles_or_never_comes_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_kept_may_be_silent_but_not_slow() {
+    let world = World::with(QUICK).await;
+    let mut raw = Raw::open(&world.stage).await;
+    for _ in 0..2 {
+        raw.write("GET /livez HTTP/1.1\r\nhost: gateway\r\n\r\n").await;
+        assert!(raw.read_some().await.starts_with(b"HTTP/1.1 200"));
+        // Twice as long as a head may take.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    raw.write("GET /livez HTTP/1.1\r\nx-long: ").await;
+    assert_eq!(raw.trickle(b'x', NOW_AND_THEN).await, b"");
+}
+
+#[tokio::test]
 async fn an_open_stream_outlives_the_timeouts_of_a_request() {
     let world = World::with(QUICK).await;
     let (mut alice, _) = world.stage.events(&crate::support::bearer("alice"), "").await;

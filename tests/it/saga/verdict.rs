@@ -30,6 +30,9 @@ impl Verdict {
         verdict.load(scene).await;
         verdict.nothing_stands_on_a_tombstone(scene);
         verdict.answers_are_true(scene, said).await;
+        if !dead {
+            verdict.who_is_banned_is_in_no_call(scene).await;
+        }
         verdict.everybody_ends(scene).await;
         verdict.nothing_rings_twice();
         verdict.who_is_busy_has_a_call();
@@ -78,6 +81,16 @@ impl Verdict {
             };
             if !is_true {
                 self.problem(format!("what was said is not so: {told}"));
+            }
+        }
+    }
+
+    async fn who_is_banned_is_in_no_call(&mut self, scene: &Scene<'_>) {
+        for user in [&scene.cast.ann, &scene.cast.bob] {
+            if scene.aside.engine.ban_of(user).await.expect("known").is_some() {
+                let live = self.calls.values().filter(|call| !call.is_ended() && call.is_visible_to(user));
+                let problems: Vec<String> = live.map(|call| format!("{user} is banned: {}", in_short(call))).collect();
+                self.problems.extend(problems);
             }
         }
     }
