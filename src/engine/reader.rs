@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -48,6 +49,8 @@ pub struct Reader {
     registered: bool,
     seen: HashMap<CallId, Seen>,
     ends: Option<Timestamp>,
+    /// Whether the store may have been told of it.
+    attached: AtomicBool,
 }
 
 /// What a reader knows of a call.
@@ -108,7 +111,16 @@ impl Engine {
     ) -> Result<Reader, EngineError> {
         let mailbox = self.0.readers.add(user, device, most).ok_or(EngineError::TooManyReaders)?;
         let (engine, user) = (self.clone(), user.clone());
-        let mut reader = Reader { engine, user, only, mailbox, registered: false, seen: HashMap::new(), ends: None };
+        let mut reader = Reader {
+            engine,
+            user,
+            only,
+            mailbox,
+            registered: false,
+            seen: HashMap::new(),
+            ends: None,
+            attached: AtomicBool::new(false),
+        };
         // It can be closed by now, so a ban or a removal that comes at the same moment is not missed.
         let (registered, ()) = tokio::try_join!(reader.has_device(), self.refuse_banned(&reader.user))?;
         reader.registered = registered;
@@ -235,10 +247,9 @@ impl Reader {
     }
 
     async fn attach(&self) -> Result<(), EngineError> {
-        match &self.mailbox.device {
-            Some(device) => Ok(self.engine.note_attachment(&self.user, device).await?),
-            None => Ok(()),
-        }
+        let Some(device) = &self.mailbox.device else { return Ok(()) };
+        self.attached.store(true, Ordering::Relaxed);
+        Ok(self.engine.note_attachment(&self.user, device).await?)
     }
 
     /// The events of a call that are wanted and that this reader may hear of.
@@ -271,6 +282,9 @@ impl Drop for Reader {
     fn drop(&mut self) {
         self.engine.0.readers.remove(&self.user, &self.mailbox);
         let Some(device) = self.mailbox.device.clone() else { return };
+        if !self.attached.load(Ordering::Relaxed) {
+            return;
+        }
         // Without a runtime the instance is at its end, and what it attached goes with it.
         if let Ok(runtime) = Handle::try_current()
             && !self.engine.0.readers.has(&self.user, &device)

@@ -3,9 +3,9 @@
 //! A connection carries any number of commands at once. What happens when one breaks is left to `wire`, and which node of a cluster
 //! is asked to `cluster`.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::io::tcp::TcpSettings;
@@ -39,6 +39,15 @@ pub(super) enum Place {
     Named,
     /// A node of a cluster.
     Node(Node),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named => f.write_str("the master"),
+            Self::Node(node) => node.fmt(f),
+        }
+    }
 }
 
 impl Client {

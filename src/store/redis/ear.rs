@@ -12,7 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
 use super::client::{Client, Place};
-use super::link::in_words;
+use super::verdict::in_words;
 use crate::store::StoreError;
 
 /// Something that an ear heard, after the ear's number.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::try_join;
+use futures_util::future::join;
 use redis::{FromRedisValue, Value, cmd, from_redis_value};
 
 use super::script::{COUNT_MISSED, FREE_LINE, OPEN_LINE, RING_LINE};
@@ -70,7 +70,8 @@ impl Redis {
         let (blocked, banned) = (next(&mut answer)?, next(&mut answer)?);
         let others = claims(&next::<Vec<Vec<u8>>>(&mut answer)?)?;
         let (devices, attached) = (next(&mut answer)?, next(&mut answer)?);
-        let (devices, attached) = try_join(self.owned(user, devices), self.at_living(attached)).await?;
+        let (devices, attached) = join(self.owned(user, devices), self.at_living(attached)).await;
+        let devices = devices?;
         Ok(Callee { others, devices, attached, blocked, banned })
     }
 

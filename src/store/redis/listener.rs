@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::channel::{Channel, Number};
 use super::client::{Client, Place};
 use super::ear::{Ear, Heard};
 use super::keys::{Keys, PARTITIONS};
@@ -41,8 +42,10 @@ pub(super) struct Listener {
 
 /// What is heard.
 struct Hearing {
-    partitions: Vec<Partition>,
-    channels: HashMap<Vec<u8>, usize>,
+    /// By partition.
+    channels: Vec<Channel>,
+    /// Which partition's a channel is.
+    names: HashMap<Vec<u8>, usize>,
     ears: HashMap<Place, Arc<Ear>>,
     /// How many ears there were.
     opened: u64,
@@ -55,19 +58,6 @@ struct Hearing {
     pushes: UnboundedReceiver<Heard>,
 }
 
-/// The channel of a partition.
-#[derive(Clone, Copy, Default)]
-struct Partition {
-    /// The ear that hears it.
-    ear: Option<u64>,
-    /// Whether its ear was lost, and with it who knows what.
-    cut: bool,
-    /// The last number heard.
-    heard: u64,
-    /// What stood in the store at the last comparison, to be heard by the next one.
-    expected: u64,
-}
-
 /// Something that took a while is done.
 enum Done {
     /// Channels of a server were asked for by an ear, which is there if it is good.
@@ -78,14 +68,6 @@ enum Done {
 
 /// The numbers of the last notices of partitions, of those that could be read.
 type Numbers = Vec<Number>;
-
-/// The number of the last notice of a partition.
-struct Number {
-    partition: usize,
-    /// What had been heard before it was read.
-    before: u64,
-    stands: u64,
-}
 
 impl Listener {
     /// Listens until it is aborted. `ready` hears when that has begun, or why it cannot.
@@ -103,8 +85,8 @@ impl Listener {
     fn silence(&self) -> Hearing {
         let (sender, pushes) = unbounded_channel();
         Hearing {
-            partitions: vec![Partition::default(); PARTITIONS],
-            channels: self.keys.all().map(|one| (one.one("events").into_bytes(), one.number)).collect(),
+            channels: vec![Channel::default(); PARTITIONS],
+            names: self.keys.all().map(|one| (one.one("events").into_bytes(), one.number)).collect(),
             ears: HashMap::new(),
             opened: 0,
             asking: HashSet::new(),
@@ -153,7 +135,7 @@ impl Listener {
     /// Begins to ask for the channels that are missing, all of a server at once.
     fn complete(&self, hearing: &mut Hearing) {
         let mut missing: HashMap<Place, Vec<usize>> = HashMap::new();
-        for partition in self.keys.all().filter(|one| hearing.partitions[one.number].ear.is_none()) {
+        for partition in self.keys.all().filter(|one| hearing.channels[one.number].ear.is_none()) {
             match self.link.place_of(&partition.one("events")) {
                 Some(place) => missing.entry(place).or_default().push(partition.number),
                 None => self.link.look_again(),
@@ -240,15 +222,21 @@ impl Listener {
                     None => hearing.lose(number),
                 }
                 for number in numbers {
-                    complete &= hearing.partitions[number.partition].begin(&number);
+                    complete &= hearing.channels[number.partition].begin(&number);
                 }
             }
-            Done::Compared { numbers, deaf } => {
+            Done::Compared { numbers, mut deaf } => {
+                for number in numbers {
+                    let channel = &mut hearing.channels[number.partition];
+                    let ear = channel.ear;
+                    if !channel.compare(&number) {
+                        complete = false;
+                        // Its ear works and has not heard: it may hear a server that is no master any more.
+                        deaf.extend(ear);
+                    }
+                }
                 for ear in deaf {
                     hearing.lose(ear);
-                }
-                for number in numbers {
-                    complete &= hearing.partitions[number.partition].compare(&number);
                 }
             }
         }
@@ -258,16 +246,16 @@ impl Listener {
     /// Says whether it shows that nothing was lost before.
     fn hear(&self, hearing: &mut Hearing, (ear, push): Heard) -> bool {
         let number = match push.data.first() {
-            Some(Value::BulkString(channel)) => hearing.channels.get(channel).copied(),
+            Some(Value::BulkString(channel)) => hearing.names.get(channel).copied(),
             _ => None,
         };
         match (&push.kind, number) {
-            (PushKind::SMessage, Some(number)) => return self.hear_notice(&mut hearing.partitions[number], &push),
+            (PushKind::SMessage, Some(number)) => return self.hear_notice(&mut hearing.channels[number], &push),
             // What answers say is not asked: an unsubscription that nobody asked for is taken for the answer to something else.
-            (PushKind::SSubscribe, Some(number)) => hearing.partitions[number].ear = Some(ear),
+            (PushKind::SSubscribe, Some(number)) => hearing.channels[number].ear = Some(ear),
             // The channel's slot has moved to another node.
             (PushKind::SUnsubscribe, Some(number)) => {
-                hearing.partitions[number].ear.take_if(|hears| *hears == ear);
+                hearing.channels[number].ear.take_if(|hears| *hears == ear);
                 self.link.look_again();
             }
             (PushKind::Disconnection, _) => hearing.lose(ear),
@@ -276,15 +264,13 @@ impl Listener {
         true
     }
 
-    fn hear_notice(&self, partition: &mut Partition, push: &PushInfo) -> bool {
+    fn hear_notice(&self, channel: &mut Channel, push: &PushInfo) -> bool {
         let Some(Value::BulkString(text)) = push.data.get(1) else { return true };
         let Some((number, announcement)) = notice::read(text, &self.instance, &self.unsure) else { return true };
         if let Some(announcement) = announcement {
             self.announce(announcement);
         }
-        let follows = number <= partition.heard + 1;
-        partition.heard = number.max(partition.heard);
-        follows
+        channel.hear(number)
     }
 
     fn announce(&self, announcement: Announcement) {
@@ -295,17 +281,17 @@ impl Listener {
 
 impl Hearing {
     fn is_complete(&self) -> bool {
-        self.partitions.iter().all(|partition| partition.ear.is_some())
+        self.channels.iter().all(|channel| channel.ear.is_some())
     }
 
     /// These partitions, each with the last number heard.
     fn heard(&self, partitions: impl IntoIterator<Item = usize>) -> Vec<(usize, u64)> {
-        partitions.into_iter().map(|number| (number, self.partitions[number].heard)).collect()
+        partitions.into_iter().map(|number| (number, self.channels[number].heard)).collect()
     }
 
     fn warn_once(&mut self, place: &Place, trouble: String) {
         if self.troubles.get(place) != Some(&trouble) {
-            tracing::warn!(server = ?place, trouble, "some events of other instances cannot be heard");
+            tracing::warn!(server = %place, trouble, "some events of other instances cannot be heard");
             self.troubles.insert(place.clone(), trouble);
         }
     }
@@ -313,47 +299,7 @@ impl Hearing {
     /// An ear hears nothing any more.
     fn lose(&mut self, number: u64) {
         self.ears.retain(|_, ear| ear.number != number);
-        for partition in self.partitions.iter_mut().filter(|partition| partition.ear == Some(number)) {
-            (partition.ear, partition.cut) = (None, true);
-        }
-    }
-}
-
-impl Partition {
-    /// From now on notices after a number are heard, if the channel is; says whether none was missed until then.
-    fn begin(&mut self, number: &Number) -> bool {
-        if self.ear.is_none() {
-            return self.compare(number);
-        }
-        let complete = !self.cut && self.has_heard(number.stands) && number.before <= number.stands;
-        self.cut = false;
-        self.catch_up(number);
-        complete
-    }
-
-    /// Says whether everything that stood in the store at the last comparison was heard, and no number went back, as it does
-    /// where a fail-over loses commits. Of a channel that nobody hears, whether anything new was said.
-    fn compare(&mut self, number: &Number) -> bool {
-        let due = if self.ear.is_some() { self.expected.min(number.stands) } else { number.stands };
-        let complete = self.has_heard(due) && number.before <= number.stands;
-        if complete {
-            self.expected = number.stands;
-        } else {
-            self.ear = None;
-            self.catch_up(number);
-        }
-        complete
-    }
-
-    fn has_heard(&self, number: u64) -> bool {
-        self.heard >= number
-    }
-
-    /// What was said until now need not be heard any more.
-    fn catch_up(&mut self, number: &Number) {
-        let went_back = number.stands < number.before;
-        self.heard = if went_back { number.stands } else { self.heard.max(number.stands) };
-        self.expected = number.stands;
+        self.channels.iter_mut().filter(|channel| channel.ear == Some(number)).for_each(Channel::lose_ear);
     }
 }
 

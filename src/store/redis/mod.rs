@@ -5,6 +5,7 @@
 //! of [`Store`].
 
 mod calls;
+mod channel;
 mod client;
 mod cluster;
 mod devices;
@@ -19,6 +20,7 @@ mod notice;
 mod open;
 mod script;
 mod server;
+mod verdict;
 mod wire;
 
 use std::sync::Arc;

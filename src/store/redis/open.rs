@@ -13,11 +13,12 @@ use tokio::sync::{broadcast, oneshot};
 use super::client::Client;
 use super::instances::Heart;
 use super::keys::{Keys, Partition};
-use super::link::{self, Link};
+use super::link::Link;
 use super::listener::Listener;
 use super::notice::Unsure;
 use super::script::PROBE;
 use super::server::{self, Fitness};
+use super::verdict;
 use super::{Redis, unreadable};
 use crate::clock::Clock;
 use crate::config::store as config;
@@ -125,7 +126,7 @@ async fn connect(config: &config::Redis, within: Duration, clock: Clock) -> Resu
             ErrorKind::Server(ServerErrorKind::ResponseError) if config.topology == config::Topology::Cluster => {
                 "it is no node of a cluster".to_owned()
             }
-            _ => link::in_words(&error),
+            _ => verdict::in_words(&error),
         };
         // The server's own words may quote the password, the system's do not.
         OpenError::Connect { target: target.clone(), why, source: (!is_servers).then_some(error) }
@@ -140,7 +141,9 @@ async fn probe(link: &Link, partition: Partition<'_>, instance: &str) -> Result<
     let step = PROBE.on(&[&partition.key("probe", instance), &partition.one("probes")]);
     link.ask(&PROBE.with_source(&step)).await?;
     match from_redis_value(link.run(&PROBE, &step).await?).map_err(unreadable)? {
-        Some::<String>(command) => Err(StoreError::Unavailable(link::not_allowed(&format!("the command {command}")))),
+        Some::<String>(command) => {
+            Err(StoreError::Unavailable(verdict::not_allowed(&format!("the command {command}"))))
+        }
         None => Ok(()),
     }
 }

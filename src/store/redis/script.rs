@@ -86,3 +86,18 @@ scripts! {
     /// An event stream that was opened.
     ATTACH = "attach.lua";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_of_a_script_is_tried_at_the_start() {
+        for script in ALL {
+            for call in script.source().split("redis.call('").skip(1) {
+                let command = call.split('\'').next().expect("a command");
+                assert!(PROBE.source().contains(&format!("try('{command}'")), "{command}");
+            }
+        }
+    }
+}

@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::client::{Client, Place};
-use super::link::in_words;
 use super::script::{self, Script};
+use super::verdict::in_words;
 use crate::clock::Clock;
 
 /// The first pause before a connection is tried again; it doubles.
@@ -162,12 +162,14 @@ async fn connect(wire: Weak<Inner>, mut pause: Duration) {
         let Some(wire) = wire.upgrade() else { return };
         match made {
             Ok(connection) => {
-                tracing::info!(store = %client.target(), server = ?place, "connected");
+                tracing::info!(store = %client.target(), server = %place, "connected");
                 return wire.begin(connection);
             }
             Err(error) => {
                 let trouble = in_words(&error);
-                tracing::warn!(store = %client.target(), server = ?place, error = trouble, "no connection");
+                if wire.current.borrow().trouble.as_ref() != Some(&trouble) {
+                    tracing::warn!(store = %client.target(), server = %place, error = trouble, "no connection");
+                }
                 pause = longer(pause, LONGEST_PAUSE);
                 wire.current.send_modify(|current| {
                     current.pause = pause;

@@ -3,10 +3,15 @@
 use std::future::Future;
 use std::time::Duration;
 
+use bellwire::clock::Clock;
+use bellwire::store::{Role, Store};
+use futures_util::future::join_all;
+use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{TIMEOUT, expect_ready, expect_unavailable, in_time, readiness, stage_on, stage_with};
+use super::{TIMEOUT, expect_ready, expect_unavailable, in_time, readiness, stage_on, stage_with, store_with};
+use crate::store_laws::fixture::{claim, device_id, user};
 use crate::support::redis::{RedisCluster, store_config};
 use crate::support::{Http, Reply, SOON, Stage, bearer, service_bearer};
 
@@ -87,7 +92,7 @@ impl Scene {
                 expect_served(in_time(look_at(http, call)), *home != AWAY).await;
             }
         });
-        tokio::join!(futures_util::future::join_all(users), futures_util::future::join_all(calls));
+        tokio::join!(join_all(users), join_all(calls));
     }
 }
 
@@ -101,7 +106,7 @@ async fn expect_served(request: impl Future<Output = Reply>, is_served: bool) {
     } else {
         expect_unavailable(reply);
     }
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    sleep(Duration::from_millis(50)).await;
 }
 
 #[tokio::test]
@@ -183,6 +188,56 @@ async fn events_are_heard_while_a_master_is_away_and_all_of_them_when_it_is_back
         struck += 1;
     }
     assert!(spared > 0 && struck > 0, "{spared} and {struck}");
+}
+
+/// What each of those streams leaves to be noted once Redis is back must not be waited for by others.
+#[tokio::test]
+async fn streams_that_cannot_be_opened_keep_nobody_waiting_who_can_open_one() {
+    const STREAMS: usize = 20;
+    let Some(mut cluster) = cluster().await else { return };
+    let scene = Scene::on(&cluster).await;
+    let http = &scene.stage.http;
+    cluster.masters[AWAY].kill();
+    let open = async |user: &str, number: usize| {
+        let request = http.request(Method::GET, &format!("/v1/events?device_id=tab{number}")).bearer_auth(bearer(user));
+        let begun = Instant::now();
+        let response = request.header("accept", "text/event-stream").send().await.expect("an answer");
+        (response.status().as_u16(), begun.elapsed())
+    };
+    for _ in 0..4 {
+        let struck = scene.users.iter().filter(|(_, home)| *home == AWAY);
+        let opened = struck.flat_map(|(user, _)| (0..STREAMS).map(move |number| open(user, number)));
+        assert!(join_all(opened).await.into_iter().all(|(status, _)| status == 503));
+    }
+    let spared = scene.users.iter().filter(|(_, home)| *home != AWAY);
+    for ((status, took), (user, _)) in
+        join_all(spared.clone().map(|(user, _)| open(user, 0))).await.into_iter().zip(spared)
+    {
+        assert!(status == 200 && took < TIMEOUT, "{user}: {status} after {took:?}");
+    }
+}
+
+/// Which instances live is written down at one of the masters; without it a browser counts as listening where it was.
+#[tokio::test]
+async fn a_browser_is_rung_when_nobody_knows_which_instances_live() {
+    let Some(mut cluster) = cluster().await else { return };
+    let clock = Clock::system();
+    let store = store_with(&store_config(&cluster.url(), &[]), &clock).await;
+    let away = home(&cluster, "*:instances").await;
+    let mut users = Vec::new();
+    for number in 0..USERS {
+        let id = user(&name(number));
+        store.attach(&id, &device_id("browser")).await.expect("attached");
+        users.push((name(number), home(&cluster, &format!("*:attached:{id}")).await));
+    }
+    cluster.masters[away].kill();
+    let spared: Vec<_> = users.iter().filter(|(_, home)| *home != away).collect();
+    assert!(!spared.is_empty());
+    join_all(spared.into_iter().map(async |(user, _)| {
+        let callee = store.ring_line(claim(&clock, user, "ann", Role::Callee)).await.expect("rung");
+        assert_eq!(callee.attached, [device_id("browser")]);
+    }))
+    .await;
 }
 
 /// Waits until every master can be used.

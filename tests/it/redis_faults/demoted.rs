@@ -71,7 +71,8 @@ async fn expect_to_survive(stage: &Stage, fail_over: impl Future<Output = ()>) {
             Some(event) if event["type"] == "call.answered" => break,
             Some(_) => {}
             None => {
-                reader = stage.events(&bearer("ann"), &format!("?since={}:1", call.as_str().expect("an id"))).await.0;
+                let since = format!("?since={}:1", call.as_str().expect("an id"));
+                reader = stage.events(&bearer("ann"), &since).await.0;
             }
         }
     }

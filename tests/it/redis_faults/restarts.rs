@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{expect_ready, expect_unavailable, in_time, stage_on};
+use super::{expect_ready, expect_unavailable, in_time, readiness, stage_on};
 use crate::support::people::path;
 use crate::support::redis::RedisServer;
 use crate::support::{Stage, bearer, rfc3339, service_bearer};
@@ -131,4 +131,33 @@ async fn a_flushed_script_cache_fails_no_request() {
     };
     let (made, ()) = tokio::join!(load, flush);
     assert!(made.iter().all(|made| *made > 0), "{made:?}");
+}
+
+#[tokio::test]
+async fn while_redis_reads_its_data_requests_are_told_to_come_back() {
+    // Four seconds for two thousand keys, and now and then it looks who has come.
+    let slowly = [("key-load-delay", "2000"), ("loading-process-events-interval-bytes", "1024")];
+    let Some(mut redis) = RedisServer::with(&slowly).await else { return };
+    let stage = stage_on(&redis.url()).await;
+    let call = stage.invite("ann", "nobody").await["call"]["id"].clone();
+    redis.command(&["EVAL", "for i = 1, 2000 do redis.call('SET', i, string.rep('x', 64)) end", "0"]).await;
+    // What was rewritten is read key by key.
+    redis.command(&["BGREWRITEAOF"]).await;
+    while !redis.read::<String>(&["INFO", "persistence"]).await.contains("aof_rewrite_in_progress:0") {
+        sleep(Duration::from_millis(20)).await;
+    }
+    redis.kill();
+    let watch = async {
+        loop {
+            let (ready, why) = readiness(&stage.http).await;
+            assert!(!ready, "not yet: {why}");
+            if why.contains("LOADING") {
+                return expect_unavailable(in_time(stage.invite_for("bob", "nobody", 45)).await);
+            }
+        }
+    };
+    tokio::join!(redis.start_again(), watch);
+    expect_ready(&stage.http).await;
+    assert_eq!(stage.call(&call).await["end_reason"], "unreachable");
+    stage.invite("bob", "nobody").await;
 }

@@ -6,9 +6,9 @@ use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::program::{check, serve, start};
-use super::readiness;
+use super::{every_request, readiness, stage_with};
 use crate::support::Http;
-use crate::support::redis::{PASSWORD, RedisCluster, RedisServer, USER};
+use crate::support::redis::{PASSWORD, RedisCluster, RedisServer, USER, store_config};
 
 const WRONG: &str = "a-wrong-password";
 
@@ -111,6 +111,36 @@ async fn where_the_user_lacks_a_right() {
         ];
         expect_refused(&store, &format!("Redis does not allow its user {missing}")).await;
     }
+}
+
+/// Whoever sets Redis up by docs/OPERATIONS.md.
+#[tokio::test]
+async fn the_rights_of_the_documentation_are_enough() {
+    let Some(redis) = RedisServer::with_tls_and_acl().await else { return };
+    let page = include_str!("../../../docs/OPERATIONS.md");
+    let (_, rights) = page.split_once("user bellwire on ><password> ").expect("the user");
+    let (rights, _) = rights.split_once("```").expect("its end");
+    let password = format!(">{PASSWORD}");
+    let mut words = vec!["ACL", "SETUSER", "documented", "on", &password];
+    words.extend(rights.split_whitespace());
+    redis.command(&words).await;
+    let ca = redis.ca_file();
+    let keys = [("username", "documented"), ("password", PASSWORD), ("ca_file", ca.to_str().expect("a path"))];
+    let stage = stage_with(store_config(&redis.url(), &keys)).await;
+    let phone = stage.pixel("bob", "phone").await;
+    let call = stage.invite("ann", "bob").await["call"]["id"].clone();
+    for (method, path, token, body) in every_request(&call) {
+        let request =
+            stage.http.request(method.clone(), &path).bearer_auth(token).header("accept", "text/event-stream");
+        let request = request.header("content-type", "application/json");
+        let request = if body.is_null() { request } else { request.body(body.to_string()) };
+        let status = request.send().await.expect("an answer").status().as_u16();
+        assert!(status < 500, "{method} {path}: {status}");
+    }
+    stage.push("ring", &phone.ring_token, &call).await;
+    assert!(redis.read::<Vec<String>>(&["KEYS", "*:call:*"]).await.len() >= 2);
+    let denied: Vec<redis::Value> = redis.read(&["ACL", "LOG"]).await;
+    assert!(denied.is_empty(), "{denied:?}");
 }
 
 /// Some servers that are no Redis of today repeat what they were sent when they refuse it.
