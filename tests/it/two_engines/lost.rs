@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::{Call, EventKind, Input};
@@ -70,6 +71,8 @@ async fn what_was_not_heard_is_read_once_it_is_known() {
     let mut scene = Scene::new().await;
     let third = answered(&scene.second, "phone", &scene.ground.clock);
     replace(&*scene.ground.store, &scene.second, &third).await.expect("written");
+    // Events of two calls at the same millisecond have no order.
+    scene.ground.clock.advance(Duration::from_millis(1));
     let other = committed_call(&scene.ground).await;
     scene.lose();
     let news = next(&mut scene.reader).await.expect("it is open");
