@@ -16,7 +16,7 @@ use crate::config::store::{Store as StoreConfig, StoreUrl};
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::{self, Dispatcher};
 use crate::domain::time::millis;
-use crate::domain::{Rules, Unknown};
+use crate::domain::{AppId, Rules, Unknown};
 use crate::engine::{Engine, Settings};
 use crate::http::auth::{AuthConfigError, Authenticator};
 use crate::http::health::Part;
@@ -29,6 +29,7 @@ use crate::scheduler;
 use crate::store::Store;
 use crate::store::embedded::{self, Embedded};
 use crate::store::redis::{self, Redis};
+use crate::telemetry::Metrics;
 use crate::ticket::{Tickets, TicketsError};
 
 /// How long connections that wait for a request go on after the signal to stop, at the most.
@@ -120,7 +121,8 @@ impl Gateway {
         let store = open_store(&config.store, clock.clone()).await?;
 
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
-        let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings(config));
+        let metrics = Arc::new(Metrics::new(apps(config)));
+        let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings(config), Arc::clone(&metrics));
         let (work_stopper, work_stop) = stop_signal();
         let (requests_stopper, requests_stop) = stop_signal();
         let dispatcher = Dispatcher {
@@ -128,6 +130,7 @@ impl Gateway {
             pushers: Arc::clone(&pushers),
             tickets,
             public_url: public_url.into(),
+            metrics: Arc::clone(&metrics),
         };
         let mut warnings = unreachable_platforms(&pushers);
         warnings.extend(store.warnings().await);
@@ -146,6 +149,7 @@ impl Gateway {
             minter: Arc::new(minter),
             limits: Arc::new(config.limits.clone()),
             parts: Arc::new(move || push_parts(&pushers)),
+            metrics,
             stop: requests_stop.clone(),
         };
         let addresses = (api.address(), ops.address());
@@ -219,6 +223,12 @@ fn settings(config: &Config) -> Settings {
         devices_per_user: DEVICES_PER_USER,
         deployment: config.livekit.deployment.clone(),
     }
+}
+
+/// The apps whose devices can be pushed to.
+fn apps(config: &Config) -> impl Iterator<Item = AppId> + '_ {
+    let (apns, fcm) = (config.push.apns.iter(), config.push.fcm.iter());
+    apns.map(|section| section.app.clone()).chain(fcm.map(|section| section.app.clone()))
 }
 
 /// Opens the store that `store.url` names.

@@ -31,6 +31,7 @@ pub use crate::store::{Ban, StoreError};
 use crate::clock::Clock;
 use crate::domain::{Call, CallId, Refusal, Rules, Task, WakeUp};
 use crate::store::Store;
+use crate::telemetry::Metrics;
 use attachments::Attachments;
 use inbox::Inbox;
 use readers::Readers;
@@ -79,6 +80,7 @@ struct Inner {
     store: Arc<dyn Store>,
     clock: Clock,
     settings: Settings,
+    metrics: Arc<Metrics>,
     inbox: Inbox,
     recent: Recent,
     readers: Readers,
@@ -123,7 +125,7 @@ impl Engine {
     /// An engine on a store. What its commits ask for comes out of the [`FollowUps`].
     ///
     /// Must be called within a tokio runtime: it begins to listen to the store's announcements.
-    pub fn new(store: Arc<dyn Store>, clock: Clock, settings: Settings) -> (Self, FollowUps) {
+    pub fn new(store: Arc<dyn Store>, clock: Clock, settings: Settings, metrics: Arc<Metrics>) -> (Self, FollowUps) {
         let (begun, begun_receiver) = mpsc::unbounded_channel();
         let (wake_ups, wake_ups_receiver) = mpsc::unbounded_channel();
         let readers = Readers::new(Arc::clone(&store));
@@ -131,6 +133,7 @@ impl Engine {
             store,
             clock,
             settings,
+            metrics,
             inbox: Inbox::default(),
             recent: Recent::default(),
             readers,
@@ -157,6 +160,7 @@ impl Engine {
 
     /// Hands on what a commit asks for. Receivers that are gone belong to an instance that stops.
     fn follow_up(&self, call: &Arc<Call>, before: Option<&Call>) {
+        self.0.metrics.committed(call, before);
         let tasks: Vec<Task> = call.begun_since(before).cloned().collect();
         let _ = self.0.wake_ups.send((call.id, call.wake_up()));
         if !tasks.is_empty() {

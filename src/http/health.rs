@@ -1,16 +1,17 @@
-//! Is it alive, is it ready, and what do its parts say. For load balancers and operators.
+//! Is it alive, is it ready, what do its parts say, and what has it measured. For load balancers and operators.
 //!
 //! Ready means: the store works and the gateway is not stopping. An outage at Apple or Google is shown and
 //! changes nothing, since it would take every instance out of the balancer at once.
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
+use crate::telemetry::metrics::CONTENT_TYPE;
 
 /// A part of the gateway, as operators see it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -49,4 +50,10 @@ pub async fn readyz(State(app): State<App>) -> Response {
     parts.extend((app.parts)());
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, parts })).into_response()
+}
+
+/// Every metric, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "ops", security(()), responses((status = 200, description = "OpenMetrics text")))]
+pub async fn metrics(State(app): State<App>) -> Response {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], app.metrics.text()).into_response()
 }

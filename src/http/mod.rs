@@ -32,6 +32,7 @@ use crate::config::Limits;
 use crate::engine::Engine;
 use crate::lifecycle::Stop;
 use crate::livekit::token::TokenMinter;
+use crate::telemetry::Metrics;
 use auth::Authenticator;
 use code::Code;
 use extract::{EmptyBody, Params};
@@ -51,6 +52,8 @@ pub struct App {
     pub limits: Arc<Limits>,
     /// What the parts that `http` does not know say of themselves.
     pub parts: Arc<dyn Fn() -> Vec<Part> + Send + Sync>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
     /// Turns true when the gateway stops.
     pub stop: Stop,
 }
@@ -101,8 +104,8 @@ pub fn api(app: App, cors_origins: &[String]) -> Router {
 
 /// What operators see, on a listener of its own.
 pub fn ops(app: App) -> Router {
-    let (router, _) =
-        OpenApiRouter::new().routes(routes!(health::livez)).routes(routes!(health::readyz)).split_for_parts();
+    let routes = OpenApiRouter::new().routes(routes!(health::livez)).routes(routes!(health::readyz));
+    let (router, _) = routes.routes(routes!(health::metrics)).split_for_parts();
     router.fallback(not_found).method_not_allowed_fallback(method_not_allowed).with_state(app)
 }
 

@@ -1,3 +1,8 @@
 //! What the gateway tells of itself.
 
 pub mod logs;
+pub mod metrics;
+mod ring;
+
+pub use metrics::Metrics;
+pub use ring::Attempt;

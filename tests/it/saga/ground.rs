@@ -72,7 +72,7 @@ impl Ground {
             devices_per_user: 10,
             deployment: "main".to_owned(),
         };
-        let (engine, follow_ups) = Engine::new(wire, self.clock.clone(), settings);
+        let (engine, follow_ups) = Engine::new(wire, self.clock.clone(), settings, Arc::default());
         Instance { engine, stops: Arc::clone(stops), follow_ups }
     }
 

@@ -48,7 +48,7 @@ impl Ground {
         let deployment = "main".to_owned();
         let settings =
             Settings { ring: Duration::from_secs(45), rules, call_waiting: false, devices_per_user: 10, deployment };
-        Engine::new(store, self.clock.clone(), settings)
+        Engine::new(store, self.clock.clone(), settings, Arc::default())
     }
 
     async fn register(&self, device: Device) {

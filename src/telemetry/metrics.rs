@@ -1,0 +1,206 @@
+//! Every metric of the gateway: its name, what it says, its labels and buckets, in one place.
+//!
+//! No label grows with users: what comes from outside (an app's id, a provider's reason) is one of a few known values, or `other`.
+//! When something is counted is for the parts to say; `ring` reads most of it off a call's records. Format:
+//! <https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md>.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::domain::{AppId, Device};
+
+/// What [`Metrics::text`] is, for the header of an answer.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// In seconds: from what a gateway itself takes up to the longest ring.
+const BUCKETS: [f64; 16] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 45.0, 120.0];
+
+/// A label's value that stands for all that are not known.
+const OTHER: &str = "other";
+/// The longest reason of a provider that becomes a label.
+const LONGEST_REASON: usize = 40;
+/// How many of them do.
+const MOST_REASONS: usize = 100;
+
+/// Time spans in seconds, by labels.
+pub(super) type Seconds<Labels> = Family<Labels, Histogram, fn() -> Histogram>;
+/// Counts, by labels.
+pub(super) type Counts<Labels> = Family<Labels, Counter>;
+
+/// Devices of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Kind {
+    pub(super) platform: &'static str,
+    pub(super) app: String,
+}
+
+/// Pushes to one provider.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Pushed {
+    pub(super) provider: &'static str,
+    pub(super) app: String,
+    /// `ring`, `stop` or `missed`.
+    pub(super) push: &'static str,
+}
+
+/// One kind of a provider's answers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Answered {
+    pub(super) provider: &'static str,
+    pub(super) app: String,
+    pub(super) push: &'static str,
+    /// What was done about it.
+    pub(super) verdict: &'static str,
+    /// The HTTP status; 0: there was no answer.
+    pub(super) status: u16,
+    pub(super) reason: String,
+}
+
+/// Legs that came to the same end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct LegEnd {
+    pub(super) platform: &'static str,
+    pub(super) app: String,
+    /// The state in which it ended.
+    pub(super) state: &'static str,
+    /// Whether the device said that it rings.
+    pub(super) alerted: &'static str,
+}
+
+/// Calls that came to the same end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct CallEnd {
+    pub(super) media: &'static str,
+    pub(super) reason: &'static str,
+}
+
+/// Makes the struct of all metrics: a field's comment is its help text.
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $name:ident: $kind:ty = $make:expr,)+) => {
+        /// All that is measured, by the names under which it is shown (`bellwire_` before each, `_total` after counts).
+        pub struct Metrics {
+            registry: Registry,
+            apps: HashSet<AppId>,
+            reasons: Mutex<HashSet<String>>,
+            $($(#[doc = $help])+ pub(super) $name: $kind,)+
+        }
+
+        impl Metrics {
+            /// Nothing measured yet. Devices of other `apps` are counted as `other`.
+            pub fn new(apps: impl IntoIterator<Item = AppId>) -> Self {
+                let mut registry = Registry::with_prefix("bellwire");
+                $(
+                    let $name: $kind = $make;
+                    let help = concat!($($help),+).trim().trim_end_matches('.');
+                    registry.register(stringify!($name), help, $name.clone());
+                )+
+                let reasons = Mutex::default();
+                Self { registry, apps: apps.into_iter().collect(), reasons, $($name,)+ }
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Calls that have ended, by why.
+    calls: Counts<CallEnd> = Family::default(),
+    /// Devices that were rung and are done with, by the state in which they ended; alerted tells whether they ever said that they ring.
+    legs: Counts<LegEnd> = Family::default(),
+    /// From a call's beginning until its first push to a device was written to the provider.
+    ring_sent_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
+    /// From the provider's taking the ring until the device said that it rings.
+    ring_alerting_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
+    /// From when the device said that it rings until it answered.
+    ring_answer_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
+    /// From writing a push to the provider until its answer.
+    push_seconds: Seconds<Pushed> = Family::new_with_constructor(seconds),
+    /// What providers answered to pushes, and what was made of it.
+    pushes: Counts<Answered> = Family::default(),
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
+impl Metrics {
+    /// All metrics, as Prometheus reads them.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // A String takes all that is written to it.
+        let _ = text::encode(&mut text, &self.registry);
+        text
+    }
+
+    /// The labels of a device.
+    pub(super) fn kind(&self, device: &Device) -> Kind {
+        Kind { platform: device.platform.as_str(), app: self.app(device) }
+    }
+
+    /// A device's app, if it is one of those that are known.
+    pub(super) fn app(&self, device: &Device) -> String {
+        if self.apps.contains(&device.app) { device.app.to_string() } else { OTHER.to_owned() }
+    }
+
+    /// A provider's reason, if it is a word and not one too many: what stands before a colon.
+    pub(super) fn reason(&self, reason: &str) -> String {
+        let word = reason.split(':').next().unwrap_or_default();
+        let is_word = word.len() <= LONGEST_REASON
+            && word.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_'));
+        let mut known = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_word && (known.contains(word) || known.len() < MOST_REASONS) {
+            known.insert(word.to_owned());
+            word.to_owned()
+        } else {
+            OTHER.to_owned()
+        }
+    }
+}
+
+/// Observes a time span.
+pub(super) fn observe<L>(seconds: &Seconds<L>, labels: &L, span: Duration)
+where
+    L: Clone + std::hash::Hash + Eq,
+{
+    seconds.get_or_create(labels).observe(span.as_secs_f64());
+}
+
+impl Default for Metrics {
+    /// For no known app.
+    fn default() -> Self {
+        Self::new([])
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_words_and_not_too_many() {
+        let metrics = Metrics::default();
+        assert_eq!(metrics.reason("Unregistered"), "Unregistered");
+        assert_eq!(metrics.reason("not-connected: connection refused by 10.0.0.1"), "not-connected");
+        assert_eq!(metrics.reason("a sentence"), OTHER);
+        assert_eq!(metrics.reason(&"x".repeat(LONGEST_REASON + 1)), OTHER);
+        for number in 0..MOST_REASONS {
+            metrics.reason(&format!("reason-{number}"));
+        }
+        assert_eq!(metrics.reason("one-too-many"), OTHER);
+        assert_eq!(metrics.reason("Unregistered"), "Unregistered");
+    }
+}

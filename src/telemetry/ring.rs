@@ -1,0 +1,90 @@
+//! What a call's records and a push's report say of the loop from invite to answer.
+//!
+//! Each commit is seen once, by the instance that made it, so that the sum over instances is right.
+
+use std::time::Duration;
+
+use super::metrics::{Answered, CallEnd, LegEnd, Metrics, Pushed, observe};
+use crate::domain::{Call, Device, Leg, LegState, Timestamp};
+
+/// An attempt to push, as `dispatch` knows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// To which device.
+    pub device: &'a Device,
+    /// `apns`, `fcm` or `none`.
+    pub provider: &'static str,
+    /// `ring`, `stop` or `missed`.
+    pub push: &'static str,
+    /// What was made of the answer.
+    pub verdict: &'static str,
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// Why it was refused.
+    pub reason: &'a str,
+    /// From writing it to the answer.
+    pub latency: Duration,
+}
+
+impl Metrics {
+    /// Notes what became of an attempt to push.
+    pub fn pushed(&self, attempt: &Attempt<'_>) {
+        let Attempt { device, provider, push, .. } = *attempt;
+        let app = self.app(device);
+        if attempt.status.is_some() {
+            observe(&self.push_seconds, &Pushed { provider, app: app.clone(), push }, attempt.latency);
+        }
+        let (verdict, status) = (attempt.verdict, attempt.status.unwrap_or(0));
+        let answered = Answered { provider, app, push, verdict, status, reason: self.reason(attempt.reason) };
+        self.pushes.get_or_create(&answered).inc();
+    }
+
+    /// Notes that the first push of a ring was written, so long after its call had begun.
+    pub fn ring_sent(&self, device: &Device, after: Duration) {
+        observe(&self.ring_sent_seconds, &self.kind(device), after);
+    }
+
+    /// Notes what a commit changed.
+    pub fn committed(&self, call: &Call, before: Option<&Call>) {
+        for leg in &call.legs {
+            self.leg(leg, before.and_then(|before| before.leg(&leg.device.id)), call.answered_at);
+        }
+        let was_live = before.is_none_or(|before| before.end_reason.is_none());
+        if let Some(reason) = call.end_reason.filter(|_| was_live) {
+            let labels = CallEnd { media: call.media.as_str(), reason: reason.as_str() };
+            self.calls.get_or_create(&labels).inc();
+        }
+    }
+
+    fn leg(&self, leg: &Leg, before: Option<&Leg>, answered_at: Option<Timestamp>) {
+        let was = before.map(|before| before.state);
+        if was == Some(leg.state) {
+            return;
+        }
+        match (leg.state, leg.alerting_at) {
+            (LegState::Alerting, Some(alerting)) => {
+                if let Some(taken) = leg.sent_at {
+                    observe(&self.ring_alerting_seconds, &self.kind(&leg.device), alerting.since(taken));
+                }
+            }
+            (LegState::Answered, Some(alerting)) => {
+                let span = answered_at.unwrap_or(alerting).since(alerting);
+                observe(&self.ring_answer_seconds, &self.kind(&leg.device), span);
+            }
+            _ => {}
+        }
+        if !leg.state.is_open() && was.is_none_or(LegState::is_open) {
+            self.legs.get_or_create(&self.leg_end(leg)).inc();
+        }
+    }
+
+    fn leg_end(&self, leg: &Leg) -> LegEnd {
+        let alerted = if leg.alerting_at.is_some() { "yes" } else { "no" };
+        LegEnd {
+            platform: leg.device.platform.as_str(),
+            app: self.app(&leg.device),
+            state: leg.state.as_str(),
+            alerted,
+        }
+    }
+}
