@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::Failure;
+use crate::bad_day::BadDay;
+use crate::pushes::Rung;
 use crate::ringing::{Memory, Ringing};
 use crate::scenario::{Calls, count};
 use crate::stage::{Stage, Used};
@@ -18,6 +20,7 @@ pub struct Figures {
     pushes: Option<Spread>,
     rest: Vec<(&'static str, Rest)>,
     ringing: Option<Ends>,
+    bad_day: Option<Wires>,
     started: f64,
     loaded: Option<f64>,
     ended: f64,
@@ -56,6 +59,14 @@ struct Ends {
     memory: [Memory; 3],
     ended: Spread,
     missed: Spread,
+}
+
+/// Of providers on a bad day.
+struct Wires {
+    steady: Spread,
+    mass: Spread,
+    mass_all: f64,
+    rung: Rung,
 }
 
 /// Percentiles and the greatest, in ms.
@@ -136,6 +147,7 @@ impl Figures {
             pushes: None,
             rest: Vec::new(),
             ringing: None,
+            bad_day: None,
             started,
             loaded: None,
             ended: started,
@@ -168,6 +180,13 @@ impl Figures {
         self.ringing = Some(Ends { calls, memory: ringing.memory, ended, missed });
     }
 
+    pub fn add_bad_day(&mut self, day: BadDay) {
+        self.add("invites, steady", &day.steady);
+        self.add("invites, mass event", &day.mass);
+        let (steady, mass) = (Spread::of(&day.steady_wire), Spread::of(&day.mass_wire));
+        self.bad_day = Some(Wires { steady, mass, mass_all: day.mass_all, rung: day.rung });
+    }
+
     pub fn loaded(&mut self, stage: &Stage) -> Result<(), Failure> {
         self.loaded = Some(stage.memory()?);
         Ok(())
@@ -187,6 +206,7 @@ impl Figures {
             "invite_to_push_ms": self.pushes.map(Spread::json),
             "rest": rest.collect::<serde_json::Map<_, _>>(),
             "ringing": self.ringing.as_ref().map(Ends::json),
+            "bad_day": self.bad_day.as_ref().map(Wires::json),
             "gateway_memory_mb": {"started": self.started, "loaded": self.loaded, "ended": self.ended},
             "store_mb": self.size,
         })
@@ -209,6 +229,29 @@ impl Ends {
             "calls": self.calls, "late_ms": self.ended.json(), "ring_over_to_missed_push_ms": self.missed.json(),
             "memory_mb": memory, "kilobytes_each": {"gateway": gateway, "store": store},
         })
+    }
+}
+
+impl Wires {
+    fn json(&self) -> Value {
+        let Rung { devices, lost, twice, renamed, refused } = self.rung;
+        json!({
+            "invite_to_wire_ms": self.steady.json(), "mass_invite_to_wire_ms": self.mass.json(),
+            "mass_all_on_the_wire_ms": self.mass_all, "devices": devices, "lost": lost, "taken_twice": twice,
+            "taken_twice_with_two_ids": renamed, "pushes_not_taken": refused,
+        })
+    }
+}
+
+impl fmt::Display for Wires {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, Spread { p50, p99, p999, max }) in [("steady", self.steady), ("mass event", self.mass)] {
+            writeln!(f, "{name}, invite to first byte: p50 {p50:.1}, p99 {p99:.1}, p99.9 {p999:.1}, at most {max:.1} ms")?;
+        }
+        let Rung { devices, lost, twice, renamed, refused } = self.rung;
+        writeln!(f, "mass event, all on the wire within {:.0} ms of the first invite", self.mass_all)?;
+        write!(f, "{devices} devices to ring: {lost} lost, {twice} taken twice, {renamed} of these with another id; ")?;
+        writeln!(f, "{refused} pushes not taken")
     }
 }
 
@@ -236,6 +279,9 @@ impl fmt::Display for Figures {
         }
         if let Some(ringing) = &self.ringing {
             write!(f, "{ringing}")?;
+        }
+        if let Some(day) = &self.bad_day {
+            write!(f, "{day}")?;
         }
         write!(f, "gateway memory: {:.1} MB at start", self.started)?;
         if let Some(loaded) = self.loaded {

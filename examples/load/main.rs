@@ -10,6 +10,7 @@
 
 #[path = "../shared/child.rs"]
 mod child;
+mod bad_day;
 mod client;
 mod figures;
 mod people;
@@ -30,7 +31,7 @@ use figures::Figures;
 use people::Pair;
 use ringing::Plan;
 use scenario::Load;
-use stage::Stage;
+use stage::{Setting, Stage};
 
 /// Whatever went wrong: the run is over then.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -39,6 +40,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 const REST: Duration = Duration::from_secs(4);
 /// How long calls ring that somebody ends.
 const RING_SECONDS: u64 = 120;
+/// How many devices each callee has.
+const DEVICES: usize = 2;
 
 /// Measures a gateway under load.
 #[derive(Debug, Parser)]
@@ -58,12 +61,12 @@ struct Options {
     /// Invites a second of the scenario at a steady rate; half of the greatest load if absent.
     #[arg(long)]
     rate: Option<f64>,
-    /// Only this scenario; `ringing` is not among the others.
+    /// Only this scenario; `ringing` and `bad-day` are not among the others.
     #[arg(long, value_enum)]
     only: Option<Scenario>,
-    /// Calls that ring at once, in `ringing`.
-    #[arg(long, default_value_t = 100_000)]
-    calls: usize,
+    /// Calls that ring at once in `ringing`, 100,000 unless given, or that are made in `bad-day`, 10,000.
+    #[arg(long)]
+    calls: Option<usize>,
     /// Seconds over which the invites of `ringing`, and so the ends, are spread.
     #[arg(long, default_value_t = 60)]
     spread: u64,
@@ -102,11 +105,13 @@ enum Scenario {
     Whole,
     /// Many calls that ring at once and time out.
     Ringing,
+    /// Three devices each, providers that take 50 ms and cut one connection in a hundred requests; then 3,000 invites in a second.
+    BadDay,
 }
 
 impl Options {
     fn wants(&self, scenario: Scenario) -> bool {
-        self.only.map_or(scenario != Scenario::Ringing, |only| only == scenario)
+        self.only.map_or(!matches!(scenario, Scenario::Ringing | Scenario::BadDay), |only| only == scenario)
     }
 
     fn bellwire(&self) -> Result<PathBuf, Failure> {
@@ -135,11 +140,20 @@ async fn main() -> Result<(), Failure> {
     let options = Options::parse();
     let mut runs = Vec::new();
     for (store, redis_server) in options.stores() {
-        let mut stage = Stage::start(&options.bellwire()?, redis_server, options.wrap.as_deref()).await?;
+        let bad_day = options.wants(Scenario::BadDay);
+        let setting = Setting {
+            bellwire: &options.bellwire()?,
+            wrap: options.wrap.as_deref(),
+            devices: if bad_day { bad_day::DEVICES } else { DEVICES },
+            faults: if bad_day { &bad_day::FAULTS } else { &[] },
+        };
+        let mut stage = Stage::start(&setting, redis_server).await?;
         let mut figures = Figures::new(store, &stage)?;
         figures.add_rest("no device", &stage.learn_rest(REST).await?);
         let measured = if options.wants(Scenario::Ringing) {
             ring(&options, &stage, &mut figures).await
+        } else if bad_day {
+            have_bad_day(&options, &stage, &mut figures).await
         } else {
             measure(&options, &stage, &mut figures).await
         };
@@ -165,7 +179,7 @@ async fn load<'a>(
     time: Duration,
     ring_seconds: u64,
 ) -> Result<Load<'a>, Failure> {
-    eprintln!("registering {} devices", pairs * 2);
+    eprintln!("registering {} devices", pairs * stage.devices);
     let pairs: Vec<Pair> = (0..pairs).map(Pair::new).collect::<Result<_, _>>()?;
     let load = Load::new(stage, pairs, options.connections, time, ring_seconds);
     load.register().await?;
@@ -174,8 +188,16 @@ async fn load<'a>(
 
 async fn ring(options: &Options, stage: &Stage, figures: &mut Figures) -> Result<(), Failure> {
     let plan = options.plan();
-    let load = load(options, stage, options.calls, Duration::MAX, plan.ring_seconds()).await?;
-    figures.add_ringing(&ringing::run(&load, stage, plan, options.calls).await?);
+    let calls = options.calls.unwrap_or(100_000);
+    let load = load(options, stage, calls, Duration::MAX, plan.ring_seconds()).await?;
+    figures.add_ringing(&ringing::run(&load, stage, plan, calls).await?);
+    figures.ended(stage).await
+}
+
+async fn have_bad_day(options: &Options, stage: &Stage, figures: &mut Figures) -> Result<(), Failure> {
+    let calls = options.calls.unwrap_or(10_000);
+    let load = load(options, stage, calls, Duration::MAX, RING_SECONDS).await?;
+    figures.add_bad_day(bad_day::run(&load, stage, calls).await?);
     figures.ended(stage).await
 }
 

@@ -1,4 +1,4 @@
-//! Callers and callees: their tokens and the requests that they make. Each callee has an iPhone and an Android phone.
+//! Callers and callees: their tokens and the requests that they make. Each callee has an iPhone and an Android phone, some a tablet too.
 
 use std::sync::LazyLock;
 
@@ -15,6 +15,7 @@ use crate::stage::{APP, ISSUER, USER_SECRET};
 const EXPIRES_AT: u64 = 4_000_000_000;
 const IPHONE: &str = "6d7f2c1e-iphone";
 const PIXEL: &str = "0b9a4e35-pixel";
+const TABLET: &str = "5e1d83b0-tablet";
 
 static KEY: LazyLock<EncodingKey> = LazyLock::new(|| EncodingKey::from_secret(USER_SECRET.as_bytes()));
 
@@ -42,18 +43,21 @@ impl Pair {
         Ok(Self { callee, caller_token, callee_token })
     }
 
-    /// Registers the callee's two phones.
-    pub async fn register(&self, client: &mut Client) -> Result<(), Failure> {
+    /// Registers as many of the callee's devices, at most three.
+    pub async fn register(&self, client: &mut Client, devices: usize) -> Result<(), Failure> {
         let hex = |kind| data_encoding::HEXLOWER.encode(format!("{kind}/{:0>27}", self.callee).as_bytes());
         let iphone = json!({
             "platform": "ios", "app": APP, "voip_token": hex("voip"), "alert_token": hex("look"),
             "name": "iPhone", "locale": "en-GB", "app_version": "1.4.2",
         });
-        let pixel = json!({
-            "platform": "android", "app": APP, "fcm_token": format!("{}:APA91b{}", hex("text"), "x".repeat(64)),
-            "name": "Pixel", "locale": "en-GB", "app_version": "1.4.2",
-        });
-        for (device, body) in [(IPHONE, iphone), (PIXEL, pixel)] {
+        let android = |kind, name| {
+            json!({
+                "platform": "android", "app": APP, "fcm_token": format!("{}:APA91b{}", hex(kind), "x".repeat(64)),
+                "name": name, "locale": "en-GB", "app_version": "1.4.2",
+            })
+        };
+        let all = [(IPHONE, iphone), (PIXEL, android("text", "Pixel")), (TABLET, android("slab", "Tablet"))];
+        for (device, body) in all.into_iter().take(devices) {
             let (path, body) = (format!("/v1/devices/{device}"), body.to_string());
             client.send(Request { method: "PUT", path: &path, token: &self.callee_token, body: &body }, 200).await?;
         }

@@ -70,13 +70,13 @@ impl<'a> Load<'a> {
         Self { stage, pairs: pairs.into(), connections, time, ring_seconds, clock: Clock::system() }
     }
 
-    /// Registers every callee's phones.
+    /// Registers every callee's devices.
     pub async fn register(&self) -> Result<(), Failure> {
-        let pairs = Arc::clone(&self.pairs);
+        let (pairs, devices) = (Arc::clone(&self.pairs), self.stage.devices);
         self.all(self.pairs.len(), Duration::MAX, move |pair, client| {
             let pairs = Arc::clone(&pairs);
             async move {
-                pairs[pair].register(&mut *client.lock().await).await?;
+                pairs[pair].register(&mut *client.lock().await, devices).await?;
                 Ok(None)
             }
         })
@@ -139,13 +139,17 @@ impl<'a> Load<'a> {
         .await
     }
 
-    /// Invites at a rate, whether the gateway keeps up or not. Latency counts from when an invite was due, so one that had to
-    /// wait for a connection is as slow as a caller would find it.
+    /// Invites at a rate for as long as a scenario lasts.
     pub async fn steady(&self, rate: f64) -> Result<Calls, Failure> {
+        self.at_rate(rate, self.pairs.len(), self.time).await
+    }
+
+    /// At most so many invites in a time at a rate, whether the gateway keeps up or not. Latency counts from when an invite was due,
+    /// so one that had to wait for a connection is as slow as a caller would find it.
+    pub async fn at_rate(&self, rate: f64, most: usize, time: Duration) -> Result<Calls, Failure> {
         let (due, ticks) = mpsc::unbounded_channel();
         let ticks = Arc::new(Mutex::new(ticks));
-        let (most, time, ring_seconds) = (self.pairs.len(), self.time, self.ring_seconds);
-        let clock = self.clock.clone();
+        let (most, ring_seconds, clock) = (most.min(self.pairs.len()), self.ring_seconds, self.clock.clone());
         let (connections, measure) = (self.connect().await?, self.measure().await?);
         // A thread, because the runtime's timers are only good to a millisecond.
         std::thread::spawn(move || {

@@ -28,6 +28,8 @@ const STOPPED_WITHIN: Duration = Duration::from_mins(1);
 
 /// The processes, and the folder with their files.
 pub struct Stage {
+    /// How many devices each callee has.
+    pub devices: usize,
     pub address: SocketAddr,
     pub pushes: Pushes,
     /// None for the embedded store.
@@ -39,6 +41,18 @@ pub struct Stage {
     /// The part of a core that it uses when there is nothing to do.
     resting: f64,
     folder: TempDir,
+}
+
+/// How all is to be.
+pub struct Setting<'a> {
+    /// The gateway's program.
+    pub bellwire: &'a Path,
+    /// A command that goes before it.
+    pub wrap: Option<&'a str>,
+    /// How many devices each callee has.
+    pub devices: usize,
+    /// What the providers do wrong, as `bellwire simulate --rule` takes it.
+    pub faults: &'a [&'a str],
 }
 
 /// What is used.
@@ -64,8 +78,9 @@ impl Used {
 }
 
 impl Stage {
-    /// Starts all; `redis_server` is the program, for a store on Redis, and `wrap` goes before the gateway's command.
-    pub async fn start(bellwire: &Path, redis_server: Option<&str>, wrap: Option<&str>) -> Result<Self, Failure> {
+    /// Starts all; `redis_server` is the program, for a store on Redis.
+    pub async fn start(setting: &Setting<'_>, redis_server: Option<&str>) -> Result<Self, Failure> {
+        let Setting { bellwire, wrap, devices, faults } = setting;
         bellwire::crypto::install()?;
         // Beside the program, since the folder for temporary files may be in memory, where writing to disk costs nothing.
         let folder = tempfile::tempdir_in(bellwire.parent().ok_or("no folder")?)?;
@@ -75,6 +90,9 @@ impl Stage {
         };
         let mut command = Command::new(bellwire);
         command.args(["simulate", "--credentials"]).arg(folder.path().join("simulator"));
+        for fault in *faults {
+            command.args(["--rule", fault]);
+        }
         let (simulator, mut lines) = Process::spawn(&mut command)?;
         let store = redis.as_ref().map_or_else(|| "embedded:calls.redb".to_owned(), RedisServer::url);
         let config = folder.path().join("bellwire.toml");
@@ -93,8 +111,8 @@ impl Stage {
             Process::spawn(command.args(["serve", "--config"]).arg(&config).stderr(log))?;
         let address = ready(&mut gateway_lines)?.get("http").ok_or("no address")?.parse()?;
         let gateway_pid = wrap.and_then(|_| process::child_of(gateway.id())).unwrap_or_else(|| gateway.id());
-        let pushes = Pushes::read(lines);
-        Ok(Self { address, pushes, redis, gateway, _simulator: simulator, gateway_pid, resting: 0.0, folder })
+        let pushes = Pushes::read(lines, *devices);
+        Ok(Self { devices: *devices, address, pushes, redis, gateway, _simulator: simulator, gateway_pid, resting: 0.0, folder })
     }
 
     /// What gateway and Redis have used so far.

@@ -17,6 +17,7 @@ use crate::domain::{Call, CallId, Task, TaskKind, TaskResult};
 use crate::engine::{Begun, Engine};
 use crate::lifecycle::Stop;
 use crate::push::Pushers;
+use crate::telemetry::Metrics;
 use crate::ticket::Tickets;
 
 /// The pause before the first quick retry; it doubles.
@@ -36,6 +37,8 @@ pub struct Dispatcher {
     pub tickets: Tickets,
     /// Where devices reach the gateway.
     pub public_url: Arc<str>,
+    /// Counts what providers answer.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Rings on their way, by call, so that they can be called back.
