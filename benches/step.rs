@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::{
-    Call, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, Receipt, Rules, TaskResult, Timestamp,
-    Unknown, UserId, begin, step,
+    Call, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, PushRules, Receipt, Rules, TaskResult,
+    Timestamp, Unknown, UserId, begin, step,
 };
 use divan::{Bencher, black_box};
 use serde_json::json;
@@ -50,6 +50,7 @@ fn invite(clock: &Clock) -> Invite {
             decline: DeclineScope::Call,
             missed_call: true,
             presence: false,
+            push: PushRules::default(),
             unknown: Unknown::default(),
         },
         ring_until: now + Duration::from_secs(45),
@@ -77,9 +78,15 @@ fn pushed(call: &Call, now: Timestamp) -> Input {
         reason: "accepted".to_owned(),
         provider_id: Some("0f7c8ec7-c33c-4c00-8bba-fe8200000000".to_owned()),
         latency_ms: 80,
+        number: 1,
+        attempt: 1,
+        again: 0,
+        since: None,
+        environment: None,
+        verdict: String::new(),
         unknown: Unknown::default(),
     };
-    Input::TaskFinished { task: task.id, attempt: task.attempt, result: TaskResult::Done(Some(receipt)) }
+    Input::TaskFinished { task: task.id, attempt: task.attempt, result: TaskResult::Done(vec![receipt]) }
 }
 
 fn applied(call: &Call, input: &Input, now: Timestamp) -> Call {

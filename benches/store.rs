@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bellwire::clock::Clock;
-use bellwire::domain::{Call, CallId, DeclineScope, Device, Invite, Media, Party, Rules, Unknown, UserId, begin};
+use bellwire::domain::{
+    Call, CallId, DeclineScope, Device, Invite, Media, Party, PushRules, Rules, Unknown, UserId, begin,
+};
 use bellwire::store::embedded::Embedded;
 use bellwire::store::{Claim, Commit, Role, Store, codec};
 use divan::Bencher;
@@ -41,6 +43,7 @@ fn call(clock: &Clock) -> Call {
         decline: DeclineScope::Call,
         missed_call: true,
         presence: true,
+        push: PushRules::default(),
         unknown: Unknown::default(),
     };
     let invite = Invite {

@@ -11,12 +11,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::config::store::{Store as StoreConfig, StoreUrl};
+use crate::config::{self, Config};
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::{self, Dispatcher};
 use crate::domain::time::millis;
-use crate::domain::{AppId, Rules, Unknown};
+use crate::domain::{AppId, PushRules, Rules, Unknown};
 use crate::engine::{Engine, Settings};
 use crate::http::auth::{AuthConfigError, Authenticator};
 use crate::http::health::Part;
@@ -217,6 +217,7 @@ fn settings(config: &Config) -> Settings {
             missed_call: config.push.missed_call,
             // LiveKit is not asked who is in a room yet, so nobody's absence ends a call.
             presence: false,
+            push: push_rules(&config.push),
             unknown: Unknown::default(),
         },
         call_waiting: call.call_waiting,
@@ -229,6 +230,20 @@ fn settings(config: &Config) -> Settings {
 fn apps(config: &Config) -> impl Iterator<Item = AppId> + '_ {
     let (apns, fcm) = (config.push.apns.iter(), config.push.fcm.iter());
     apns.map(|section| section.app.clone()).chain(fcm.map(|section| section.app.clone()))
+}
+
+/// What calls are to know of `[push]`.
+fn push_rules(config: &config::push::Push) -> PushRules {
+    // Apple may deliver the first push until it expires, at whichever host it went to.
+    let expired = config.apns.iter().map(|apns| apns.ring_expiration).max().unwrap_or_default();
+    PushRules {
+        repush_after_ms: millis(config.repush_after),
+        repush_max: config.repush_max.into(),
+        repush_ios_after_ms: config.repush_ios.then(|| millis(config.repush_after.max(expired))),
+        cancel_by_voip: config.apns.iter().any(|apns| apns.cancel_by_voip),
+        voip_budget: config.voip_budget.into(),
+        unknown: Unknown::default(),
+    }
 }
 
 /// Opens the store that `store.url` names.

@@ -246,7 +246,10 @@ impl Wires {
 impl fmt::Display for Wires {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, Spread { p50, p99, p999, max }) in [("steady", self.steady), ("mass event", self.mass)] {
-            writeln!(f, "{name}, invite to first byte: p50 {p50:.1}, p99 {p99:.1}, p99.9 {p999:.1}, at most {max:.1} ms")?;
+            writeln!(
+                f,
+                "{name}, invite to first byte: p50 {p50:.1}, p99 {p99:.1}, p99.9 {p999:.1}, at most {max:.1} ms"
+            )?;
         }
         let Rung { devices, lost, twice, renamed, refused } = self.rung;
         writeln!(f, "mass event, all on the wire within {:.0} ms of the first invite", self.mass_all)?;

@@ -8,9 +8,9 @@
 //! cargo build --release && cargo run --release --example load
 //! ```
 
+mod bad_day;
 #[path = "../shared/child.rs"]
 mod child;
-mod bad_day;
 mod client;
 mod figures;
 mod people;

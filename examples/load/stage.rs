@@ -112,7 +112,17 @@ impl Stage {
         let address = ready(&mut gateway_lines)?.get("http").ok_or("no address")?.parse()?;
         let gateway_pid = wrap.and_then(|_| process::child_of(gateway.id())).unwrap_or_else(|| gateway.id());
         let pushes = Pushes::read(lines, *devices);
-        Ok(Self { devices: *devices, address, pushes, redis, gateway, _simulator: simulator, gateway_pid, resting: 0.0, folder })
+        Ok(Self {
+            devices: *devices,
+            address,
+            pushes,
+            redis,
+            gateway,
+            _simulator: simulator,
+            gateway_pid,
+            resting: 0.0,
+            folder,
+        })
     }
 
     /// What gateway and Redis have used so far.

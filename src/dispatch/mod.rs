@@ -4,6 +4,7 @@
 //! wake-up after its lease. Quick retries inside a lease stay in memory. A ring that is still on its way to the provider
 //! when its call is answered or over is called back, so that no phone rings for nothing.
 
+mod plan;
 mod pushing;
 
 use std::collections::HashMap;
@@ -13,16 +14,20 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::domain::{Call, CallId, Task, TaskKind, TaskResult};
-use crate::engine::{Begun, Engine};
+use crate::domain::{Call, CallId, Task, TaskKind, TaskResult, UserId};
+use crate::engine::{Begun, Engine, EngineError};
 use crate::lifecycle::Stop;
 use crate::push::Pushers;
 use crate::telemetry::Metrics;
 use crate::ticket::Tickets;
 
-/// The pause before the first quick retry; it doubles.
+/// The pause before the first retry; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// The pause after an attempt that used up its time.
+/// The longest pause where somebody waits: a provider that is back is found out soon.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The longest pause of what may come late.
+const LONGEST_PAUSE_OF_MISSED: Duration = Duration::from_mins(10);
+/// The pause after an attempt of anything else.
 const NEXT_ATTEMPT: Duration = Duration::from_millis(500);
 /// How long LiveKit, which this version cannot ask, is left alone before it would be asked again.
 const ASK_LATER: Duration = Duration::from_secs(30);
@@ -103,17 +108,18 @@ fn start(dispatcher: &Arc<Dispatcher>, begun: Begun, running: &mut JoinSet<CallI
 
 async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> CallId {
     let result = match &task.kind {
-        TaskKind::Ring { .. } | TaskKind::StopRing { .. } | TaskKind::NotifyMissed { .. } => {
-            dispatcher.push_until_settled(&call, &task).await
-        }
-        TaskKind::FreeLine { user } => match dispatcher.engine.free_line(user, call.id).await {
-            Ok(()) => Some(TaskResult::Done(None)),
+        TaskKind::Ring { .. }
+        | TaskKind::RingAlert { .. }
+        | TaskKind::StopRing { .. }
+        | TaskKind::NotifyMissed { .. } => dispatcher.push_until_settled(&call, &task).await,
+        TaskKind::FreeLine { user } => match dispatcher.free_line(&call, user).await {
+            Ok(()) => Some(TaskResult::Done(Vec::new())),
             Err(error) => {
                 tracing::warn!(call_id = %call.id, %error, "a line could not be freed yet");
-                Some(TaskResult::Retry(NEXT_ATTEMPT, None))
+                Some(TaskResult::Retry(NEXT_ATTEMPT, Vec::new()))
             }
         },
-        TaskKind::AskPresence => Some(TaskResult::Retry(ASK_LATER, None)),
+        TaskKind::AskPresence => Some(TaskResult::Retry(ASK_LATER, Vec::new())),
     };
     if let Some(result) = result
         && let Err(error) = dispatcher.engine.task_finished(call.id, task.id, task.attempt, result).await
@@ -128,18 +134,36 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> 
 struct Patience {
     ends: Instant,
     pause: Duration,
+    longest: Duration,
 }
 
 impl Patience {
-    fn new(deadline: Duration) -> Self {
-        Self { ends: Instant::now() + deadline, pause: FIRST_PAUSE }
+    /// Of an attempt of a push; a later one goes on about where the one before it left off, which was after three pauses or four.
+    fn new(kind: &TaskKind, attempt: u32) -> Self {
+        let longest = match kind {
+            TaskKind::NotifyMissed { .. } => LONGEST_PAUSE_OF_MISSED,
+            _ => LONGEST_PAUSE,
+        };
+        let doublings = attempt.saturating_sub(1).saturating_mul(3).min(16);
+        let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(longest);
+        Self { ends: Instant::now() + kind.deadline(), pause, longest }
     }
 
     /// The next pause, or, if there is no time for it, how long the record shall wait.
     fn next(&mut self, dispatcher: &Dispatcher, after: Option<Duration>) -> Result<Duration, Duration> {
         let pause = dispatcher.engine.clock().jitter(self.pause);
-        self.pause *= 2;
+        self.pause = (self.pause * 2).min(self.longest);
         let pause = after.map_or(pause, |after| after.max(pause));
-        if Instant::now() + pause < self.ends { Ok(pause) } else { Err(pause.max(NEXT_ATTEMPT.min(pause * 2))) }
+        if Instant::now() + pause < self.ends { Ok(pause) } else { Err(pause) }
+    }
+}
+
+impl Dispatcher {
+    /// A line is free; and whoever has talked to a caller has missed none of their calls any more.
+    async fn free_line(&self, call: &Call, user: &UserId) -> Result<(), EngineError> {
+        if *user == call.callee.id && call.answered_at.is_some() {
+            self.engine.forget_missed(user, &call.caller.id).await?;
+        }
+        self.engine.free_line(user, call.id).await
     }
 }

@@ -1,52 +1,61 @@
-//! Pushes: from a call's task to a message, through quick retries, to a result for the record.
+//! Pushes: from a call's task through quick retries to a result for the record.
+//!
+//! What a push says is in `plan`; what a provider's answer means is `push`'s. Here is what is done about it: a token is dropped, an
+//! environment kept, the same push sent again with the same id.
 
-use std::time::Duration;
-
-use ring::digest::{SHA256, digest};
-use uuid::Builder;
-
+use super::plan::Plan;
 use super::{Dispatcher, Patience};
-use crate::domain::call::OUTCOME_READABLE_FOR;
-use crate::domain::{Call, Device, Leg, Media, Receipt, Task, TaskKind, TaskResult, Timestamp, Unknown};
-use crate::push::{Message, Push, Report, Ring, TokenKind, Verdict};
-use crate::ticket::Ticket;
-
-/// How long a provider keeps a stop push at least, for a device that is just coming back.
-const STOP_KEPT_FOR: Duration = Duration::from_secs(30);
+use crate::domain::{
+    Call, Device, Environment, Heard, Platform, Receipt, Task, TaskKind, TaskResult, Timestamp, Unknown,
+};
+use crate::push::{Report, TokenKind, Verdict};
+use crate::telemetry::Attempt;
 
 /// The most characters of a provider's reason that a record keeps.
-const LONGEST_REASON: usize = 100;
+const LONGEST_REASON: usize = 64;
+/// The most characters of a provider's id that a record keeps.
+const LONGEST_ID: usize = 128;
 
 impl Dispatcher {
     /// Pushes until the provider takes it or refuses it for good, the time of the attempt is up, or it has lost its purpose.
     pub(super) async fn push_until_settled(&self, call: &Call, task: &Task) -> Option<TaskResult> {
         let leg = task.kind.device().and_then(|device| call.leg(device))?;
-        let push = match self.push(call, leg, task).await {
-            Ok(push) => push,
-            Err(result) => return Some(result),
+        if matches!(task.kind, TaskKind::StopRing { .. }) && leg.kept_silent() {
+            self.note_silence(call, &leg.device).await;
+        }
+        let plan = match self.plan(call, leg, task).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                tracing::error!(call_id = %call.id, %error, "a push could not be made");
+                return Some(TaskResult::Retry(super::NEXT_ATTEMPT, Vec::new()));
+            }
         };
-        let mut patience = Patience::new(task.kind.deadline());
+        let now = || self.engine.clock().now();
+        let Some(push) = &plan.push else { return Some(plan.settled(true, Vec::new(), now())) };
+        let mut patience = Patience::new(&task.kind, task.attempt);
+        let mut receipts = Vec::new();
         loop {
-            let report = self.pushers.send(&push).await;
-            log(call, &push.device, task, &report);
-            let receipt = Some(self.receipt(task, &report));
+            let report = self.pushers.send(push).await;
+            log(call, &push.device, task, &plan, &report);
+            self.measure(call, &push.device, &plan, &report, task.attempt == 1 && receipts.is_empty());
+            receipts.push(receipt(task, &plan, &push.device, &report, now()));
             let after = match report.verdict {
                 Verdict::Accepted => {
                     self.keep_environment(call, &push.device, &report).await;
-                    return Some(TaskResult::Done(receipt));
+                    return Some(plan.settled(true, receipts, now()));
                 }
                 Verdict::DropToken { since } => {
                     self.drop_token(call, &push.device, report.token, since).await;
-                    return Some(TaskResult::Failed(receipt));
+                    return Some(plan.settled(false, receipts, now()));
                 }
-                Verdict::OurFault | Verdict::GiveUp => return Some(TaskResult::Failed(receipt)),
+                Verdict::OurFault | Verdict::GiveUp => return Some(plan.settled(false, receipts, now())),
                 Verdict::Retry { after } => after,
             };
             match patience.next(self, after) {
                 Ok(pause) => tokio::time::sleep(pause).await,
                 // The provider did not say that it will not take it: the task goes on to its end, and is not a failure.
-                Err(later) if after.is_none() && self.engine.clock().now() + later >= task.until => return None,
-                Err(later) => return Some(TaskResult::Retry(later, receipt)),
+                Err(later) if after.is_none() && now() + later >= task.until => return None,
+                Err(later) => return Some(TaskResult::Retry(later, receipts)),
             }
             // Elsewhere the call may have ended, or the device spoken.
             if !self.engine.wants(call.id, task.id, task.attempt).await.unwrap_or(true) {
@@ -55,59 +64,19 @@ impl Dispatcher {
         }
     }
 
-    async fn push(&self, call: &Call, leg: &Leg, task: &Task) -> Result<Push, TaskResult> {
-        let failed = |error: &dyn std::fmt::Display| {
-            tracing::error!(call_id = %call.id, %error, "a push could not be made");
-            TaskResult::Retry(super::NEXT_ATTEMPT, None)
-        };
-        let (message, expires_at) = match &task.kind {
-            TaskKind::Ring { .. } => {
-                (Message::Ring(self.ring(call, leg).map_err(|error| failed(&error))?), call.ring_until)
-            }
-            TaskKind::StopRing { reason, .. } => (
-                Message::Cancel { call_id: call.id, reason: *reason },
-                call.ring_until.max(self.engine.clock().now() + STOP_KEPT_FOR),
-            ),
-            _ => {
-                let counted = self.engine.count_missed(&call.callee.id, &call.caller.id, call.id).await;
-                let count = counted.map_err(|error| failed(&error))?;
-                let at = call.ended_at.unwrap_or(call.ring_until);
-                (Message::Missed { call_id: call.id, caller: call.caller.clone(), count, at }, task.until)
-            }
-        };
-        Ok(Push { id: push_id(call, task), device: leg.device.clone(), expires_at, message })
+    fn measure(&self, call: &Call, device: &Device, plan: &Plan, report: &Report, is_first: bool) {
+        let &Report { provider, status, latency, .. } = report;
+        let (verdict, reason) = (word(report.verdict), report.reason.as_str());
+        self.metrics.pushed(&Attempt { device, provider, push: plan.name, verdict, status, reason, latency });
+        if is_first && plan.name == "ring" && plan.number == 1 {
+            let handed_over = self.engine.clock().now() - latency;
+            self.metrics.ring_sent(device, handed_over.since(call.created_at));
+        }
     }
 
-    fn ring(&self, call: &Call, leg: &Leg) -> Result<Ring, jsonwebtoken::errors::Error> {
-        let longest = Duration::from_millis(call.rules.max_duration_ms);
-        let ticket = Ticket {
-            call: call.id,
-            user: call.callee.id.clone(),
-            device: leg.device.id.clone(),
-            expires_at: call.ring_until + longest + OUTCOME_READABLE_FOR,
-        };
-        Ok(Ring {
-            call_id: call.id,
-            caller: call.caller.clone(),
-            video: call.media == Media::Video,
-            created_at: call.created_at,
-            ring_until: call.ring_until,
-            ticket: self.tickets.mint(&ticket)?,
-            url: self.public_url.to_string(),
-            metadata: call.metadata.clone(),
-        })
-    }
-
-    fn receipt(&self, task: &Task, report: &Report) -> Receipt {
-        Receipt {
-            at: self.engine.clock().now(),
-            provider: report.provider.to_owned(),
-            push: push_name(&task.kind).to_owned(),
-            status: report.status,
-            reason: report.reason.chars().take(LONGEST_REASON).collect(),
-            provider_id: report.provider_id.clone(),
-            latency_ms: crate::domain::time::millis(report.latency),
-            unknown: Unknown::default(),
+    async fn note_silence(&self, call: &Call, device: &Device) {
+        if let Err(error) = self.engine.note_heard(&call.callee.id, &device.id, Heard::Silent(call.id)).await {
+            tracing::debug!(call_id = %call.id, %error, "a silent ring could not be counted");
         }
     }
 
@@ -134,26 +103,44 @@ impl Dispatcher {
     }
 }
 
-/// The provider's id of a push: the same for every attempt of a task, so that a repeated one can be told.
-fn push_id(call: &Call, task: &Task) -> uuid::Uuid {
-    let digest = digest(&SHA256, format!("{}/{}", call.id, task.id).as_bytes());
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest.as_ref()[..16]);
-    Builder::from_custom_bytes(bytes).into_uuid()
-}
-
-const fn push_name(kind: &TaskKind) -> &'static str {
-    match kind {
-        TaskKind::Ring { .. } => "ring",
-        TaskKind::StopRing { .. } => "stop",
-        TaskKind::NotifyMissed { .. } => "missed",
-        TaskKind::FreeLine { .. } | TaskKind::AskPresence => "none",
+fn receipt(task: &Task, plan: &Plan, device: &Device, report: &Report, now: Timestamp) -> Receipt {
+    Receipt {
+        at: now,
+        provider: report.provider.to_owned(),
+        push: plan.name.to_owned(),
+        status: report.status,
+        reason: report.reason.chars().take(LONGEST_REASON).collect(),
+        provider_id: report.provider_id.as_ref().map(|id| id.chars().take(LONGEST_ID).collect()),
+        latency_ms: crate::domain::time::millis(report.latency),
+        number: plan.number,
+        attempt: task.attempt,
+        again: 0,
+        since: None,
+        environment: environment(device, report),
+        verdict: word(report.verdict).to_owned(),
+        unknown: Unknown::default(),
     }
 }
 
-fn log(call: &Call, device: &Device, task: &Task, report: &Report) {
+/// Which of Apple's hosts answered.
+fn environment(device: &Device, report: &Report) -> Option<Environment> {
+    report.environment.or_else(|| (device.platform == Platform::Ios).then_some(device.environment))
+}
+
+/// The word for a verdict in receipts.
+const fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Accepted => Receipt::ACCEPTED,
+        Verdict::Retry { .. } => "retry",
+        Verdict::DropToken { .. } => Receipt::DEAD_TOKEN,
+        Verdict::OurFault => "our_fault",
+        Verdict::GiveUp => "give_up",
+    }
+}
+
+fn log(call: &Call, device: &Device, task: &Task, plan: &Plan, report: &Report) {
     tracing::info!(
-        call_id = %call.id, device_id = %device.id, push = push_name(&task.kind), attempt = task.attempt,
+        call_id = %call.id, device_id = %device.id, push = plan.name, number = plan.number, attempt = task.attempt,
         provider = report.provider, status = report.status, reason = report.reason, verdict = ?report.verdict,
         latency_ms = report.latency.as_millis(), metadata_dropped = report.metadata_dropped, "pushed"
     );

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::again::PushRules;
 use super::event::{Event, EventKind, MAX_EVENT_BYTES};
 use super::ids::{CallId, DeviceId, UserId};
 use super::presence::Presence;
@@ -124,6 +125,9 @@ pub struct Rules {
     pub missed_call: bool,
     /// Whether LiveKit can be asked who is in the room; without it nobody's absence ends a call.
     pub presence: bool,
+    /// When a push goes out again, and by which ways.
+    #[serde(default, skip_serializing_if = "PushRules::is_empty")]
+    pub push: PushRules,
     /// Fields of a newer release.
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -191,9 +195,8 @@ impl Call {
     /// Whether an attempt still has a purpose: it is the current one, and its device has not spoken meanwhile.
     pub fn wants(&self, task: u32, attempt: u32) -> bool {
         self.task(task).is_some_and(|task| {
-            let silent = |leg: &Leg| matches!(leg.state, LegState::Queued | LegState::Sent);
             let leg = task.kind.device().and_then(|device| self.leg(device));
-            task.attempt == attempt && (!task.kind.is_ring() || leg.is_some_and(silent))
+            task.attempt == attempt && (!task.kind.is_ring() || leg.is_some_and(Leg::is_silent))
         })
     }
 
@@ -274,7 +277,16 @@ impl Call {
     /// Opens a task and begins its first attempt.
     pub(super) fn open(&mut self, kind: TaskKind, until: Timestamp, now: Timestamp) {
         let due = now + kind.lease();
-        self.tasks.push(Task { id: self.next_task, kind, attempt: 1, due, until, unknown: Unknown::default() });
+        self.add_task(kind, 1, due, until);
+    }
+
+    /// Opens a task whose first attempt is begun by a wake-up.
+    pub(super) fn open_at(&mut self, kind: TaskKind, due: Timestamp, until: Timestamp) {
+        self.add_task(kind, 0, due, until);
+    }
+
+    fn add_task(&mut self, kind: TaskKind, attempt: u32, due: Timestamp, until: Timestamp) {
+        self.tasks.push(Task { id: self.next_task, kind, attempt, due, until, unknown: Unknown::default() });
         self.next_task += 1;
     }
 }

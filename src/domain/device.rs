@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::acks::Acks;
 use super::ids::{AppId, DeviceId, PushToken};
 use super::time::Timestamp;
 use super::unknown::Unknown;
@@ -110,6 +111,9 @@ pub struct Device {
     /// The app's version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app_version: Option<String>,
+    /// How its app took earlier rings.
+    #[serde(default, skip_serializing_if = "Acks::is_empty")]
+    pub acks: Acks,
     /// When it was registered or refreshed last; a 410 of APNs older than this proves nothing.
     pub registered_at: Timestamp,
     /// Fields of a newer release.
@@ -183,6 +187,13 @@ impl Device {
     pub fn drop_token(&mut self, token: &PushToken) -> bool {
         let held = [&mut self.voip_token, &mut self.alert_token, &mut self.fcm_token, &mut self.fcm_fid];
         held.into_iter().filter_map(|held| held.take_if(|held| held == token)).count() > 0
+    }
+
+    /// Takes over from an earlier registration of the same device what is known of its app.
+    pub fn keep_acks(&mut self, earlier: &Self) {
+        if self.app == earlier.app && self.platform == earlier.platform {
+            self.acks = earlier.acks.clone();
+        }
     }
 
     /// The token that rings it: none for a web device.

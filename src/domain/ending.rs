@@ -43,7 +43,7 @@ impl Call {
         }
     }
 
-    /// Drops what only a live call needs: push tokens and receipts.
+    /// Drops what only a live call needs: push tokens. What became of each push stays, for who asks later why a phone did not ring.
     pub(super) fn compact(&mut self) {
         for leg in &mut self.legs {
             leg.device.voip_token = None;
@@ -52,13 +52,12 @@ impl Call {
             leg.device.fcm_fid = None;
             // They may be tokens of a newer release, which leaves a compacted record as it is.
             leg.device.unknown = Unknown::default();
-            leg.receipts.clear();
         }
         self.compacted = true;
     }
 }
 
-const fn stop_reason(reason: EndReason) -> StopReason {
+pub(super) const fn stop_reason(reason: EndReason) -> StopReason {
     match reason {
         EndReason::Cancelled => StopReason::Cancelled,
         EndReason::Declined => StopReason::DeclinedElsewhere,

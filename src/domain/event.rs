@@ -158,8 +158,8 @@ impl TryFrom<Written> for Event {
         let kind = data.take_kind(name).ok_or("an event without what its kind tells")?;
         let Data { device_id, user_id, reason, mut more } = data;
         // A newer release may tell with a kind what here another one tells.
-        more.keep("device_id", device_id);
-        more.keep("user_id", user_id);
+        more.keep("device_id", device_id.map(String::from));
+        more.keep("user_id", user_id.map(String::from));
         more.keep("reason", reason.map(EndReason::as_str));
         Ok(Self { seq, at, kind, more, unknown })
     }

@@ -17,6 +17,8 @@ pub enum Input {
     DeviceAlerting(DeviceId),
     /// A device could not ring: Do Not Disturb, no permission.
     DeviceNotRung(DeviceId, String),
+    /// A device was in touch with the gateway, and said nothing of its ring.
+    DeviceContacted(DeviceId),
     /// A device answers (SIP 200).
     Answer(DeviceId),
     /// The callee has called the caller meanwhile, from this device if named: glare, which answers.
@@ -64,6 +66,7 @@ impl Input {
             Self::LegAdded(_) => "leg added",
             Self::DeviceAlerting(_) => "device alerting",
             Self::DeviceNotRung(..) => "device not rung",
+            Self::DeviceContacted(_) => "device contacted",
             Self::Answer(_) => "answer",
             Self::InvitedBack(_) => "invited back",
             Self::Decline(..) => "decline",

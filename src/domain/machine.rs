@@ -45,6 +45,7 @@ fn apply(call: &mut Call, input: &Input, now: Timestamp) -> Result<Effect, Refus
             rings(call, device)?;
             Ok(changed_if(call.not_rung(device, reason, now)))
         }
+        Input::DeviceContacted(device) => Ok(if_live(call, |call| call.contacted(device, now))),
         Input::Answer(device) => answer(call, device, now),
         Input::InvitedBack(device) => invited_back(call, device.as_ref(), now),
         Input::Decline(device, reason) => decline(call, device, *reason, now),
@@ -135,7 +136,7 @@ fn decline(call: &mut Call, device: &DeviceId, reason: DeclineReason, now: Times
     if call.leg(device).is_some_and(|leg| matches!(leg.state, LegState::Declined | LegState::Busy)) {
         return Ok(DUPLICATE);
     }
-    call.drop_leg(device, reason);
+    call.drop_leg(device, reason, now);
     let whole_call = reason == DeclineReason::Declined && call.rules.decline == DeclineScope::Call;
     let ends = if whole_call { Some(EndReason::Declined) } else { call.exhausted() };
     if let Some(reason) = ends {
@@ -194,20 +195,20 @@ fn task_finished(call: &mut Call, id: u32, attempt: u32, result: &TaskResult, no
         // A newer attempt is under way, and its word counts.
         return LATE;
     }
-    if let TaskResult::Retry(pause, receipt) = result
+    if let TaskResult::Retry(pause, receipts) = result
         && now + *pause < call.tasks[index].until
     {
         call.tasks[index].due = now + *pause;
         let kind = call.tasks[index].kind.clone();
-        call.push_settled(&kind, Settled::Later, receipt.clone());
+        call.push_settled(&kind, Settled::Later, receipts, now);
         return Effect::Changed;
     }
     let Task { kind, .. } = call.tasks.remove(index);
     match result {
-        TaskResult::Done(receipt) => call.push_settled(&kind, Settled::Accepted, receipt.clone()),
+        TaskResult::Done(receipts) => call.push_settled(&kind, Settled::Accepted, receipts, now),
         // A pause that outlasts the task's purpose is a failure for good.
-        TaskResult::Failed(receipt) | TaskResult::Retry(_, receipt) => {
-            call.push_settled(&kind, Settled::Refused, receipt.clone());
+        TaskResult::Failed(receipts) | TaskResult::Retry(_, receipts) => {
+            call.push_settled(&kind, Settled::Refused, receipts, now);
             failed(call, &kind, now);
         }
         TaskResult::Present(users) => {

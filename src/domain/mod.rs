@@ -5,6 +5,8 @@
 //!
 //! Read `call` for the record, `machine` for how it changes, `ring` and `presence` for the rules of the two halves of a call's life.
 
+pub mod acks;
+pub mod again;
 pub mod call;
 pub mod device;
 mod ending;
@@ -14,12 +16,15 @@ pub mod input;
 pub mod invite;
 pub mod machine;
 pub mod presence;
+pub mod receipt;
 pub mod ring;
 pub mod state;
 pub mod task;
 pub mod time;
 pub mod unknown;
 
+pub use acks::{Acks, Heard};
+pub use again::PushRules;
 pub use call::{Call, Party, Rules, TicketScope, WakeUp};
 pub use device::{Device, Environment, IosPushMode, Platform};
 pub use event::{Event, EventKind};
@@ -27,8 +32,9 @@ pub use ids::{AppId, CallId, DeviceId, PushToken, UserId};
 pub use input::{DeclineReason, Input, Outcome, Refusal, RefusalReason};
 pub use invite::{Invite, begin};
 pub use machine::step;
+pub use receipt::Receipt;
 pub use ring::{Leg, LegState};
 pub use state::{DeclineScope, EndReason, Media, State};
-pub use task::{Receipt, StopReason, Task, TaskKind, TaskResult};
+pub use task::{StopReason, Task, TaskKind, TaskResult};
 pub use time::Timestamp;
 pub use unknown::Unknown;

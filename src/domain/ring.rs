@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use super::call::Call;
 use super::device::{Device, Platform};
+use super::ending::stop_reason;
 use super::event::EventKind;
 use super::ids::DeviceId;
 use super::input::DeclineReason;
+use super::receipt::Receipt;
 use super::state::{EndReason, State};
-use super::task::{Receipt, StopReason, TaskKind};
+use super::task::{StopReason, TaskKind};
 use super::time::Timestamp;
 use super::unknown::Unknown;
 
-/// The most receipts that a leg keeps; the oldest give way.
-const MAX_RECEIPTS: usize = 4;
 /// How long a device that missed the stop push may be told again.
 const STOP_FOR: std::time::Duration = std::time::Duration::from_mins(1);
 /// How long a missed call is news.
@@ -29,13 +29,28 @@ pub struct Leg {
     pub device: Device,
     /// How far its ring got.
     pub state: LegState,
-    /// Why, where the state has a reason: `not_rung`, `failed`.
+    /// Why, where the state has a reason: `not_rung`, `failed`, and `stopped`, with the word of the push that stops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Why the device could not ring, if it said so; it stays when the leg goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_rung: Option<String>,
+    /// When a provider first took the ring.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<Timestamp>,
+    /// When the device was first in touch without a word about its ring; noted only where a VoIP budget asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contacted_at: Option<Timestamp>,
     /// When the device said that it rings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alerting_at: Option<Timestamp>,
-    /// What the provider said, the last few times.
+    /// When the device first said anything: that it rings or could not, an answer, a decline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acked_at: Option<Timestamp>,
+    /// When no answer could come from it any more: it answered or declined, was stopped, or has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Timestamp>,
+    /// What providers said of its pushes; the first and the latest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<Receipt>,
     /// Fields of a newer release.
@@ -98,15 +113,35 @@ impl Leg {
             // Its provider has called the token dead. What else it has is good for a missed call.
             (None, Platform::Ios | Platform::Android) => (LegState::Failed, Some("no-token".to_owned())),
         };
-        Self { device, state, reason, alerting_at: None, receipts: Vec::new(), unknown: Unknown::default() }
+        Self {
+            device,
+            state,
+            reason,
+            not_rung: None,
+            sent_at: None,
+            contacted_at: None,
+            alerting_at: None,
+            acked_at: None,
+            closed_at: None,
+            receipts: Vec::new(),
+            unknown: Unknown::default(),
+        }
     }
 
-    fn note(&mut self, receipt: Option<Receipt>) {
-        let Some(receipt) = receipt.filter(|receipt| !self.receipts.contains(receipt)) else { return };
-        if self.receipts.len() == MAX_RECEIPTS {
-            self.receipts.remove(0);
-        }
-        self.receipts.push(receipt);
+    /// Whether its device has said nothing yet.
+    pub const fn is_silent(&self) -> bool {
+        matches!(self.state, LegState::Queued | LegState::Sent)
+    }
+
+    /// Whether its device was in touch while it rang by VoIP, and said nothing to the end.
+    pub const fn kept_silent(&self) -> bool {
+        matches!(self.state, LegState::Stopped) && self.contacted_at.is_some() && self.acked_at.is_none()
+    }
+
+    fn close(&mut self, state: LegState, reason: Option<String>, now: Timestamp) {
+        self.state = state;
+        self.reason = reason;
+        self.closed_at = Some(now);
     }
 }
 
@@ -117,15 +152,27 @@ impl Call {
 
     /// Opens a ring task for every leg that needs a push.
     pub(super) fn ring_legs(&mut self, now: Timestamp) {
-        let queued: Vec<_> = self
-            .legs
-            .iter()
-            .filter(|leg| leg.state == LegState::Queued)
-            .map(|leg| (leg.device.id.clone(), leg.device.platform))
-            .collect();
-        for (device, platform) in queued {
-            self.open(TaskKind::Ring { device, platform }, self.ring_until, now);
+        let mut rings = Vec::new();
+        for leg in self.legs.iter().filter(|leg| leg.state == LegState::Queued) {
+            let (device, platform) = (leg.device.id.clone(), leg.device.platform);
+            rings.push(TaskKind::Ring { device: device.clone(), platform, number: 1 });
+            if self.rules.push.wants_alert(&leg.device) {
+                rings.push(TaskKind::RingAlert { device, platform });
+            }
         }
+        for ring in rings {
+            self.open(ring, self.ring_until, now);
+        }
+    }
+
+    /// A device was in touch with the gateway and said nothing of its ring. Returns whether that was news.
+    pub(super) fn contacted(&mut self, device: &DeviceId, now: Timestamp) -> bool {
+        let counted = self.leg(device).is_some_and(|leg| self.rules.push.counts_silence(&leg.device));
+        match self.leg_mut(device).filter(|leg| counted && leg.is_silent() && leg.contacted_at.is_none()) {
+            Some(leg) => leg.contacted_at = Some(now),
+            None => return false,
+        }
+        true
     }
 
     /// A device rings. Returns whether that was news.
@@ -134,7 +181,9 @@ impl Call {
         if leg.state == LegState::Failed || (leg.state.is_open() && leg.state != LegState::Alerting) {
             leg.state = LegState::Alerting;
             leg.reason = None;
+            leg.closed_at = None;
             leg.alerting_at = Some(now);
+            leg.acked_at.get_or_insert(now);
         } else {
             return false;
         }
@@ -153,6 +202,8 @@ impl Call {
             Some(leg) if leg.state.is_open() && leg.state != LegState::NotRung => {
                 leg.state = LegState::NotRung;
                 leg.reason = Some(reason.to_owned());
+                leg.not_rung.clone_from(&leg.reason);
+                leg.acked_at.get_or_insert(now);
             }
             _ => return false,
         }
@@ -162,6 +213,7 @@ impl Call {
 
     /// A device has spoken, so it has the push, whatever the provider's answer will be: no further attempt begins.
     fn has_push(&mut self, device: &DeviceId, now: Timestamp) {
+        self.tasks.retain(|task| task.attempt > 0 || !task.kind.rings(device));
         for task in self.tasks.iter_mut().filter(|task| task.kind.rings(device)) {
             task.until = task.until.min(now);
         }
@@ -170,7 +222,8 @@ impl Call {
     /// The answer: the winner's leg is answered, every other one is stopped, and the call is active.
     pub(super) fn answer(&mut self, winner: Option<&DeviceId>, now: Timestamp) {
         if let Some(leg) = winner.and_then(|device| self.leg_mut(device)) {
-            leg.state = LegState::Answered;
+            leg.close(LegState::Answered, None, now);
+            leg.acked_at.get_or_insert(now);
         }
         self.state = State::Active;
         self.answered_at = Some(now);
@@ -179,14 +232,26 @@ impl Call {
         self.stop_open_legs(StopReason::AnsweredElsewhere, false, now);
     }
 
+    /// Why the ring of a device is over, once it is, in the word of the push that stops it; nothing for the device that talks.
+    pub fn stop_reason(&self, device: &DeviceId) -> Option<StopReason> {
+        let state = self.leg(device).map(|leg| leg.state);
+        match self.end_reason {
+            _ if self.answered_at.is_some() && state != Some(LegState::Answered) => Some(StopReason::AnsweredElsewhere),
+            Some(EndReason::Declined) if state == Some(LegState::Declined) => Some(StopReason::Ended),
+            reason => reason.map(stop_reason),
+        }
+    }
+
     /// One device is out.
-    pub(super) fn drop_leg(&mut self, device: &DeviceId, reason: DeclineReason) {
+    pub(super) fn drop_leg(&mut self, device: &DeviceId, reason: DeclineReason, now: Timestamp) {
         self.tasks.retain(|task| !task.kind.rings(device));
         if let Some(leg) = self.leg_mut(device) {
-            leg.state = match reason {
+            let state = match reason {
                 DeclineReason::Declined => LegState::Declined,
                 DeclineReason::Busy => LegState::Busy,
             };
+            leg.close(state, None, now);
+            leg.acked_at.get_or_insert(now);
         }
     }
 
@@ -205,19 +270,29 @@ impl Call {
     }
 
     /// Notes what a provider said about a leg, and what follows for its ring.
-    pub(super) fn push_settled(&mut self, kind: &TaskKind, settled: Settled, receipt: Option<Receipt>) {
-        let reason = receipt.as_ref().map(|receipt| receipt.reason.clone());
-        let Some(leg) = kind.device().and_then(|device| self.leg_mut(device)) else { return };
-        leg.note(receipt);
-        if !kind.is_ring() || !matches!(leg.state, LegState::Queued | LegState::Sent) {
+    pub(super) fn push_settled(&mut self, kind: &TaskKind, settled: Settled, receipts: &[Receipt], now: Timestamp) {
+        let Some(device) = kind.device() else { return };
+        self.note(device, receipts.to_vec());
+        let Some(leg) = self.leg_mut(device) else { return };
+        let last = receipts.last();
+        if let (Settled::Accepted, Some(environment)) = (settled, last.and_then(|receipt| receipt.environment)) {
+            // The other pushes of this call need not ask the wrong host first.
+            leg.device.environment = environment;
+        }
+        // The alert goes beside the ring: whether the phone can be rung is not for it to say.
+        let TaskKind::Ring { number, .. } = kind else { return };
+        if !leg.is_silent() {
             return;
         }
         match settled {
-            Settled::Accepted => leg.state = LegState::Sent,
-            Settled::Refused => {
-                leg.state = LegState::Failed;
-                leg.reason = reason;
+            Settled::Accepted => {
+                leg.state = LegState::Sent;
+                leg.sent_at.get_or_insert(now);
+                self.ring_again(device, *number, now);
             }
+            // An earlier push was taken, and may ring yet; unless it was for nobody.
+            Settled::Refused if *number > 1 && last.is_none_or(|last| last.verdict != Receipt::DEAD_TOKEN) => {}
+            Settled::Refused => leg.close(LegState::Failed, last.map(|last| last.reason.clone()), now),
             Settled::Later => {}
         }
     }
@@ -227,10 +302,10 @@ impl Call {
         self.tasks.retain(|task| !task.kind.is_ring());
         let mut stops = Vec::new();
         for leg in self.legs.iter_mut().filter(|leg| leg.state.is_open()) {
-            leg.state = LegState::Stopped;
+            leg.close(LegState::Stopped, Some(reason.as_str().to_owned()), now);
             // On Android the missed-call push replaces the ring under the same collapse key.
             let replaced = missed_follows && leg.device.platform == Platform::Android;
-            if leg.device.notice_token().is_some() && !replaced {
+            if self.rules.push.can_stop(&leg.device) && !replaced {
                 stops.push((leg.device.id.clone(), leg.device.platform));
             }
         }

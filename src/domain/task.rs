@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::device::Platform;
 use super::ids::{DeviceId, UserId};
+use super::receipt::Receipt;
 use super::time::Timestamp;
 use super::unknown::Unknown;
 
@@ -21,7 +22,7 @@ pub struct Task {
     pub id: u32,
     /// What to do.
     pub kind: TaskKind,
-    /// Number of the current or next attempt, from 1.
+    /// Number of the current attempt, from 1; 0 for one that has not begun.
     pub attempt: u32,
     /// When the wake-up begins the next attempt: the end of the current one's lease, or of a pause.
     pub due: Timestamp,
@@ -39,6 +40,15 @@ pub enum TaskKind {
         /// Which.
         device: DeviceId,
         /// Its platform, which sets the lease.
+        platform: Platform,
+        /// Which push of the ring to this device, from 1. The next one is another push, with another id.
+        number: u32,
+    },
+    /// Push an alert beside the VoIP ring of an iPhone.
+    RingAlert {
+        /// Which.
+        device: DeviceId,
+        /// Its platform.
         platform: Platform,
     },
     /// Tell a device that it need not ring any more.
@@ -99,12 +109,13 @@ impl TaskKind {
     /// How long one attempt may take, its quick retries included.
     pub const fn deadline(&self) -> Duration {
         match self {
-            Self::Ring { platform, .. } | Self::StopRing { platform, .. } | Self::NotifyMissed { platform, .. } => {
-                match platform {
-                    Platform::Ios | Platform::Web => Duration::from_secs(2),
-                    Platform::Android => Duration::from_secs(4),
-                }
-            }
+            Self::Ring { platform, .. }
+            | Self::RingAlert { platform, .. }
+            | Self::StopRing { platform, .. }
+            | Self::NotifyMissed { platform, .. } => match platform {
+                Platform::Ios | Platform::Web => Duration::from_secs(2),
+                Platform::Android => Duration::from_secs(4),
+            },
             Self::FreeLine { .. } => Duration::from_secs(1),
             Self::AskPresence => Duration::from_secs(5),
         }
@@ -117,7 +128,7 @@ impl TaskKind {
 
     /// Whether it makes the device ring.
     pub const fn is_ring(&self) -> bool {
-        matches!(self, Self::Ring { .. })
+        matches!(self, Self::Ring { .. } | Self::RingAlert { .. })
     }
 
     /// Whether it makes this device ring.
@@ -128,9 +139,10 @@ impl TaskKind {
     /// The device that it is about.
     pub const fn device(&self) -> Option<&DeviceId> {
         match self {
-            Self::Ring { device, .. } | Self::StopRing { device, .. } | Self::NotifyMissed { device, .. } => {
-                Some(device)
-            }
+            Self::Ring { device, .. }
+            | Self::RingAlert { device, .. }
+            | Self::StopRing { device, .. }
+            | Self::NotifyMissed { device, .. } => Some(device),
             Self::FreeLine { .. } | Self::AskPresence => None,
         }
     }
@@ -149,6 +161,12 @@ struct Written {
     reason: Option<StopReason>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<UserId>,
+    /// Of a ring that is pushed again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u32>,
+    /// Of a ring: whether it is the alert that goes beside. An older release takes it for another ring.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside: Option<bool>,
     attempt: u32,
     due: Timestamp,
     until: Timestamp,
@@ -169,18 +187,37 @@ enum Name {
 
 impl From<Task> for Written {
     fn from(Task { id, kind, attempt, due, until, unknown }: Task) -> Self {
-        let (task, device, platform, reason, user) = match kind {
-            TaskKind::Ring { device, platform } => (Name::Ring, Some(device), Some(platform), None, None),
-            TaskKind::StopRing { device, platform, reason } => {
-                (Name::StopRing, Some(device), Some(platform), Some(reason), None)
-            }
-            TaskKind::NotifyMissed { device, platform } => {
-                (Name::NotifyMissed, Some(device), Some(platform), None, None)
-            }
-            TaskKind::FreeLine { user } => (Name::FreeLine, None, None, None, Some(user)),
-            TaskKind::AskPresence => (Name::AskPresence, None, None, None, None),
+        let empty = Self {
+            id,
+            task: Name::AskPresence,
+            device: None,
+            platform: None,
+            reason: None,
+            user: None,
+            number: None,
+            beside: None,
+            attempt,
+            due,
+            until,
+            unknown,
         };
-        Self { id, task, device, platform, reason, user, attempt, due, until, unknown }
+        let of = |task, device, platform| (task, Some(device), Some(platform));
+        let ((task, device, platform), rest) = match kind {
+            TaskKind::Ring { device, platform, number } => {
+                let number = (number > 1).then_some(number);
+                (of(Name::Ring, device, platform), Self { number, ..empty })
+            }
+            TaskKind::RingAlert { device, platform } => {
+                (of(Name::Ring, device, platform), Self { beside: Some(true), ..empty })
+            }
+            TaskKind::StopRing { device, platform, reason } => {
+                (of(Name::StopRing, device, platform), Self { reason: Some(reason), ..empty })
+            }
+            TaskKind::NotifyMissed { device, platform } => (of(Name::NotifyMissed, device, platform), empty),
+            TaskKind::FreeLine { user } => ((Name::FreeLine, None, None), Self { user: Some(user), ..empty }),
+            TaskKind::AskPresence => ((Name::AskPresence, None, None), empty),
+        };
+        Self { task, device, platform, ..rest }
     }
 }
 
@@ -189,12 +226,15 @@ impl TryFrom<Written> for Task {
 
     fn try_from(mut written: Written) -> Result<Self, Self::Error> {
         let kind = written.take_kind().ok_or("a task without what its kind needs")?;
-        let Written { id, device, platform, reason, user, attempt, due, until, mut unknown, .. } = written;
+        let Written { id, device, platform, reason, user, number, beside, attempt, due, until, mut unknown, .. } =
+            written;
         // A newer release may give a kind what here another one has.
-        unknown.keep("device", device);
+        unknown.keep("device", device.map(String::from));
         unknown.keep("platform", platform.map(Platform::as_str));
         unknown.keep("reason", reason.map(StopReason::as_str));
-        unknown.keep("user", user);
+        unknown.keep("user", user.map(String::from));
+        unknown.keep("number", number);
+        unknown.keep("beside", beside);
         Ok(Self { id, kind, attempt, due, until, unknown })
     }
 }
@@ -202,7 +242,13 @@ impl TryFrom<Written> for Task {
 impl Written {
     fn take_kind(&mut self) -> Option<TaskKind> {
         Some(match self.task {
-            Name::Ring => TaskKind::Ring { device: self.device.take()?, platform: self.platform.take()? },
+            Name::Ring => {
+                let (device, platform) = (self.device.take()?, self.platform.take()?);
+                match self.beside.take_if(|beside| *beside) {
+                    Some(_) => TaskKind::RingAlert { device, platform },
+                    None => TaskKind::Ring { device, platform, number: self.number.take().unwrap_or(1) },
+                }
+            }
             Name::StopRing => TaskKind::StopRing {
                 device: self.device.take()?,
                 platform: self.platform.take()?,
@@ -220,36 +266,12 @@ impl Written {
 /// How an attempt went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskResult {
-    /// It is done; for a push, what the provider said.
-    Done(Option<Receipt>),
+    /// It is done; for a push, what the provider said, in order.
+    Done(Vec<Receipt>),
     /// Not yet: try again after the pause.
-    Retry(Duration, Option<Receipt>),
+    Retry(Duration, Vec<Receipt>),
     /// It can never be done.
-    Failed(Option<Receipt>),
+    Failed(Vec<Receipt>),
     /// LiveKit says that these users are in the room.
     Present(Vec<UserId>),
-}
-
-/// What a push provider answered: the material of `explain`, without any token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// When.
-    pub at: Timestamp,
-    /// `apns` or `fcm`.
-    pub provider: String,
-    /// What was pushed: `ring`, `stop` or `missed`.
-    pub push: String,
-    /// HTTP status, if there was an answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    /// The provider's reason, or ours.
-    pub reason: String,
-    /// The provider's id of the push.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider_id: Option<String>,
-    /// From sending to the answer, in milliseconds.
-    pub latency_ms: u64,
-    /// Fields of a newer release.
-    #[serde(flatten)]
-    pub unknown: Unknown,
 }

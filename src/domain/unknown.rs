@@ -29,10 +29,10 @@ impl Unknown {
         value
     }
 
-    /// Adds a text, if there is one, that is known elsewhere and not where it was found.
-    pub(super) fn keep(&mut self, name: &str, text: Option<impl Into<String>>) {
-        if let Some(text) = text {
-            self.insert(name.to_owned(), Value::String(text.into()));
+    /// Adds a value, if there is one, that is known elsewhere and not where it was found.
+    pub(super) fn keep(&mut self, name: &str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.insert(name.to_owned(), value.into());
         }
     }
 }

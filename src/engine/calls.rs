@@ -10,7 +10,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::{Engine, EngineError, LOADS_AT_ONCE};
 use crate::domain::call::COMPACT_AFTER;
 use crate::domain::{
-    Call, CallId, DeclineReason, DeviceId, Input, Refusal, RefusalReason, State, TaskResult, TicketScope, UserId,
+    Call, CallId, DeclineReason, DeviceId, Heard, Input, Refusal, RefusalReason, State, TaskResult, TicketScope,
+    Timestamp, UserId, step,
 };
 use crate::store::Slot;
 
@@ -29,7 +30,8 @@ pub enum Asker {
 }
 
 impl Asker {
-    fn device(&self) -> Option<&DeviceId> {
+    /// The device that speaks, if it is known.
+    pub fn device(&self) -> Option<&DeviceId> {
         match self {
             Self::User(_, device) => device.as_ref(),
             Self::Ticket(_, device) => Some(device),
@@ -50,6 +52,14 @@ pub struct Page {
 impl Engine {
     /// The call, if the asker may know of it.
     pub async fn call(&self, id: CallId, asker: &Asker) -> Result<Arc<Call>, EngineError> {
+        let call = self.find_call(id, asker).await?;
+        if let Asker::Ticket(_, device) = asker {
+            self.note_contact(&call, device);
+        }
+        Ok(call)
+    }
+
+    async fn find_call(&self, id: CallId, asker: &Asker) -> Result<Arc<Call>, EngineError> {
         let Slot::Call(call) = self.store().load(id).await? else { return Err(EngineError::NotFound) };
         let visible = match asker {
             Asker::User(user, _) => call.is_visible_to(user),
@@ -74,7 +84,7 @@ impl Engine {
     /// A device answers; the first one wins, and may ask again.
     pub async fn answer(&self, id: CallId, asker: &Asker) -> Result<Arc<Call>, EngineError> {
         // At once, since each may be a round trip; who is banned hears nothing of the call.
-        let (allowed, call) = tokio::join!(self.refuse_banned_asker(asker), self.call(id, asker));
+        let (allowed, call) = tokio::join!(self.refuse_banned_asker(asker), self.find_call(id, asker));
         allowed?;
         self.device_says(call?, asker, Input::Answer).await
     }
@@ -98,7 +108,7 @@ impl Engine {
 
     /// Either party hangs up.
     pub async fn hang_up(&self, id: CallId, asker: &Asker) -> Result<Arc<Call>, EngineError> {
-        let call = self.call(id, asker).await?;
+        let call = self.find_call(id, asker).await?;
         match asker {
             Asker::Ticket(_, device) if call.is_unanswered() || call.answered_by.as_ref() != Some(device) => {
                 // Before the answer, and on any other device after it, this device's word is about its own ring.
@@ -211,7 +221,7 @@ impl Engine {
         asker: &Asker,
         input: impl FnOnce(DeviceId) -> Input,
     ) -> Result<Arc<Call>, EngineError> {
-        self.device_says(self.call(id, asker).await?, asker, input).await
+        self.device_says(self.find_call(id, asker).await?, asker, input).await
     }
 
     /// As [`device_input`](Self::device_input), of a call that was read a moment ago and that the asker may know of.
@@ -228,6 +238,10 @@ impl Engine {
             return Err(EngineError::NotAllowed("only a device of the callee may do this"));
         }
         let Some(device) = asker.device() else { return Err(EngineError::UnknownDevice) };
+        if call.is_ended() {
+            // Nothing leads out of the end, so what was just read is the answer.
+            return late(call, &input(device.clone()), self.clock().now());
+        }
         let mut inputs = Vec::new();
         if call.is_unanswered() && call.leg(device).is_none() {
             let devices = self.store().devices(user).await?;
@@ -236,8 +250,31 @@ impl Engine {
             };
             inputs.push(Input::LegAdded(Box::new(found)));
         }
-        inputs.push(input(device.clone()));
-        self.apply_all(call.id, inputs, Some(call)).await
+        let input = input(device.clone());
+        let heard = heard(&input, self.clock().now());
+        inputs.push(input);
+        let call = self.apply_all(call.id, inputs, Some(call)).await?;
+        if let Some(heard) = heard {
+            self.note_word(&call, device, heard);
+        }
+        Ok(call)
+    }
+}
+
+/// What a device hears that speaks after the end.
+fn late(call: Arc<Call>, input: &Input, now: Timestamp) -> Result<Arc<Call>, EngineError> {
+    match step(&call, input, now) {
+        Ok(_) => Ok(call),
+        Err(refusal) => Err(EngineError::Refused(refusal, call)),
+    }
+}
+
+/// What an input of a device says about its app.
+const fn heard(input: &Input, now: Timestamp) -> Option<Heard> {
+    match input {
+        Input::DeviceAlerting(_) | Input::DeviceNotRung(..) => Some(Heard::Acked(now)),
+        Input::Answer(_) | Input::Decline(..) => Some(Heard::Spoke),
+        _ => None,
     }
 }
 

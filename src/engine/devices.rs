@@ -2,7 +2,8 @@
 //! the store announces, at every instance.
 
 use super::{Engine, EngineError};
-use crate::domain::{CallId, Device, DeviceId, Environment, PushToken, Timestamp, UserId};
+use crate::domain::{CallId, Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
+use crate::store::Missed;
 
 impl Engine {
     /// Registers or refreshes a device, which takes its tokens from whoever held them.
@@ -42,9 +43,19 @@ impl Engine {
         Ok(self.store().set_environment(user, device, environment).await?)
     }
 
-    /// How many calls the callee missed from this caller, this one included.
-    pub async fn count_missed(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<u32, EngineError> {
+    /// Notes how a device's app took a ring.
+    pub async fn note_heard(&self, user: &UserId, device: &DeviceId, heard: Heard) -> Result<(), EngineError> {
+        Ok(self.store().note_heard(user, device, heard).await?)
+    }
+
+    /// How many calls the callee missed from this caller, this one included, and whether to tell them of it.
+    pub async fn count_missed(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<Missed, EngineError> {
         Ok(self.store().count_missed(callee, caller, call).await?)
+    }
+
+    /// The callee has talked to this caller, and has missed none of their calls any more.
+    pub async fn forget_missed(&self, callee: &UserId, caller: &UserId) -> Result<(), EngineError> {
+        Ok(self.store().forget_missed(callee, caller).await?)
     }
 
     /// Takes a call off a user's line.

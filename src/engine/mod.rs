@@ -4,6 +4,7 @@
 //! engine decides nothing that `domain` can decide, and carries nothing out: attempts of tasks that a commit began go to `dispatch`, and
 //! next wake-ups to `scheduler`, each over a channel that the engine was given.
 
+mod acks;
 mod attachments;
 mod calls;
 mod devices;
@@ -26,7 +27,7 @@ pub use calls::{Asker, Page, joins};
 pub use invite::{InviteRequest, Key};
 pub use reader::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 
-pub use crate::store::{Ban, StoreError};
+pub use crate::store::{Ban, Missed, StoreError, Tell};
 
 use crate::clock::Clock;
 use crate::domain::{Call, CallId, Refusal, Rules, Task, WakeUp};

@@ -222,6 +222,9 @@ impl Reader {
         if let (Some(_), Some(device)) = (self.only, &self.mailbox.device) {
             self.ends = call.ticket_ends(device);
         }
+        if let Some(device) = self.mailbox.device.as_ref().filter(|_| self.user == call.callee.id) {
+            self.engine.note_contact(call, device);
+        }
     }
 
     /// Whether a call that lived when this reader last heard of it is not among those that live or ended a short while ago.

@@ -171,10 +171,11 @@ pub async fn alerting(
     check_text("/reason", body.reason.as_deref(), 64)?;
     let asker = who.device_asker(id.0, body.device_id)?;
     let call = match (body.rung, body.reason) {
-        (Some(false), reason) => app.engine.not_rung(id.0, &asker, reason.as_deref().unwrap_or("unknown")).await?,
+        (Some(false), reason) => app.engine.not_rung(id.0, &asker, reason.as_deref().unwrap_or("unknown")).await,
         (_, Some(_)) => return Err(Problem::field("/reason", "goes with \"rung\": false")),
-        (_, None) => app.engine.alerting(id.0, &asker).await?,
+        (_, None) => app.engine.alerting(id.0, &asker).await,
     };
+    let call = call.map_err(|error| Problem::of_device(error, asker.device()))?;
     Ok(Json(CallAnswer { call: CallView::for_party(&call), livekit: None }))
 }
 
@@ -188,7 +189,7 @@ pub async fn answer(
     Body { value: body, .. }: Body<DeviceBody>,
 ) -> Result<Json<CallAnswer>, Problem> {
     let asker = who.device_asker(id.0, body.device_id)?;
-    let call = app.engine.answer(id.0, &asker).await?;
+    let call = app.engine.answer(id.0, &asker).await.map_err(|error| Problem::of_device(error, asker.device()))?;
     let identity = joins(&call, &asker)?;
     let livekit = mint(&app, &call, &identity)?;
     Ok(Json(CallAnswer { call: CallView::for_party(&call), livekit: Some(livekit) }))
@@ -208,7 +209,8 @@ pub async fn decline(
         None | Some(DeclineWord::Declined) => DeclineReason::Declined,
         Some(DeclineWord::Busy) => DeclineReason::Busy,
     };
-    let call = app.engine.decline(id.0, &asker, reason).await?;
+    let call = app.engine.decline(id.0, &asker, reason).await;
+    let call = call.map_err(|error| Problem::of_device(error, asker.device()))?;
     Ok(Json(CallAnswer { call: CallView::for_party(&call), livekit: None }))
 }
 

@@ -10,7 +10,7 @@ use super::App;
 use super::extract::{Authenticated, Body, IdPath, check_text};
 use super::problem::Problem;
 use super::view::DeviceView;
-use crate::domain::{AppId, Device, DeviceId, Environment, IosPushMode, Platform, PushToken, Unknown};
+use crate::domain::{Acks, AppId, Device, DeviceId, Environment, IosPushMode, Platform, PushToken, Unknown};
 
 /// A registration.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -73,6 +73,7 @@ pub async fn put(
     check_text("/locale", body.locale.as_deref(), 35)?;
     check_text("/app_version", body.app_version.as_deref(), 64)?;
     let device = Device {
+        acks: Acks::default(),
         id,
         platform: body.platform,
         app: body.app,

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::auth::AuthError;
 use super::code::Code;
-use crate::domain::{EndReason, RefusalReason};
+use crate::domain::{DeviceId, EndReason, RefusalReason, StopReason};
 use crate::engine::EngineError;
 
 /// What the `type` of every problem begins with. It is a name and not an address: `.invalid` is nobody's domain and never will be
@@ -40,6 +40,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     end_reason: Option<EndReason>,
+    /// Why the device need not ring any more, in the word of a `cancel` push, where that is why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    stop_reason: Option<StopReason>,
     #[serde(skip)]
     retry_after: Option<u32>,
 }
@@ -64,6 +68,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             end_reason: None,
+            stop_reason: None,
             retry_after: None,
         }
     }
@@ -93,6 +98,15 @@ impl Problem {
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         self
+    }
+
+    /// What a device hears whose request came too late: also why its ring is over.
+    pub fn of_device(error: EngineError, device: Option<&DeviceId>) -> Self {
+        let stop_reason = match (&error, device) {
+            (EngineError::Refused(_, call), Some(device)) => call.stop_reason(device),
+            _ => None,
+        };
+        Self { stop_reason, ..error.into() }
     }
 
     fn ended(mut self, reason: EndReason) -> Self {

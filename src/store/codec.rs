@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        CallId, DeclineReason, DeclineScope, DeviceId, Input, Invite, Media, Outcome, Party, Receipt, Rules,
+        CallId, DeclineReason, DeclineScope, DeviceId, Input, Invite, Media, Outcome, Party, PushRules, Receipt, Rules,
         TaskResult, Timestamp, Unknown, UserId, begin, step,
     };
 
@@ -125,6 +125,7 @@ mod tests {
                 decline: DeclineScope::Device,
                 missed_call: true,
                 presence: true,
+                push: PushRules::default(),
                 unknown: Unknown::default(),
             },
             ring_until: Timestamp::from_millis(45_000),
@@ -146,10 +147,16 @@ mod tests {
             reason: "ok".to_owned(),
             provider_id: None,
             latency_ms: 3,
+            number: 1,
+            attempt: 1,
+            again: 0,
+            since: None,
+            environment: None,
+            verdict: String::new(),
             unknown: Unknown::default(),
         };
         let finished =
-            move |task| Input::TaskFinished { task, attempt: 1, result: TaskResult::Done(Some(receipt.clone())) };
+            move |task| Input::TaskFinished { task, attempt: 1, result: TaskResult::Done(vec![receipt.clone()]) };
         let left = |(user, on_purpose)| Input::ParticipantLeft { user, session: "s".to_owned(), on_purpose };
         prop_oneof![
             device.clone().prop_map(Input::DeviceAlerting),

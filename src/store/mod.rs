@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::broadcast;
 
-use crate::domain::{Call, CallId, Device, DeviceId, Environment, PushToken, Timestamp, UserId};
+use crate::domain::{Call, CallId, Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
 
 /// The most calls that a user's history names.
 pub const HISTORY_LENGTH: usize = 100;
@@ -28,6 +28,15 @@ pub const TOMBSTONE_KEPT: Duration = Duration::from_hours(24);
 
 /// How long missed calls from a peer are counted on, after the last one.
 pub const MISSED_KEPT: Duration = Duration::from_hours(30 * 24);
+
+/// How long after a user was told of missed calls from a peer they are told of the next ones, of all together.
+pub const MISSED_TOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// How often a user is told of missed calls in any hour, whoever called.
+pub const MISSED_TOLD_AN_HOUR: usize = 30;
+
+/// How long others wait for the call that is to tell of them too. Its instance may be dead, and another one takes it up.
+pub const MISSED_TELLER_HAS: Duration = Duration::from_mins(1);
 
 /// A store of calls, lines, devices and moderation.
 #[async_trait]
@@ -124,6 +133,12 @@ pub trait Store: Send + Sync + 'static {
         environment: Environment,
     ) -> Result<(), StoreError>;
 
+    /// Notes how a device's app took a ring, as [`Acks::note`](crate::domain::Acks::note) says.
+    ///
+    /// Law 21: the note stays when the device is registered again with the same app, and goes with the device. Of notes and
+    /// registrations at once none is lost.
+    async fn note_heard(&self, user: &UserId, device: &DeviceId, heard: Heard) -> Result<(), StoreError>;
+
     /// Notes that a device has an event stream open at this instance; doing it again changes nothing.
     ///
     /// Law 18: from then on the device is named by [`ring_line`](Self::ring_line) at every instance, until it is detached at each where
@@ -133,10 +148,19 @@ pub trait Store: Send + Sync + 'static {
     /// Notes that a device has no event stream open at this instance any more; doing it again changes nothing.
     async fn detach(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError>;
 
-    /// Counts a missed call; the answer is how many were missed from this caller, this one included.
+    /// Counts a missed call; the answer is how many were missed from this caller, this one included, and whether to tell the callee now.
     ///
     /// Law 16: the same call counted again, for a second device, gives the same number. The count lasts for [`MISSED_KEPT`].
-    async fn count_missed(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<u32, StoreError>;
+    /// Law 22: of the calls of one caller at most one is told of in any [`MISSED_TOLD_EVERY`], and of all callers at most
+    /// [`MISSED_TOLD_AN_HOUR`] in any hour, on whichever instance. Of calls that come sooner the first is to come back and tells the
+    /// newest number; the others are silent. A call that may be told of may be asked about again, by each device of the callee. What was
+    /// forgotten meanwhile is not told.
+    async fn count_missed(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<Missed, StoreError>;
+
+    /// The callee has missed no call of this caller any more.
+    ///
+    /// Law 22: the next one has the number 1. Doing it again changes nothing.
+    async fn forget_missed(&self, callee: &UserId, caller: &UserId) -> Result<(), StoreError>;
 
     /// Blocks or unblocks a peer for a user; says whether that changed anything.
     async fn set_block(&self, user: &UserId, peer: &UserId, blocked: bool) -> Result<bool, StoreError>;
@@ -314,6 +338,26 @@ pub struct Callee {
     pub blocked: bool,
     /// Whether the callee is banned.
     pub banned: bool,
+}
+
+/// What is known of a missed call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missed {
+    /// How many calls were missed from its caller since the callee last talked to them, this one included.
+    pub count: u32,
+    /// Whether to tell the callee.
+    pub tell: Tell,
+}
+
+/// Whether a callee is told of a missed call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tell {
+    /// Each of their devices, now.
+    Now,
+    /// They were told of this caller a moment ago: this call is to be counted again then, and tells of all of them.
+    Later(Timestamp),
+    /// Another call tells of it, or they were told too often.
+    NotAtAll,
 }
 
 /// A ban of a user.

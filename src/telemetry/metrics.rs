@@ -48,7 +48,7 @@ pub(super) struct Kind {
 pub(super) struct Pushed {
     pub(super) provider: &'static str,
     pub(super) app: String,
-    /// `ring`, `stop` or `missed`.
+    /// `ring`, `ring_alert`, `stop` or `missed`.
     pub(super) push: &'static str,
 }
 
@@ -115,13 +115,13 @@ metrics! {
     calls: Counts<CallEnd> = Family::default(),
     /// Devices that were rung and are done with, by the state in which they ended; alerted tells whether they ever said that they ring.
     legs: Counts<LegEnd> = Family::default(),
-    /// From a call's beginning until its first push to a device was written to the provider.
+    /// From a call's beginning until its first push to a device was handed to the connections to its provider.
     ring_sent_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
     /// From the provider's taking the ring until the device said that it rings.
     ring_alerting_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
     /// From when the device said that it rings until it answered.
     ring_answer_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
-    /// From writing a push to the provider until its answer.
+    /// From handing a push to the connections to its provider until the answer.
     push_seconds: Seconds<Pushed> = Family::new_with_constructor(seconds),
     /// What providers answered to pushes, and what was made of it.
     pushes: Counts<Answered> = Family::default(),

@@ -14,7 +14,7 @@ pub struct Attempt<'a> {
     pub device: &'a Device,
     /// `apns`, `fcm` or `none`.
     pub provider: &'static str,
-    /// `ring`, `stop` or `missed`.
+    /// `ring`, `ring_alert`, `stop` or `missed`.
     pub push: &'static str,
     /// What was made of the answer.
     pub verdict: &'static str,
@@ -22,7 +22,7 @@ pub struct Attempt<'a> {
     pub status: Option<u16>,
     /// Why it was refused.
     pub reason: &'a str,
-    /// From writing it to the answer.
+    /// From handing it to the connections to the answer.
     pub latency: Duration,
 }
 
@@ -39,7 +39,7 @@ impl Metrics {
         self.pushes.get_or_create(&answered).inc();
     }
 
-    /// Notes that the first push of a ring was written, so long after its call had begun.
+    /// Notes that the first push of a ring was handed over, so long after its call had begun.
     pub fn ring_sent(&self, device: &Device, after: Duration) {
         observe(&self.ring_sent_seconds, &self.kind(device), after);
     }

@@ -12,6 +12,7 @@ mod http_frame;
 mod livekit_server;
 mod machine;
 mod main_flow;
+mod metrics;
 mod moderation;
 mod openapi;
 mod promises;

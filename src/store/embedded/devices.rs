@@ -4,7 +4,7 @@ use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use ring::digest::{SHA256, digest};
 
 use crate::domain::ids::IdError;
-use crate::domain::{Device, DeviceId, Environment, PushToken, Timestamp, UserId};
+use crate::domain::{Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
 use crate::store::StoreError;
 use crate::store::codec::{read_json, write_json};
 
@@ -34,7 +34,7 @@ pub(super) fn list(txn: &ReadTransaction, user: &UserId) -> Result<Vec<Device>, 
 pub(super) fn put(
     txn: &WriteTransaction,
     user: &UserId,
-    device: Device,
+    mut device: Device,
     most: usize,
 ) -> Result<Vec<(UserId, DeviceId)>, StoreError> {
     let others = other_owners(txn, user, &device)?;
@@ -50,7 +50,9 @@ pub(super) fn put(
     }
     let mut devices = read(txn, user)?;
     if let Some(place) = devices.iter().position(|other| other.id == device.id) {
-        disown(txn, &devices.remove(place))?;
+        let earlier = devices.remove(place);
+        disown(txn, &earlier)?;
+        device.keep_acks(&earlier);
     }
     while devices.len() >= most.max(1) {
         let Some(oldest) = (0..devices.len()).min_by_key(|place| devices[*place].registered_at) else { break };
@@ -108,6 +110,12 @@ pub(super) fn set_environment(
         None => return Ok(()),
     }
     write(txn, user, &devices)
+}
+
+pub(super) fn note_heard(txn: &WriteTransaction, user: &UserId, id: &DeviceId, heard: Heard) -> Result<(), StoreError> {
+    let mut devices = read(txn, user)?;
+    let device = devices.iter_mut().find(|device| device.id == *id);
+    if device.is_some_and(|device| device.acks.note(heard)) { write(txn, user, &devices) } else { Ok(()) }
 }
 
 fn read(txn: &WriteTransaction, user: &UserId) -> Result<Vec<Device>, StoreError> {

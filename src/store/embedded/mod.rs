@@ -24,9 +24,9 @@ use tokio::sync::broadcast;
 
 use self::file::{File, Opener};
 use self::writer::{Promise, Writer};
-use super::{Announcement, Ban, Callee, Claim, Commit, Opening, Reservation, Slot, Store, StoreError, codec};
+use super::{Announcement, Ban, Callee, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, codec};
 use crate::clock::Clock;
-use crate::domain::{CallId, Device, DeviceId, Environment, PushToken, Timestamp, UserId};
+use crate::domain::{CallId, Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
 
 /// How many announcements a slow reader may be behind.
 const ANNOUNCEMENTS: usize = 8192;
@@ -197,6 +197,11 @@ impl Store for Embedded {
         self.write(Promise::Durable, move |txn| devices::set_environment(txn, &user, &device, environment)).await
     }
 
+    async fn note_heard(&self, user: &UserId, device: &DeviceId, heard: Heard) -> Result<(), StoreError> {
+        let (user, device) = (user.clone(), device.clone());
+        self.write(Promise::Durable, move |txn| devices::note_heard(txn, &user, &device, heard)).await
+    }
+
     /// One process owns this store, and knows its own streams.
     async fn attach(&self, _user: &UserId, _device: &DeviceId) -> Result<(), StoreError> {
         Ok(())
@@ -206,9 +211,14 @@ impl Store for Embedded {
         Ok(())
     }
 
-    async fn count_missed(&self, user: &UserId, peer: &UserId, call: CallId) -> Result<u32, StoreError> {
+    async fn count_missed(&self, user: &UserId, peer: &UserId, call: CallId) -> Result<Missed, StoreError> {
         let (user, peer, now) = (user.clone(), peer.clone(), self.clock.now());
         self.write(Promise::Soon, move |txn| missed::count(txn, &user, &peer, call, now)).await
+    }
+
+    async fn forget_missed(&self, user: &UserId, peer: &UserId) -> Result<(), StoreError> {
+        let (user, peer) = (user.clone(), peer.clone());
+        self.write(Promise::Soon, move |txn| missed::reset(txn, &user, &peer)).await
     }
 
     async fn set_block(&self, user: &UserId, peer: &UserId, blocked: bool) -> Result<bool, StoreError> {

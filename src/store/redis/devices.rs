@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::script::{ATTACH, CHANGE, DISOWN, OWN, PUT_DEVICE, REMOVE_DEVICE};
 use super::{Redis, unreadable};
-use crate::domain::{Device, DeviceId, Environment, PushToken, Timestamp, UserId};
+use crate::domain::{Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
 use crate::store::StoreError;
 use crate::store::codec::{read_json, write_json};
 
@@ -181,6 +181,13 @@ impl Redis {
         let change = |stored: &mut Stored| {
             stored.device.environment = environment;
             Change::Write
+        };
+        self.change_device(user, device, change).await.map(drop)
+    }
+
+    pub(super) async fn note_acks(&self, user: &UserId, device: &DeviceId, heard: Heard) -> Result<(), StoreError> {
+        let change = |stored: &mut Stored| {
+            if stored.device.acks.note(heard) { Change::Write } else { Change::None }
         };
         self.change_device(user, device, change).await.map(drop)
     }

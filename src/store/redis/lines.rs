@@ -1,20 +1,18 @@
-//! Users' lines, idempotency keys, histories and missed calls: what an invite writes of each of its parties.
+//! Users' lines, idempotency keys and histories: what an invite writes of each of its parties.
 
 use std::time::Duration;
 
 use futures_util::future::join;
 use redis::{FromRedisValue, Value, cmd, from_redis_value};
 
-use super::script::{COUNT_MISSED, FREE_LINE, OPEN_LINE, RING_LINE};
+use super::script::{FREE_LINE, OPEN_LINE, RING_LINE};
 use super::{Redis, unreadable};
 use crate::domain::{CallId, UserId};
 use crate::store::codec::{read_json, write_json};
-use crate::store::{Callee, Claim, HISTORY_LENGTH, MISSED_KEPT, Opening, Reservation, StoreError};
+use crate::store::{Callee, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
 
 /// How long a history is kept after its last call: longer than any record.
 const HISTORY_KEPT: Duration = Duration::from_hours(400 * 24);
-/// How many missed calls of a pair are remembered as counted.
-const MISSED_REMEMBERED: usize = 100;
 
 impl Redis {
     pub(super) async fn open_for(
@@ -107,13 +105,6 @@ impl Redis {
         range.arg("LIMIT").arg(0).arg(limit);
         let ids: Vec<String> = from_redis_value(self.link.ask(&range).await?).map_err(unreadable)?;
         ids.iter().map(|id| call_id(id)).collect()
-    }
-
-    pub(super) async fn count(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<u32, StoreError> {
-        let now = self.clock.now();
-        let mut step = COUNT_MISSED.on(&[&self.keys.of_user(callee).pair("missed", callee, caller.as_str())]);
-        step.arg(call.to_string()).arg(now.as_millis()).arg((now + MISSED_KEPT).as_millis()).arg(MISSED_REMEMBERED);
-        from_redis_value(self.link.run(&COUNT_MISSED, &step).await?).map_err(unreadable)
     }
 }
 

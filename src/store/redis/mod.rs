@@ -15,6 +15,7 @@ mod keys;
 mod lines;
 mod link;
 mod listener;
+mod missed;
 mod moderation;
 mod notice;
 mod open;
@@ -35,9 +36,9 @@ use self::link::Link;
 use self::notice::Unsure;
 pub use self::open::OpenError;
 use self::server::Fitness;
-use super::{Announcement, Ban, Callee, Claim, Commit, Opening, Reservation, Slot, Store, StoreError};
+use super::{Announcement, Ban, Callee, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError};
 use crate::clock::Clock;
-use crate::domain::{CallId, Device, DeviceId, Environment, PushToken, Timestamp, UserId};
+use crate::domain::{CallId, Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
 
 /// The store on Redis.
 pub struct Redis {
@@ -148,6 +149,10 @@ impl Store for Redis {
         self.note_environment(user, device, environment).await
     }
 
+    async fn note_heard(&self, user: &UserId, device: &DeviceId, heard: Heard) -> Result<(), StoreError> {
+        self.note_acks(user, device, heard).await
+    }
+
     async fn attach(&self, user: &UserId, device: &DeviceId) -> Result<(), StoreError> {
         self.attach_device(user, device).await
     }
@@ -156,8 +161,12 @@ impl Store for Redis {
         self.detach_device(user, device).await
     }
 
-    async fn count_missed(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<u32, StoreError> {
+    async fn count_missed(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<Missed, StoreError> {
         self.count(callee, caller, call).await
+    }
+
+    async fn forget_missed(&self, callee: &UserId, caller: &UserId) -> Result<(), StoreError> {
+        self.forget_count(callee, caller).await
     }
 
     async fn set_block(&self, user: &UserId, peer: &UserId, blocked: bool) -> Result<bool, StoreError> {

@@ -51,18 +51,35 @@ enum Answer {
 /// What begins a call, in every variety.
 pub(super) fn invites() -> impl Strategy<Value = Invite> {
     let chance = prop::bool::weighted;
-    (0..=DEVICES.len(), chance(0.1), chance(0.1), any::<[bool; 3]>()).prop_map(
-        |(devices, busy, hidden, [per_device, missed_call, presence])| {
+    (0..=DEVICES.len(), chance(0.1), chance(0.1), any::<[bool; 3]>(), any::<[bool; 4]>()).prop_map(
+        |(devices, busy, hidden, [per_device, missed_call, presence], [again, acks, silent, cancel_by_voip])| {
             let decline = if per_device { DeclineScope::Device } else { DeclineScope::Call };
+            let push = PushRules { cancel_by_voip, ..if again { every_push() } else { PushRules::default() } };
+            let device = |(name, platform): &(&str, Platform)| {
+                let mut device = device(name, *platform);
+                device.acks = Acks { since: acks.then_some(START), silent: u32::from(silent), ..Acks::default() };
+                device
+            };
             Invite {
-                devices: DEVICES[..devices].iter().map(|(name, platform)| device(name, *platform)).collect(),
+                devices: DEVICES[..devices].iter().map(device).collect(),
                 busy,
                 hidden,
-                rules: Rules { decline, missed_call, presence, ..rules() },
+                rules: Rules { decline, missed_call, presence, push, ..rules() },
                 ..invite()
             }
         },
     )
+}
+
+/// All that can be pushed again or beside is.
+pub(super) fn every_push() -> PushRules {
+    PushRules {
+        repush_after_ms: 6_000,
+        repush_max: 2,
+        repush_ios_after_ms: Some(10_000),
+        voip_budget: 1,
+        ..PushRules::default()
+    }
 }
 
 pub(super) fn turns(most: usize) -> impl Strategy<Value = Vec<Turn>> {
@@ -135,6 +152,7 @@ fn callee() -> impl Strategy<Value = Input> {
         1 => any_device().prop_map(|(name, platform)| Input::LegAdded(Box::new(device(name, platform)))),
         3 => any_device().prop_map(|(name, _)| alerting(name)),
         1 => any_device().prop_map(|(name, _)| not_rung(name)),
+        1 => any_device().prop_map(|(name, _)| Input::DeviceContacted(id(name))),
         2 => any_device().prop_map(|(name, _)| answer(name)),
         1 => any_device().prop_map(|(name, _)| declined(name)),
         2 => any_device().prop_map(|(name, _)| busy(name)),
@@ -179,11 +197,11 @@ impl Stage {
         // Mostly a task that is open; else one that was, or never.
         let open = self.call.tasks.get(pick as usize % (self.call.tasks.len() + 1));
         let asks = open.is_some_and(|task| task.kind == TaskKind::AskPresence);
-        let said = || Some(receipt("503", self.now));
+        let said = || vec![receipt("503", self.now)];
         let result = match answer {
             Answer::Present(users) if asks => present(users),
             Answer::Done if asks => present(&["alice", "bob"]),
-            Answer::Done | Answer::Present(_) => TaskResult::Done(Some(receipt("accepted", self.now))),
+            Answer::Done | Answer::Present(_) => TaskResult::Done(vec![receipt("accepted", self.now)]),
             Answer::Pause(pause) => TaskResult::Retry(*pause, said()),
             Answer::Failed => TaskResult::Failed(said()),
         };

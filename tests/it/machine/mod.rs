@@ -9,9 +9,11 @@
     reason = "Clippy knows a test by its attribute, not the functions that help it"
 )]
 
+mod again;
 mod histories;
 mod presence;
 mod properties;
+mod receipts;
 mod ring;
 mod scenes;
 mod table;
@@ -20,9 +22,9 @@ mod task;
 use std::time::Duration;
 
 use bellwire::domain::{
-    AppId, Call, CallId, DeclineReason, DeclineScope, Device, DeviceId, Environment, Input, Invite, IosPushMode,
-    LegState, Media, Outcome, Party, Platform, PushToken, Receipt, RefusalReason, Rules, State, TaskKind, TaskResult,
-    Timestamp, Unknown, UserId, begin, step,
+    Acks, AppId, Call, CallId, DeclineReason, DeclineScope, Device, DeviceId, Environment, Input, Invite, IosPushMode,
+    LegState, Media, Outcome, Party, Platform, PushRules, PushToken, Receipt, RefusalReason, Rules, State, TaskKind,
+    TaskResult, Timestamp, Unknown, UserId, begin, step,
 };
 
 /// When the call of these tests begins.
@@ -62,6 +64,7 @@ fn device(name: &str, platform: Platform) -> Device {
         name: Some(format!("Bob's {name}")),
         locale: Some("tr-TR".to_owned()),
         app_version: Some("3.1.0".to_owned()),
+        acks: Acks::default(),
         registered_at: START,
         unknown: Unknown::default(),
     }
@@ -77,6 +80,7 @@ fn rules() -> Rules {
         decline: DeclineScope::Call,
         missed_call: true,
         presence: true,
+        push: PushRules::default(),
         unknown: Unknown::default(),
     }
 }
@@ -100,6 +104,12 @@ fn invite() -> Invite {
 
 fn decline_ends_the_device(mut invite: Invite) -> Invite {
     invite.rules.decline = DeclineScope::Device;
+    invite
+}
+
+/// With a VoIP budget of two rings.
+fn counted(mut invite: Invite) -> Invite {
+    invite.rules.push.voip_budget = 2;
     invite
 }
 
@@ -150,14 +160,22 @@ fn receipt(reason: &str, at: Timestamp) -> Receipt {
         reason: reason.to_owned(),
         provider_id: Some("8f14e45f-ceea-467f-a83c-1b0c7e3e1a55".to_owned()),
         latency_ms: 41,
+        number: 1,
+        attempt: 1,
+        again: 0,
+        since: None,
+        environment: None,
+        verdict: String::new(),
         unknown: Unknown::default(),
     }
 }
 
-/// A task in a few words: `ring iphone-1`, `stop pixel-1: cancelled`, `missed iphone-1`, `free alice`, `ask`.
+/// A task in a few words: `ring iphone-1`, `ring iphone-1 #2`, `alert iphone-1`, `stop pixel-1: cancelled`, `missed iphone-1`, `free alice`, `ask`.
 fn name(kind: &TaskKind) -> String {
     match kind {
-        TaskKind::Ring { device, .. } => format!("ring {device}"),
+        TaskKind::Ring { device, number: 1, .. } => format!("ring {device}"),
+        TaskKind::Ring { device, number, .. } => format!("ring {device} #{number}"),
+        TaskKind::RingAlert { device, .. } => format!("alert {device}"),
         TaskKind::StopRing { device, reason, .. } => format!("stop {device}: {}", reason.as_str()),
         TaskKind::NotifyMissed { device, .. } => format!("missed {device}"),
         TaskKind::FreeLine { user } => format!("free {user}"),
@@ -229,7 +247,11 @@ impl Stage {
     /// Every open task is done.
     fn settle(&mut self) -> &mut Self {
         for task in self.call.tasks.clone() {
-            self.give(Input::TaskFinished { task: task.id, attempt: task.attempt, result: TaskResult::Done(None) });
+            self.give(Input::TaskFinished {
+                task: task.id,
+                attempt: task.attempt,
+                result: TaskResult::Done(Vec::new()),
+            });
         }
         self
     }

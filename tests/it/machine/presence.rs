@@ -104,7 +104,7 @@ fn a_call_about_which_livekit_cannot_be_asked_stays_and_is_asked_about_again() {
     stage.wake();
     for _ in 0..3 {
         let asked = stage.now;
-        stage.finish("ask", TaskResult::Failed(None));
+        stage.finish("ask", TaskResult::Failed(Vec::new()));
         assert_eq!((stage.stands(), stage.tasks().len()), ("active".to_owned(), 0));
         stage.wake();
         assert_eq!((stage.now, stage.tasks()), (asked + Duration::from_secs(5), vec!["ask".to_owned()]));

@@ -2,9 +2,9 @@
 //!
 //! The histories are `histories`' affair. Each property is checked after every single input.
 
-use super::histories::{Turn, invites, talk, turns};
+use super::histories::{Turn, every_push, invites, talk, turns};
 use super::*;
-use bellwire::domain::{EndReason, EventKind, Task, Unknown};
+use bellwire::domain::{EndReason, EventKind, Task};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use std::collections::BTreeSet;
@@ -155,7 +155,7 @@ proptest! {
             let call = &after.call;
             for task in &call.tasks {
                 let fits = match task.kind {
-                    TaskKind::Ring { .. } => call.is_unanswered() && !call.hidden,
+                    TaskKind::Ring { .. } | TaskKind::RingAlert { .. } => call.is_unanswered() && !call.hidden,
                     TaskKind::StopRing { .. } => !call.is_unanswered() && !call.hidden,
                     TaskKind::NotifyMissed { .. } => call.end_reason.is_some_and(EndReason::is_missed) && !call.hidden,
                     TaskKind::FreeLine { .. } => call.is_ended(),
@@ -174,9 +174,11 @@ proptest! {
             assert!(after.call.next_task >= before.call.next_task);
             for task in &after.call.tasks {
                 assert!(task.id < after.call.next_task);
-                match before.call.task(task.id) {
-                    Some(known) => assert!(known.kind == task.kind && known.attempt <= task.attempt),
-                    None => assert!(task.id >= before.call.next_task && task.attempt == 1),
+                if let Some(known) = before.call.task(task.id) {
+                    assert!(known.kind == task.kind && known.attempt <= task.attempt);
+                } else {
+                    let begins_later = matches!(task.kind, TaskKind::Ring { number: 2.., .. });
+                    assert!(task.id >= before.call.next_task && task.attempt == u32::from(!begins_later));
                 }
             }
         });
@@ -198,6 +200,26 @@ proptest! {
             for task in after.call.begun_since(Some(&before.call)).filter(|task| task.kind.is_ring()) {
                 let state = task.kind.device().and_then(|device| after.call.leg(device)).map(|leg| leg.state);
                 assert!(matches!(state, Some(LegState::Queued | LegState::Sent)), "{state:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_phone_is_pushed_to_once_more_at_a_time_and_only_after_the_last_push_was_taken(
+        invite in invites(),
+        turns in turns(60),
+    ) {
+        play(invite, &turns, |before, after, _| {
+            for leg in &after.call.legs {
+                let device = &leg.device.id;
+                let rings = |task: &&Task| matches!(&task.kind, TaskKind::Ring { device: of, .. } if of == device);
+                assert!(after.call.tasks.iter().filter(rings).count() <= 1, "{device} is rung twice at once");
+                for task in after.call.tasks.iter().filter(rings).filter(|task| before.call.task(task.id).is_none()) {
+                    let TaskKind::Ring { number, platform, .. } = task.kind else { continue };
+                    assert!(number <= if platform == Platform::Ios { 2 } else { 3 });
+                    assert_eq!(leg.state, LegState::Sent, "push {number} of a leg that was not taken");
+                    assert!(task.due > after.now && task.due < after.call.ring_until);
+                }
             }
         });
     }
@@ -260,10 +282,21 @@ proptest! {
         let metadata = Some(serde_json::json!({"opaque": "x".repeat(2030)}));
         let [caller, callee] = long_names().map(|name| user(&name));
         let caller = Party { id: caller, name: Some("A".repeat(64)), avatar: Some("https://a.example/".repeat(8)), unknown: Unknown::default() };
-        let mut stage = Stage::new(Invite { caller, callee, devices: devices.collect(), metadata, ..invite() });
-        for _ in 0..4 {
+        let rules = Rules { push: PushRules { cancel_by_voip: true, ..every_push() }, ..rules() };
+        let mut devices: Vec<_> = devices.collect();
+        for device in &mut devices {
+            device.acks = Acks { since: Some(START), silent: 1, call: Some(invite().id), unknown: Unknown::default() };
+        }
+        let mut stage = Stage::new(Invite { caller, callee, devices, metadata, rules, ..invite() });
+        for round in 0..8 {
             for task in stage.tasks() {
-                stage.finish(&task, TaskResult::Retry(Duration::from_millis(200), Some(receipt("ServiceUnavailable", stage.now))));
+                let answer = Receipt {
+                    provider_id: Some("i".repeat(128)),
+                    environment: Some(Environment::Production),
+                    verdict: "our_fault".to_owned(),
+                    ..receipt(&format!("{round} {}", "\"".repeat(60)), stage.now)
+                };
+                stage.finish(&task, TaskResult::Retry(Duration::from_millis(200), vec![answer]));
             }
             stage.wake();
         }

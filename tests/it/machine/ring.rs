@@ -222,9 +222,9 @@ fn a_call_is_unreachable_as_soon_as_the_last_push_is_refused() {
     let mut stage = Stage::new(invite());
     stage
         .after(Duration::from_millis(40))
-        .finish("ring iphone-1", TaskResult::Failed(Some(receipt("Unregistered", START))));
+        .finish("ring iphone-1", TaskResult::Failed(vec![receipt("Unregistered", START)]));
     assert_eq!((stage.stands(), stage.leg(IPHONE)), ("calling".to_owned(), LegState::Failed));
-    stage.finish("ring pixel-1", TaskResult::Failed(None));
+    stage.finish("ring pixel-1", TaskResult::Failed(Vec::new()));
     assert_eq!((stage.stands(), stage.call.ended_at), ("ended (unreachable)".to_owned(), Some(stage.now)));
     // The iPhone's alert token is another one, which may still be good.
     assert_eq!(stage.tasks(), ["missed iphone-1", "free alice", "free bob"]);

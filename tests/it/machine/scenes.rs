@@ -55,6 +55,11 @@ fn party(row: &str, column: State) -> Option<(Stage, Input)> {
         "device not rung (D1)" => (quiet(column), not_rung(IPHONE)),
         "device not rung (D2)" => (quiet(column), not_rung(PIXEL)),
         "device not rung (D3)" => (quiet(column), not_rung("ipad-1")),
+        "device contacted (D1)" => (quiet(column), Input::DeviceContacted(id(IPHONE))),
+        "device contacted (D1, whose silence is counted)" => {
+            (reach(column, counted(invite()), |_| ()), Input::DeviceContacted(id(IPHONE)))
+        }
+        "device contacted (D3)" => (quiet(column), Input::DeviceContacted(id("ipad-1"))),
         "answer (D1)" => (quiet(column), answer(IPHONE)),
         "answer (D2)" => (quiet(column), answer(PIXEL)),
         "answer (D2, which has declined)" => {
@@ -101,11 +106,11 @@ fn task_finished(row: &str, column: State) -> Option<(Stage, Input)> {
     // The ring tasks are the first that a call has.
     let d2 = |attempt, result| Input::TaskFinished { task: 2, attempt, result };
     let answered = column == State::Active || column == State::Ended;
-    let refused = TaskResult::Failed(Some(receipt("BadDeviceToken", START)));
+    let refused = TaskResult::Failed(vec![receipt("BadDeviceToken", START)]);
     Some(match row {
-        "task finished (ring: done)" => (reach(column, invite(), |_| ()), d2(1, TaskResult::Done(None))),
+        "task finished (ring: done)" => (reach(column, invite(), |_| ()), d2(1, TaskResult::Done(Vec::new()))),
         "task finished (ring: to be retried)" => {
-            (reach(column, invite(), |_| ()), d2(1, TaskResult::Retry(Duration::from_millis(200), None)))
+            (reach(column, invite(), |_| ()), d2(1, TaskResult::Retry(Duration::from_millis(200), Vec::new())))
         }
         "task finished (ring: failed)" => (reach(column, invite(), |_| ()), d2(1, refused)),
         "task finished (ring: failed; every other device failed)" => {
@@ -116,22 +121,24 @@ fn task_finished(row: &str, column: State) -> Option<(Stage, Input)> {
             (alone(column, invite(), busy(IPHONE)), d2(1, refused))
         }
         "task finished (ring: an earlier attempt failed)" => (second_attempt(column), d2(1, refused)),
-        "task finished (ring: an earlier attempt is done)" => (second_attempt(column), d2(1, TaskResult::Done(None))),
+        "task finished (ring: an earlier attempt is done)" => {
+            (second_attempt(column), d2(1, TaskResult::Done(Vec::new())))
+        }
         "task finished (stop: done)" if answered => {
             let mut stage = reach(State::Active, invite(), |_| ());
             let (task, attempt) = stage.task("stop pixel-1: answered_elsewhere");
             if column == State::Ended {
                 stage.give(Input::Cancel);
             }
-            (stage, Input::TaskFinished { task, attempt, result: TaskResult::Done(None) })
+            (stage, Input::TaskFinished { task, attempt, result: TaskResult::Done(Vec::new()) })
         }
         "task finished (missed call: done)" if column == State::Ended => {
             let mut stage = quiet(State::Calling);
             stage.give(Input::Cancel);
-            finished(stage, "missed pixel-1", TaskResult::Done(None))
+            finished(stage, "missed pixel-1", TaskResult::Done(Vec::new()))
         }
         "task finished (free line: done)" if column == State::Ended => {
-            finished(reach(column, invite(), |_| ()), "free bob", TaskResult::Done(None))
+            finished(reach(column, invite(), |_| ()), "free bob", TaskResult::Done(Vec::new()))
         }
         "task finished (presence: both there)" if answered => asked(column, None, GRACE, present(&["alice", "bob"])),
         "task finished (presence: one missing; in time)" if answered => {
@@ -150,10 +157,10 @@ fn task_finished(row: &str, column: State) -> Option<(Stage, Input)> {
             (stage, input)
         }
         "task finished (presence: LiveKit could not be asked)" if answered => {
-            asked(column, Some(lost("bob", "B1")), GRACE, TaskResult::Failed(None))
+            asked(column, Some(lost("bob", "B1")), GRACE, TaskResult::Failed(Vec::new()))
         }
         "task finished (no such task)" => {
-            (quiet(column), Input::TaskFinished { task: 99, attempt: 1, result: TaskResult::Done(None) })
+            (quiet(column), Input::TaskFinished { task: 99, attempt: 1, result: TaskResult::Done(Vec::new()) })
         }
         _ if row.starts_with("task finished (ring") => panic!("no scene for the row {row}"),
         _ => return None,

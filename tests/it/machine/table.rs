@@ -11,7 +11,7 @@ use bellwire::domain::EndReason;
 const PAGE: &str = include_str!("../../../docs/STATE-MACHINE.md");
 const STATES: [State; 4] = [State::Calling, State::Ringing, State::Active, State::Ended];
 /// How many inputs there are; `number` counts them.
-const INPUTS: usize = 15;
+const INPUTS: usize = 16;
 
 /// The rows of the table whose head begins with this.
 fn rows(head: &str) -> Vec<Vec<&'static str>> {
@@ -37,6 +37,7 @@ fn number(input: &Input) -> usize {
         Input::RoomFinished => 11,
         Input::Banned(_) => 12,
         Input::Redialled => 13,
+        Input::DeviceContacted(_) => 14,
         Input::Wake => INPUTS - 1,
     }
 }
@@ -94,7 +95,7 @@ fn ended(reason: EndReason, how: &str) -> Option<Stage> {
         (EndReason::TimedOut, "hidden") => Invite { hidden: true, ..invite() },
         _ => invite(),
     });
-    let refused = || TaskResult::Failed(Some(receipt("Unregistered", START)));
+    let refused = || TaskResult::Failed(vec![receipt("Unregistered", START)]);
     match (reason, how) {
         (EndReason::Busy, "at once") | (EndReason::Unreachable, "no device") => {}
         (EndReason::Busy, _) => _ = stage.all([busy(IPHONE), busy(PIXEL)]),
@@ -177,9 +178,9 @@ fn the_page_names_every_event_once() {
 #[test]
 fn the_page_knows_how_long_an_attempt_is_left_alone() {
     let (device, platform) = (id(IPHONE), Platform::Ios);
-    let pixel = TaskKind::Ring { device: id(PIXEL), platform: Platform::Android };
+    let pixel = TaskKind::Ring { device: id(PIXEL), platform: Platform::Android, number: 1 };
     for (row, kind) in [
-        ("push to iOS", TaskKind::Ring { device, platform }),
+        ("push to iOS", TaskKind::Ring { device, platform, number: 1 }),
         ("push to Android", pixel),
         ("free line", TaskKind::FreeLine { user: user("bob") }),
         ("presence", TaskKind::AskPresence),

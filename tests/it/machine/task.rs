@@ -29,7 +29,7 @@ fn an_attempt_is_left_alone_for_its_lease_and_then_begun_again() {
 #[test]
 fn a_pause_sets_when_the_next_attempt_begins() {
     let mut stage = Stage::new(pixel_alone());
-    stage.finish("ring pixel-1", TaskResult::Retry(PAUSE, Some(receipt("503", START))));
+    stage.finish("ring pixel-1", TaskResult::Retry(PAUSE, vec![receipt("503", START)]));
     assert_eq!(stage.leg(PIXEL), LegState::Queued);
     stage.wake();
     assert_eq!((stage.now, stage.task("ring pixel-1")), (START + PAUSE, (1, 2)));
@@ -38,7 +38,7 @@ fn a_pause_sets_when_the_next_attempt_begins() {
 #[test]
 fn a_pause_that_outlasts_the_ring_is_a_failure_for_good() {
     let mut stage = Stage::new(pixel_alone());
-    stage.finish("ring pixel-1", TaskResult::Retry(RING, Some(receipt("429", START))));
+    stage.finish("ring pixel-1", TaskResult::Retry(RING, vec![receipt("429", START)]));
     assert_eq!(stage.stands(), "ended (unreachable)");
 }
 
@@ -47,8 +47,8 @@ fn a_late_failure_of_an_earlier_attempt_changes_nothing() {
     let mut stage = Stage::new(pixel_alone());
     stage.wake();
     let before = stage.call.clone();
-    assert!(!stage.give(result(1, 1, TaskResult::Failed(Some(receipt("BadDeviceToken", START))))));
-    assert!(!stage.give(result(1, 1, TaskResult::Retry(PAUSE, Some(receipt("503", START))))));
+    assert!(!stage.give(result(1, 1, TaskResult::Failed(vec![receipt("BadDeviceToken", START)]))));
+    assert!(!stage.give(result(1, 1, TaskResult::Retry(PAUSE, vec![receipt("503", START)]))));
     assert_eq!(stage.call, before);
 }
 
@@ -56,16 +56,16 @@ fn a_late_failure_of_an_earlier_attempt_changes_nothing() {
 fn a_late_success_of_an_earlier_attempt_counts() {
     let mut stage = Stage::new(pixel_alone());
     stage.wake();
-    assert!(stage.give(result(1, 1, TaskResult::Done(Some(receipt("accepted", START))))));
+    assert!(stage.give(result(1, 1, TaskResult::Done(vec![receipt("accepted", START)]))));
     assert_eq!((stage.leg(PIXEL), stage.tasks().len()), (LegState::Sent, 0));
-    assert!(!stage.give(result(1, 2, TaskResult::Failed(Some(receipt("BadDeviceToken", START))))));
+    assert!(!stage.give(result(1, 2, TaskResult::Failed(vec![receipt("BadDeviceToken", START)]))));
     assert_eq!(stage.stands(), "calling");
 }
 
 #[test]
 fn a_result_that_comes_twice_counts_once() {
     let mut stage = Stage::new(pixel_alone());
-    let answer = || TaskResult::Retry(PAUSE, Some(receipt("503", START)));
+    let answer = || TaskResult::Retry(PAUSE, vec![receipt("503", START)]);
     assert!(stage.give(result(1, 1, answer())) && !stage.give(result(1, 1, answer())));
     assert_eq!(stage.call.leg(&id(PIXEL)).map(|leg| leg.receipts.len()), Some(1));
 }
@@ -76,7 +76,7 @@ fn no_attempt_to_ring_begins_once_the_device_has_spoken() {
         let mut stage = Stage::new(pixel_alone());
         stage.give(said.clone());
         assert!(!stage.call.wants(1, 1), "{said:?}");
-        stage.finish("ring pixel-1", TaskResult::Retry(PAUSE, Some(receipt("503", START))));
+        stage.finish("ring pixel-1", TaskResult::Retry(PAUSE, vec![receipt("503", START)]));
         assert_eq!(stage.tasks().len(), 0, "{said:?}");
         let mut silent = Stage::new(pixel_alone());
         silent.give(said);
@@ -91,21 +91,23 @@ fn the_result_of_a_push_is_kept_though_its_device_was_quicker() {
     stage.give(alerting(PIXEL));
     // The iPhone's lease ends first.
     stage.wake();
-    stage.finish("ring pixel-1", TaskResult::Done(Some(receipt("accepted", START))));
+    stage.finish("ring pixel-1", TaskResult::Done(vec![receipt("accepted", START)]));
     assert_eq!(stage.leg(PIXEL), LegState::Alerting);
     assert_eq!(stage.call.leg(&id(PIXEL)).map(|leg| leg.receipts.len()), Some(1));
 }
 
 #[test]
-fn a_leg_keeps_its_last_four_receipts() {
+fn a_leg_keeps_its_first_receipt_and_the_last_seven() {
     let mut stage = Stage::new(pixel_alone());
-    for attempt in 1..=6 {
-        stage.finish("ring pixel-1", TaskResult::Retry(PAUSE, Some(receipt(&format!("answer {attempt}"), stage.now))));
+    for attempt in 1..=12 {
+        stage.finish("ring pixel-1", TaskResult::Retry(PAUSE, vec![receipt(&format!("answer {attempt}"), stage.now)]));
         stage.wake();
     }
     let leg = stage.call.leg(&id(PIXEL)).expect("a leg");
     let kept: Vec<_> = leg.receipts.iter().map(|receipt| receipt.reason.as_str()).collect();
-    assert_eq!(kept, ["answer 3", "answer 4", "answer 5", "answer 6"]);
+    let (first, last) = kept.split_first().expect("a receipt");
+    assert_eq!(*first, "answer 1");
+    assert_eq!(last, (6..=12).map(|n| format!("answer {n}")).collect::<Vec<_>>());
 }
 
 #[test]
@@ -113,7 +115,7 @@ fn nothing_of_a_ring_begins_after_the_end() {
     let mut stage = Stage::new(invite());
     stage.give(Input::Cancel);
     assert!(!stage.call.wants(1, 1) && !stage.call.wants(2, 1));
-    assert!(!stage.give(result(1, 1, TaskResult::Done(None))));
+    assert!(!stage.give(result(1, 1, TaskResult::Done(Vec::new()))));
 }
 
 #[test]
@@ -133,7 +135,7 @@ fn a_new_task_has_a_new_id() {
     for _ in 0..3 {
         stage.give(Input::RoomFinished);
         ids.push(stage.task("ask").0);
-        stage.finish("ask", TaskResult::Failed(None));
+        stage.finish("ask", TaskResult::Failed(Vec::new()));
     }
     // Two rings and a stop came before.
     assert_eq!(ids, [4, 5, 6]);
@@ -142,14 +144,15 @@ fn a_new_task_has_a_new_id() {
 #[test]
 fn a_call_that_has_ended_is_compacted_and_then_only_kept() {
     let mut stage = Stage::new(invite());
-    stage.finish("ring iphone-1", TaskResult::Done(Some(receipt("accepted", START))));
+    stage.finish("ring iphone-1", TaskResult::Done(vec![receipt("accepted", START)]));
     stage.give(Input::Cancel);
     stage.settle();
     let wake_up = stage.call.wake_up();
     assert_eq!((wake_up.at, wake_up.urgent), (START + COMPACT_AFTER, false));
     assert!(stage.wake());
     let legs = &stage.call.legs;
-    assert!(legs.iter().all(|leg| leg.device.tokens().next().is_none() && leg.receipts.is_empty()));
+    assert!(legs.iter().all(|leg| leg.device.tokens().next().is_none()));
+    assert_eq!(legs[0].receipts.len(), 1, "why a phone did not ring is asked later");
     assert_eq!((stage.call.wake_up().at, stage.call.wake_up().urgent), (START + RETENTION, false));
     assert!(!stage.wake());
     assert_eq!(stage.events(), ["invited", "cancelled", "ended"]);

@@ -16,6 +16,7 @@ pub const WORDS: &[&str] = &[
     ".legs[].device.platform",
     ".legs[].device.environment",
     ".legs[].device.ios_push_mode",
+    ".legs[].receipts[].environment",
     ".tasks[].task",
     ".tasks[].platform",
     ".tasks[].reason",

@@ -140,7 +140,7 @@ fn next(call: &Call, steps: &[&'static str]) -> Option<(&'static str, Call)> {
     let soon = call.events.last().expect("an event").at + Duration::from_secs(1);
     let finished = call.tasks.first().map(|task| {
         let (task, attempt) = (task.id, task.attempt);
-        Input::TaskFinished { task, attempt, result: TaskResult::Done(None) }
+        Input::TaskFinished { task, attempt, result: TaskResult::Done(Vec::new()) }
     });
     let inputs = [
         Some((Input::DeviceAlerting(device_id("iphone-1")), soon)),

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use bellwire::domain::{
-    Call, CallId, DeclineReason, DeclineScope, Input, Invite, Media, Outcome, Platform, Receipt, TaskResult, Timestamp,
-    Unknown, begin, step,
+    Acks, Call, CallId, DeclineReason, DeclineScope, Environment, Input, Invite, Media, Outcome, Platform, PushRules,
+    Receipt, TaskResult, Timestamp, Unknown, begin, step,
 };
 use bellwire::store::codec;
 use serde_json::json;
@@ -43,6 +43,8 @@ fn scenes() -> Vec<(&'static str, Call)> {
         ("ended-max-duration", Scene::connected().wait(Duration::from_hours(5)).then(Input::Wake).call),
         ("ended-banned", Scene::ringing().then(Input::Banned(user("ann"))).call),
         ("compacted", compacted().call),
+        ("pushed-again", pushed_again().call),
+        ("kept-silent", kept_silent().call),
         ("hidden", Scene::of(Invite { hidden: true, ..invite() }).call),
     ]
 }
@@ -65,8 +67,8 @@ impl Scene {
     /// The iPhone rings, the push to the Pixel is to be repeated, and the iPad says that it may not ring.
     fn ringing() -> Self {
         Self::new()
-            .finish(1, TaskResult::Done(Some(receipt("apns", 200, "accepted"))))
-            .finish(2, TaskResult::Retry(Duration::from_secs(1), Some(receipt("fcm", 503, "UNAVAILABLE"))))
+            .finish(1, TaskResult::Done(vec![receipt("apns", 200, "accepted")]))
+            .finish(2, TaskResult::Retry(Duration::from_secs(1), vec![receipt("fcm", 503, "UNAVAILABLE")]))
             .then(Input::DeviceAlerting(device_id("iphone-1")))
             .then(Input::DeviceNotRung(device_id("ipad-1"), "do_not_disturb".to_owned()))
     }
@@ -105,7 +107,7 @@ impl Scene {
     fn settle(mut self) -> Self {
         while let Some(task) = self.call.tasks.first() {
             let (task, attempt) = (task.id, task.attempt);
-            self = self.then(Input::TaskFinished { task, attempt, result: TaskResult::Done(None) });
+            self = self.then(Input::TaskFinished { task, attempt, result: TaskResult::Done(Vec::new()) });
         }
         self
     }
@@ -115,7 +117,7 @@ impl Scene {
 fn asking() -> Scene {
     let asked = Scene::connected().settle().then(left("ann", "ann-1", false)).then(Input::RoomFinished);
     let task = asked.call.tasks[0].id;
-    asked.finish(task, TaskResult::Failed(None)).then(Input::RoomFinished)
+    asked.finish(task, TaskResult::Failed(Vec::new())).then(Input::RoomFinished)
 }
 
 /// LiveKit says that nobody else has come, or come back.
@@ -134,11 +136,48 @@ fn busy() -> Scene {
 
 /// Apple knows none of the devices any more; had one declined, the others would have rung on.
 fn unreachable() -> Scene {
-    let refused = || TaskResult::Failed(Some(receipt("apns", 410, "Unregistered")));
+    let refused = || TaskResult::Failed(vec![receipt("apns", 410, "Unregistered")]);
     let mut invite = invite();
     invite.rules.decline = DeclineScope::Device;
     invite.devices.retain(|device| device.platform == Platform::Ios);
     Scene::of(invite).finish(1, refused()).finish(2, refused())
+}
+
+/// With every push that there can be: the Pixel, known to ack, waits for the next one, and an alert goes beside the iPhone's.
+fn pushed_again() -> Scene {
+    let mut invite = invite();
+    invite.rules.push = PushRules {
+        repush_after_ms: 6_000,
+        repush_max: 2,
+        repush_ios_after_ms: Some(10_000),
+        cancel_by_voip: true,
+        voip_budget: 2,
+        unknown: Unknown::default(),
+    };
+    for device in &mut invite.devices {
+        let (since, call) = (Some(START - Duration::from_hours(1)), Some(invite.id));
+        device.acks = Acks { since, silent: 2, call, unknown: Unknown::default() };
+    }
+    let again = |ms: u64, environment| Receipt {
+        at: START + Duration::from_millis(ms),
+        again: 1,
+        since: Some(START + Duration::from_millis(40)),
+        environment,
+        verdict: "retry".to_owned(),
+        ..receipt("apns", 503, "ServiceUnavailable")
+    };
+    // The rings are the first tasks, the alert among them.
+    Scene::of(invite)
+        .finish(1, TaskResult::Retry(Duration::from_secs(1), vec![again(80, Some(Environment::Sandbox))]))
+        .finish(2, TaskResult::Retry(Duration::from_secs(1), vec![again(90, Some(Environment::Production))]))
+        .finish(3, TaskResult::Done(vec![receipt("fcm", 200, "")]))
+        .then(Input::DeviceContacted(device_id("iphone-1")))
+        .then(Input::DeviceNotRung(device_id("ipad-1"), "do_not_disturb".to_owned()))
+}
+
+/// The iPhone was in touch and silent until the caller gave up.
+fn kept_silent() -> Scene {
+    pushed_again().then(Input::Cancel)
 }
 
 fn compacted() -> Scene {
@@ -163,6 +202,12 @@ fn receipt(provider: &str, status: u16, reason: &str) -> Receipt {
         reason: reason.to_owned(),
         provider_id: Some("00000000-0000-4000-8000-00000000f1c7".to_owned()),
         latency_ms: 41,
+        number: 1,
+        attempt: 1,
+        again: 0,
+        since: None,
+        environment: None,
+        verdict: String::new(),
         unknown: Unknown::default(),
     }
 }

@@ -193,8 +193,8 @@ async fn a_missed_call_counts_once() {
         for number in 1..=3 {
             let call = scene.clock.call_id();
             let counted = scene.cut(cut, &call.to_string(), scene.store.count_missed(&bob, &ann, call)).await;
-            assert_eq!(counted.expect("a number"), number);
-            assert_eq!(scene.store.count_missed(&bob, &ann, call).await.expect("a number"), number);
+            assert_eq!(counted.expect("a number").count, number);
+            assert_eq!(scene.store.count_missed(&bob, &ann, call).await.expect("a number").count, number);
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::{
-    Call, CallId, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, PushToken, Rules, Timestamp,
-    Unknown, UserId, begin, step,
+    Call, CallId, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, PushRules, PushToken, Rules,
+    Timestamp, Unknown, UserId, begin, step,
 };
 use bellwire::store::{Announcement, Claim, Commit, Committed, Opening, Role, Slot, Store, StoreError};
 use serde_json::json;
@@ -50,6 +50,7 @@ pub fn rules() -> Rules {
         decline: DeclineScope::Call,
         missed_call: true,
         presence: true,
+        push: PushRules::default(),
         unknown: Unknown::default(),
     }
 }

@@ -3,12 +3,14 @@
 //! A law is a function of a [`Subject`]: a store that holds nothing yet, and its clock. `laws!` makes a test of each for one store, so
 //! that another store is one more line, and a law that it breaks is named in the output.
 
+mod acks;
 mod calls;
 mod devices;
 pub mod fixture;
 mod history;
 mod keys;
 mod lines;
+mod missed;
 mod moderation;
 mod only_embedded;
 mod several;
@@ -121,6 +123,18 @@ macro_rules! laws {
                 law_15_a_device_without_tokens_is_removed,
                 devices_are_listed_by_id_and_removed_one_by_one,
                 an_environment_is_noted_at_its_device_alone,
+            ],
+            acks: [
+                law_21_a_note_stays_when_the_device_registers_again,
+                law_21_a_note_goes_with_the_device_and_with_its_app,
+                law_21_of_notes_and_registrations_at_once_none_is_lost,
+            ],
+            missed: [
+                law_22_a_caller_who_calls_on_is_told_of_now_and_then,
+                law_22_a_thousand_callers_are_told_of_thirty_times_an_hour,
+                law_22_of_many_missed_at_once_one_tells_and_one_will,
+                law_22_what_was_forgotten_is_not_told,
+                law_22_a_teller_that_never_comes_back_keeps_nobody_silent_for_long,
             ],
             moderation: [
                 law_17_a_ban_ends_at_its_time,

@@ -94,7 +94,7 @@ async fn an_engine_steps_what_the_other_one_committed() {
 
     there.cancel(call.id, &ann()).await.expect("cancelled");
     // The push of the first record; its task is gone by now.
-    here.task_finished(call.id, task.id, task.attempt, TaskResult::Done(None)).await.expect("recorded");
+    here.task_finished(call.id, task.id, task.attempt, TaskResult::Done(Vec::new())).await.expect("recorded");
     let call = here.call(call.id, &ann()).await.expect("a call");
     assert_eq!((call.state, call.end_reason), (State::Ended, Some(EndReason::Cancelled)));
     assert_eq!(call.version, 2);

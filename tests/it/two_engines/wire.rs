@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bellwire::domain::{CallId, Device, DeviceId, Environment, PushToken, Timestamp, UserId};
+use bellwire::domain::{CallId, Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
 use bellwire::store::{
-    Announcement, Ban, Callee, Claim, Commit, Committed, Opening, Reservation, Slot, Store, StoreError,
+    Announcement, Ban, Callee, Claim, Commit, Committed, Missed, Opening, Reservation, Slot, Store, StoreError,
 };
 use tokio::sync::{RwLock, broadcast, watch};
 use tokio::task::JoinHandle;
@@ -245,7 +245,15 @@ impl Store for Wire {
         self.trip("detach", noted).await
     }
 
-    async fn count_missed(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<u32, StoreError> {
+    async fn forget_missed(&self, callee: &UserId, caller: &UserId) -> Result<(), StoreError> {
+        self.trip("forget_missed", self.store.forget_missed(callee, caller)).await
+    }
+
+    async fn note_heard(&self, user: &UserId, device: &DeviceId, heard: Heard) -> Result<(), StoreError> {
+        self.trip("note_heard", self.store.note_heard(user, device, heard)).await
+    }
+
+    async fn count_missed(&self, callee: &UserId, caller: &UserId, call: CallId) -> Result<Missed, StoreError> {
         self.trip("count_missed", self.store.count_missed(callee, caller, call)).await
     }
 

@@ -1,14 +1,19 @@
--- Registers or refreshes a device; the one registered longest ago gives way where there are too many.
+-- Registers or refreshes a device; the one registered longest ago gives way where there are too many. What is known of its app stays.
 -- KEYS devices, number of the last notice, channel
 -- ARGV device, its value, how many there may be, user
 -- The values that had to go.
-local gone, others = {}, {}
-for _, value in ipairs(redis.call('HVALS', KEYS[1])) do
-  local device = cjson.decode(value)
+local gone, others, value = {}, {}, ARGV[2]
+for _, stored in ipairs(redis.call('HVALS', KEYS[1])) do
+  local device = cjson.decode(stored)
   if device.id == ARGV[1] then
-    gone[#gone + 1] = value
+    gone[#gone + 1] = stored
+    local new = cjson.decode(value)
+    if device.acks and not new.acks and device.app == new.app and device.platform == new.platform then
+      -- What cjson writes of all of a device may not be what was read: an empty list, for one.
+      value = string.sub(value, 1, -2) .. ',"acks":' .. cjson.encode(device.acks) .. '}'
+    end
   else
-    others[#others + 1] = { id = device.id, at = device.registered_at, value = value }
+    others[#others + 1] = { id = device.id, at = device.registered_at, value = stored }
   end
 end
 table.sort(others, function(a, b) return a.at < b.at end)
@@ -17,5 +22,5 @@ for place = 1, #others - math.max(tonumber(ARGV[3]), 1) + 1 do
   gone[#gone + 1] = others[place].value
   tell(KEYS[2], KEYS[3], cjson.encode({ closed = ARGV[4], device = others[place].id }))
 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('HSET', KEYS[1], ARGV[1], value)
 return gone

@@ -1,0 +1,151 @@
+//! What a push of a task says, and what follows when it is taken.
+
+use std::time::Duration;
+
+use ring::digest::{SHA256, digest};
+use uuid::{Builder, Uuid};
+
+use super::{Dispatcher, NEXT_ATTEMPT};
+use crate::domain::call::OUTCOME_READABLE_FOR;
+use crate::domain::{
+    Call, IosPushMode, Leg, LegState, Media, Platform, Receipt, StopReason, Task, TaskKind, TaskResult, Timestamp,
+};
+use crate::engine::{EngineError, Tell};
+use crate::push::{Message, MessageKind, Push, Ring};
+use crate::ticket::Ticket;
+
+/// How long a provider keeps a stop push at least, for a device that is just coming back.
+const STOP_KEPT_FOR: Duration = Duration::from_secs(30);
+
+/// What is to be pushed now, if anything, and when the task comes back.
+pub(super) struct Plan {
+    pub push: Option<Push>,
+    /// The word for it in receipts.
+    pub name: &'static str,
+    /// Which push of its kind.
+    pub number: u32,
+    /// When there will be more to do.
+    pub comes_back: Option<Timestamp>,
+}
+
+/// Why nothing can be planned yet.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PlanError {
+    #[error("its ticket cannot be made")]
+    Ticket(#[from] jsonwebtoken::errors::Error),
+    #[error("it cannot be counted")]
+    Count(#[from] EngineError),
+}
+
+impl Plan {
+    const NOTHING: Self = Self { push: None, name: "none", number: 1, comes_back: None };
+
+    fn of(name: &'static str, push: Push) -> Self {
+        Self { push: Some(push), name, ..Self::NOTHING }
+    }
+
+    /// What came of the task, if the push was taken or refused for good.
+    pub(super) fn settled(&self, was_taken: bool, receipts: Vec<Receipt>, now: Timestamp) -> TaskResult {
+        match self.comes_back {
+            Some(at) => TaskResult::Retry(at.since(now).max(NEXT_ATTEMPT), receipts),
+            None if was_taken => TaskResult::Done(receipts),
+            None => TaskResult::Failed(receipts),
+        }
+    }
+}
+
+impl Dispatcher {
+    pub(super) async fn plan(&self, call: &Call, leg: &Leg, task: &Task) -> Result<Plan, PlanError> {
+        let push =
+            |message, expires_at| Push { id: push_id(call, task, ""), device: leg.device.clone(), expires_at, message };
+        Ok(match &task.kind {
+            TaskKind::Ring { number, .. } => {
+                let ring = Message::Ring(self.ring(call, leg)?);
+                Plan { number: *number, ..Plan::of("ring", push(ring, call.ring_until)) }
+            }
+            TaskKind::RingAlert { .. } => {
+                let mut alert = push(Message::Ring(self.ring(call, leg)?), call.ring_until);
+                alert.device.ios_push_mode = IosPushMode::Alert;
+                Plan::of("ring_alert", alert)
+            }
+            // It was opened for a VoIP push that its app is not configured for.
+            TaskKind::StopRing { .. } if !self.can_stop(leg) => Plan::NOTHING,
+            TaskKind::StopRing { reason, .. } => {
+                let id = push_id(call, task, "");
+                Plan::of("stop", Push { id, ..self.stop(call, leg, task, *reason) })
+            }
+            TaskKind::NotifyMissed { .. } => self.missed(call, leg, task).await?,
+            TaskKind::FreeLine { .. } | TaskKind::AskPresence => Plan::NOTHING,
+        })
+    }
+
+    fn can_stop(&self, leg: &Leg) -> bool {
+        leg.device.notice_token().is_some() || self.pushers.can_push(&leg.device, MessageKind::Cancel)
+    }
+
+    fn stop(&self, call: &Call, leg: &Leg, task: &Task, reason: StopReason) -> Push {
+        Push {
+            id: push_id(call, task, "stop"),
+            device: leg.device.clone(),
+            expires_at: call.ring_until.max(self.engine.clock().now() + STOP_KEPT_FOR),
+            message: Message::Cancel { call_id: call.id, reason },
+        }
+    }
+
+    /// The push of a missed call is the cancel of a ringing Android phone; where it does not go out now, the cancel does.
+    async fn missed(&self, call: &Call, leg: &Leg, task: &Task) -> Result<Plan, PlanError> {
+        let missed = self.engine.count_missed(&call.callee.id, &call.caller.id, call.id).await?;
+        let comes_back = match missed.tell {
+            Tell::Now => {
+                let (call_id, caller) = (call.id, call.caller.clone());
+                let at = call.ended_at.unwrap_or(call.ring_until);
+                let message = Message::Missed { call_id, caller, count: missed.count, at };
+                let (id, device) = (push_id(call, task, ""), leg.device.clone());
+                return Ok(Plan::of("missed", Push { id, device, expires_at: task.until, message }));
+            }
+            Tell::Later(at) => Some(at),
+            Tell::NotAtAll => None,
+        };
+        let stop = self.needs_stop(call, leg).map(|reason| self.stop(call, leg, task, reason));
+        Ok(Plan { push: stop, name: "stop", comes_back, ..Plan::NOTHING })
+    }
+
+    /// Why an Android phone must be told to stop, if it may still ring.
+    fn needs_stop(&self, call: &Call, leg: &Leg) -> Option<StopReason> {
+        let was_told = |receipt: &Receipt| receipt.push == "stop" && receipt.verdict == Receipt::ACCEPTED;
+        // A call that was busy at once has rung nowhere.
+        let rang = call.ended_at.is_some_and(|ended| ended > call.created_at);
+        let may_ring = rang && leg.state == LegState::Stopped && self.engine.clock().now() < call.ring_until;
+        (leg.device.platform == Platform::Android && may_ring && !leg.receipts.iter().any(was_told))
+            .then(|| call.stop_reason(&leg.device.id).unwrap_or(StopReason::Ended))
+    }
+
+    fn ring(&self, call: &Call, leg: &Leg) -> Result<Ring, jsonwebtoken::errors::Error> {
+        let longest = Duration::from_millis(call.rules.max_duration_ms);
+        let ticket = Ticket {
+            call: call.id,
+            user: call.callee.id.clone(),
+            device: leg.device.id.clone(),
+            expires_at: call.ring_until + longest + OUTCOME_READABLE_FOR,
+        };
+        Ok(Ring {
+            call_id: call.id,
+            caller: call.caller.clone(),
+            video: call.media == Media::Video,
+            created_at: call.created_at,
+            ring_until: call.ring_until,
+            ticket: self.tickets.mint(&ticket)?,
+            url: self.public_url.to_string(),
+            metadata: call.metadata.clone(),
+        })
+    }
+}
+
+/// The provider's id of a push: the same for every attempt of a task, so that a repeated one can be told. `what` tells the pushes of
+/// one task apart.
+fn push_id(call: &Call, task: &Task, what: &str) -> Uuid {
+    let digest = digest(&SHA256, format!("{}/{}{what}", call.id, task.id).as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.as_ref()[..16]);
+    Builder::from_custom_bytes(bytes).into_uuid()
+}

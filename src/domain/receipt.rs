@@ -1,0 +1,140 @@
+//! What push providers answered: the material of `explain`, without any token.
+//!
+//! A record keeps little of it: the same answer again is counted, and of many answers the first and the latest stay.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::call::Call;
+use super::device::Environment;
+use super::ids::DeviceId;
+use super::time::Timestamp;
+use super::unknown::Unknown;
+
+/// The most receipts that a leg keeps.
+const MOST_OF_A_LEG: usize = 8;
+/// The most bytes that all receipts of a record take, about; its events and devices have the rest of its 32 KiB.
+const MOST_BYTES: usize = 7 * 1024;
+
+/// What a push provider answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// When the answer came, the last one of several.
+    pub at: Timestamp,
+    /// `apns`, `fcm`, or `none` where nothing is configured for the device.
+    pub provider: String,
+    /// What was pushed: `ring`, `ring_alert` (the alert beside a VoIP ring), `stop` or `missed`.
+    pub push: String,
+    /// HTTP status, if there was an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The provider's reason, or ours.
+    pub reason: String,
+    /// The provider's id of the push: the `apns-id`, or FCM's name of the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
+    /// From sending to the answer, in milliseconds.
+    pub latency_ms: u64,
+    /// Which push of its kind to this device, from 1: a ring that is pushed again has the next number. 0 is not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub number: u32,
+    /// Which attempt of the task, from 1; an attempt may send several times. 0 is not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempt: u32,
+    /// How often the same answer came again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub again: u32,
+    /// When it came first, if it came again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Which of Apple's hosts answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
+    /// What follows from it: `accepted`, `retry`, `drop_token`, `our_fault` or `give_up`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub verdict: String,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over so")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Receipt {
+    /// The verdict on a token that its provider calls dead.
+    pub const DEAD_TOKEN: &'static str = "drop_token";
+    /// The verdict on a push that its provider took.
+    pub const ACCEPTED: &'static str = "accepted";
+
+    /// When the push of the last answer was handed to the transport.
+    pub fn sent_at(&self) -> Timestamp {
+        self.at - Duration::from_millis(self.latency_ms)
+    }
+
+    /// How often this answer came.
+    pub const fn times(&self) -> u32 {
+        self.again.saturating_add(1)
+    }
+
+    /// Whether another one says the same of the same push.
+    fn says(&self, other: &Self) -> bool {
+        let of = |receipt: &Self| (receipt.number, receipt.status, receipt.environment);
+        let texts = |receipt: &Self| [receipt.push.clone(), receipt.reason.clone(), receipt.verdict.clone()];
+        of(self) == of(other) && texts(self) == texts(other)
+    }
+
+    /// Whether another one was counted here before.
+    fn counts(&self, other: &Self) -> bool {
+        self.says(other) && (self.since.unwrap_or(self.at)..=self.at).contains(&other.at)
+    }
+
+    fn count(&mut self, other: Self) {
+        self.since.get_or_insert(self.at);
+        self.again = self.again.saturating_add(other.times());
+        (self.at, self.latency_ms, self.attempt) = (other.at, other.latency_ms, other.attempt);
+        self.provider_id = other.provider_id.or(self.provider_id.take());
+    }
+
+    /// How many bytes it takes in a record, at most: JSON writes a quotation mark as two.
+    fn bytes(&self) -> usize {
+        290 + 2 * self.reason.len() + self.provider_id.as_ref().map_or(0, String::len)
+    }
+}
+
+/// Adds receipts to those of a leg, in order. What is known already changes nothing.
+pub(super) fn add(receipts: &mut Vec<Receipt>, news: Vec<Receipt>) {
+    if news.last().is_some_and(|last| receipts.iter().any(|known| known.counts(last))) {
+        return;
+    }
+    for receipt in news {
+        match receipts.last_mut() {
+            Some(last) if last.says(&receipt) => last.count(receipt),
+            _ => receipts.push(receipt),
+        }
+        if receipts.len() > MOST_OF_A_LEG {
+            receipts.remove(1);
+        }
+    }
+}
+
+impl Call {
+    /// Notes what a provider answered about a leg, and lets other receipts go where there are too many.
+    pub(super) fn note(&mut self, device: &DeviceId, news: Vec<Receipt>) {
+        let Some(leg) = self.leg_mut(device) else { return };
+        add(&mut leg.receipts, news);
+        while self.receipt_bytes() > MOST_BYTES {
+            let longest = self.legs.iter_mut().max_by_key(|leg| leg.receipts.len());
+            let Some(leg) = longest.filter(|leg| !leg.receipts.is_empty()) else { return };
+            // The first says whether the phone was rung at all, the last what came of it.
+            leg.receipts.remove(usize::from(leg.receipts.len() > 2));
+        }
+    }
+
+    fn receipt_bytes(&self) -> usize {
+        self.legs.iter().flat_map(|leg| &leg.receipts).map(Receipt::bytes).sum()
+    }
+}

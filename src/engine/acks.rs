@@ -1,0 +1,35 @@
+//! What devices' words, and their silence, say about their apps. It is noted beside the request that showed it, which does not wait: should
+//! it be lost, the next ring shows it again.
+
+use super::{Engine, EngineError};
+use crate::domain::{Call, DeviceId, Heard, Input};
+
+impl Engine {
+    /// A device has spoken of its ring. Its registration is written to only if that is news.
+    pub(super) fn note_word(&self, call: &Call, device: &DeviceId, heard: Heard) {
+        if call.leg(device).is_none_or(|leg| !leg.device.acks.lacks(heard)) {
+            return;
+        }
+        let (engine, user, device) = (self.clone(), call.callee.id.clone(), device.clone());
+        tokio::spawn(async move { told(engine.note_heard(&user, &device, heard).await) });
+    }
+
+    /// A device is in touch while it rings. That counts only where a VoIP budget asks for it, and until it says something.
+    pub(super) fn note_contact(&self, call: &Call, device: &DeviceId) {
+        let is_news = call.is_unanswered()
+            && call.leg(device).is_some_and(|leg| {
+                leg.is_silent() && leg.contacted_at.is_none() && call.rules.push.counts_silence(&leg.device)
+            });
+        if !is_news {
+            return;
+        }
+        let (engine, id, input) = (self.clone(), call.id, Input::DeviceContacted(device.clone()));
+        tokio::spawn(async move { told(engine.apply(id, input).await.map(drop)) });
+    }
+}
+
+fn told(result: Result<(), EngineError>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "what a device has shown of its app could not be noted");
+    }
+}
