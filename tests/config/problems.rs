@@ -30,7 +30,7 @@ fn every_problem_is_told_at_once() {
         deployment = "Main_1"
 
         [push]
-        payload = "callkeep"
+        payload = "callkit"
         repush_max = 2.5
 
         [limits]
@@ -60,7 +60,8 @@ fn every_problem_is_told_at_once() {
             r#"call.decline: expected "call" or "device"; got "both""#,
             r#"livekit.url: expected a URL that begins with wss:// or ws://, such as "wss://livekit.example.com""#,
             r#"livekit.deployment: expected 1 to 32 lower-case letters, digits and -, such as "main"; got "Main_1""#,
-            r#"push.payload: expected "bellwire", the only payload that this version knows; got "callkeep""#,
+            "push.payload: expected \"bellwire\" or \"callkeep\" or \"expo-callkit-telecom\" or \"flutter-callkit-incoming\"; \
+             got \"callkit\"",
             "push.repush_max: expected a whole number from 0 to 10; got 2.5",
             "limits.ip: expected a rate per s, min or h, such as \"30/min\", or \"\" for no limit; \
              got \"50 per second\"",
