@@ -5,6 +5,7 @@ mod faults;
 mod fcm;
 mod golden;
 mod limits;
+mod profiles;
 mod start;
 
 use std::sync::Arc;
