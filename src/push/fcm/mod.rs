@@ -156,7 +156,12 @@ impl Provider for Fcm {
             Some(Err(_)) => return Report::unsent(NAME, Verdict::OurFault, "payload-too-large"),
             Some(Ok(fitted)) => fitted,
         };
-        let outcome = self.deliver(&body, started + DEADLINE).await;
+        let stop = async {
+            if let Some(stop) = self.rules.stop_beside(push, now) {
+                self.deliver(&stop, started + DEADLINE).await;
+            }
+        };
+        let (outcome, ()) = tokio::join!(self.deliver(&body, started + DEADLINE), stop);
         Report { left_out, ..outcome.report(NAME, TokenKind::Fcm, started.elapsed()) }
     }
 

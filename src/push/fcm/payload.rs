@@ -11,7 +11,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::config::push::{Fcm as Config, MissedCallAs, PayloadProfile, Privacy};
-use crate::domain::{Device, Timestamp};
+use crate::domain::{Device, StopReason, Timestamp, UserId};
 use crate::push::message::{Message, Push};
 use crate::push::payload::{LeftOut, Told, TooLarge, Words, arrange, conversation, fit};
 
@@ -33,24 +33,35 @@ impl Rules {
     pub(in crate::push) fn new(section: &Config, privacy: Privacy) -> Self {
         Self { profile: section.payload, privacy, localize: section.localize, missed_call_as: section.missed_call_as }
     }
+
+    /// The caller, of a missed call that Google's client shows.
+    fn notified_caller(self, message: &Message) -> Option<&UserId> {
+        match message {
+            Message::Missed { caller, .. } if self.missed_call_as == MissedCallAs::Notification => Some(&caller.id),
+            _ => None,
+        }
+    }
+
+    /// The body that stops the ring, beside a notification of the missed call, which does not wake the app.
+    pub(in crate::push) fn stop_beside(self, push: &Push, now: Timestamp) -> Option<Bytes> {
+        self.notified_caller(&push.message)?;
+        let message = Message::Cancel { call_id: push.message.call_id(), reason: StopReason::Ended };
+        let (body, _) = body(&Push { message, ..push.clone() }, self, now)?.ok()?;
+        Some(body)
+    }
 }
 
 /// Writes the body of a push that goes out `now`, and says what had to be left out. None without a token.
 pub(in crate::push) fn body(push: &Push, rules: Rules, now: Timestamp) -> Option<Result<(Bytes, LeftOut), TooLarge>> {
     let target = Target::of(&push.device)?;
-    let tag = match &push.message {
-        Message::Missed { caller, .. } if rules.missed_call_as == MissedCallAs::Notification => {
-            Some(conversation(&caller.id))
-        }
-        _ => None,
-    };
+    let tag = rules.notified_caller(&push.message).map(conversation);
     let render = |told: &Told| {
         let words = tag.as_ref().and_then(|_| Words::new(told, rules.localize));
         let android = Android {
             priority: priority(&push.message),
             ttl: format!("{}s", ttl(push, now).as_secs()),
-            // One key for all that is said of a call, so that a phone coming back finds the last word only.
-            collapse_key: push.message.call_id().to_string(),
+            // One key for all that the app is told of a call, so that a phone coming back finds the last word only.
+            collapse_key: tag.clone().unwrap_or_else(|| push.message.call_id().to_string()),
             direct_boot_ok: true,
             notification: words.map(|words| Notification { words, tag: tag.as_deref() }),
         };

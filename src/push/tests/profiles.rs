@@ -80,19 +80,32 @@ async fn expo_is_told_all_by_the_metadata_that_its_kit_hands_on() {
 }
 
 #[tokio::test]
-async fn google_can_be_asked_to_show_a_missed_call() {
+async fn google_can_be_asked_to_show_a_missed_call_and_the_app_is_told_that_the_ring_is_over() {
     let stage = Stage::with(|config| config.fcm[0].missed_call_as = MissedCallAs::Notification).await;
-    let missed =
-        || Message::Missed { call_id: stage.clock.call_id(), caller: alice(), count: 2, at: stage.clock.now() };
-    let (_, first) = stage.push(&android(1), missed()).await;
-    let (_, second) = stage.push(&android(1), missed()).await;
-    let android_of = |received: &Value| received["message"]["android"].clone();
-    let (first, second) = (android_of(&first.body), android_of(&second.body));
-    assert_eq!(second["priority"], "HIGH");
-    assert_eq!(second["notification"]["title"], "2 missed calls");
-    assert_eq!(second["notification"]["body"], "Alice Liddell");
-    assert_eq!(second["notification"]["tag"], first["notification"]["tag"], "the newer takes the place of the older");
-    assert_ne!(second["collapse_key"], first["collapse_key"]);
+    let (at, first, second) = (stage.clock.now(), stage.clock.call_id(), stage.clock.call_id());
+    for (call_id, count) in [(first, 1), (second, 2)] {
+        let missed = Message::Missed { call_id, caller: alice(), count, at };
+        all_accepted(&[stage.pushers.send(&stage.message(&android(1), missed)).await]);
+    }
+    let received = stage.received(Provider::Fcm);
+    let android: Vec<_> = received.iter().map(|received| &received.body["message"]["android"]).collect();
+    let (shown, stops): (Vec<_>, Vec<_>) =
+        android.into_iter().partition(|android| android.get("notification").is_some());
+    let [once, twice] = shown[..] else { panic!("{shown:?}") };
+    assert_eq!((&twice["priority"], &twice["notification"]["title"]), (&json!("HIGH"), &json!("2 missed calls")));
+    assert_eq!(twice["notification"]["body"], "Alice Liddell");
+    assert_eq!(twice["notification"]["tag"], once["notification"]["tag"], "the newer takes the place of the older");
+    assert_eq!(twice["collapse_key"], once["collapse_key"], "also before it has arrived");
+
+    let [stop, _] = stops[..] else { panic!("{stops:?}") };
+    assert_eq!((&stop["priority"], &stop["collapse_key"]), (&json!("NORMAL"), &json!(first.to_string())));
+    let data: Vec<_> = received.iter().map(|received| &received.body["message"]["data"]).collect();
+    let told = |call_id: String| {
+        let cancel =
+            |data: &&&Value| data["type"] == "cancel" && data["call_id"] == call_id && data["reason"] == "ended";
+        data.iter().find(cancel).is_some()
+    };
+    assert!(told(first.to_string()) && told(second.to_string()), "{data:?}");
 }
 
 #[tokio::test]
@@ -109,7 +122,9 @@ async fn a_localized_missed_call_names_texts_of_the_app() {
     let (_, received) = stage.push(&iphone(1), missed()).await;
     let alert = json!({"title-loc-key": "bellwire_missed_calls", "title-loc-args": ["7"]});
     assert_eq!(received.body["aps"]["alert"], alert);
-    let (_, received) = stage.push(&android(1), missed()).await;
-    let shown = &received.body["message"]["android"]["notification"];
+    all_accepted(&[stage.pushers.send(&stage.message(&android(1), missed())).await]);
+    let received = stage.received(Provider::Fcm);
+    let shown = received.iter().map(|received| &received.body["message"]["android"]["notification"]);
+    let shown = shown.into_iter().find(|shown| shown.is_object()).expect("a notification");
     assert_eq!((&shown["title_loc_key"], &shown["title_loc_args"]), (&json!("bellwire_missed_calls"), &json!(["7"])));
 }
