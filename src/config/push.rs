@@ -174,6 +174,10 @@ fn read_apns(fields: &mut Fields, of_all: PayloadProfile) -> Option<Apns> {
     let ca_file = fields.optional("ca_file", &kind::path());
     let connections = fields.optional("connections", &kind::number(1, MOST_CONNECTIONS));
     let cancel_by_voip = fields.optional("cancel_by_voip", &kind::boolean());
+    if payload == PayloadProfile::ExpoCallkitTelecom && cancel_by_voip == Some(true) {
+        let why = "must be false with payload \"expo-callkit-telecom\", which takes each VoIP push for another call";
+        fields.problem::<()>("cancel_by_voip", why.to_owned());
+    }
     let ring_expiration = fields.optional("ring_expiration", &kind::duration("0s", "120s", "10s"));
     Some(Apns {
         app: app?,

@@ -222,6 +222,24 @@ fn an_app_has_one_section_per_provider_and_environment() {
 }
 
 #[test]
+fn a_kit_that_takes_each_voip_push_for_a_call_gets_no_cancel_by_voip() {
+    let file = |payload: &str| {
+        format!(
+            "[push]\npayload = \"{payload}\"\n[[push.apns]]\napp = \"a\"\nteam_id = \"TEAM123456\"\n\
+             key_id = \"ABC123DEFG\"\nkey_file = \"a.p8\"\ncancel_by_voip = true\n"
+        )
+    };
+    assert!(by_file(&file("callkeep"), &[TICKET]).is_ok());
+    assert_eq!(
+        problems(by_file(&file("expo-callkit-telecom"), &[TICKET])),
+        [
+            "push.apns[0].cancel_by_voip: must be false with payload \"expo-callkit-telecom\", which takes each VoIP push for \
+          another call"
+        ]
+    );
+}
+
+#[test]
 fn a_file_that_is_no_toml_is_refused_with_the_place() {
     let folder = Folder::with(&[("bellwire.toml", "[call]\nring = 45s\n")]);
     let path = folder.path("bellwire.toml");
