@@ -12,9 +12,9 @@ use crate::domain::{AppId, Environment};
 /// `[push]`: what goes into pushes, and when they are sent again.
 #[derive(Debug, Clone)]
 pub struct Push {
-    /// The shape of a ring's payload.
+    /// The shape of payloads, where an app's section has no other.
     pub payload: PayloadProfile,
-    /// Whether the caller's name is in it.
+    /// Whether the caller's name is in them.
     pub privacy: Privacy,
     /// Whether missed calls are pushed.
     pub missed_call: bool,
@@ -35,8 +35,24 @@ pub struct Push {
 /// `push.payload`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadProfile {
-    /// Bellwire's own.
+    /// Bellwire's own: flat.
     Bellwire,
+    /// For `react-native-callkeep` with `react-native-voip-push-notification`.
+    Callkeep,
+    /// For `expo-callkit-telecom`.
+    ExpoCallkitTelecom,
+    /// For `flutter_callkit_incoming`.
+    FlutterCallkitIncoming,
+}
+
+/// `push.fcm.missed_call_as`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MissedCallAs {
+    /// Data, of which the app makes a notification.
+    #[default]
+    Data,
+    /// A notification that Google's client shows.
+    Notification,
 }
 
 /// `push.privacy`.
@@ -55,6 +71,12 @@ pub struct Apns {
     pub app: AppId,
     /// Which of Apple's hosts.
     pub environment: Environment,
+    /// The shape of its payloads.
+    pub payload: PayloadProfile,
+    /// Whether notifications name texts of the app, in place of English ones.
+    pub localize: bool,
+    /// The sound of a ring by alert, a file in the app, or `default`.
+    pub ring_sound: String,
     /// Ten characters, from the developer account.
     pub team_id: String,
     /// Ten characters, the key's.
@@ -78,6 +100,12 @@ pub struct Apns {
 pub struct Fcm {
     /// Application id.
     pub app: AppId,
+    /// The shape of its payloads.
+    pub payload: PayloadProfile,
+    /// Whether notifications name texts of the app, in place of English ones.
+    pub localize: bool,
+    /// How a missed call is told.
+    pub missed_call_as: MissedCallAs,
     /// Google's project; by default the service account's.
     pub project_id: Option<String>,
     /// The service account's key file.
@@ -90,6 +118,14 @@ pub struct Fcm {
     pub connections: usize,
 }
 
+const PAYLOADS: &[(&str, PayloadProfile)] = &[
+    ("bellwire", PayloadProfile::Bellwire),
+    ("callkeep", PayloadProfile::Callkeep),
+    ("expo-callkit-telecom", PayloadProfile::ExpoCallkitTelecom),
+    ("flutter-callkit-incoming", PayloadProfile::FlutterCallkitIncoming),
+];
+const MISSED_CALL_AS: &[(&str, MissedCallAs)] =
+    &[("data", MissedCallAs::Data), ("notification", MissedCallAs::Notification)];
 const PRIVACY: &[(&str, Privacy)] = &[("full", Privacy::Full), ("no_names", Privacy::NoNames)];
 const ENVIRONMENTS: &[(&str, Environment)] =
     &[("production", Environment::Production), ("sandbox", Environment::Sandbox)];
@@ -98,15 +134,16 @@ const ENVIRONMENTS: &[(&str, Environment)] =
 const MOST_CONNECTIONS: u32 = 32;
 
 pub(super) fn read(fields: &mut Fields) -> Option<Push> {
-    let payload = fields.required("payload", &payload());
+    let payload = fields.required("payload", &kind::one_of(PAYLOADS));
     let privacy = fields.required("privacy", &kind::one_of(PRIVACY));
     let missed_call = fields.required("missed_call", &kind::boolean());
     let repush_after = fields.required("repush_after", &kind::duration("100ms", "60s", "6s"));
     let repush_max = fields.required("repush_max", &kind::number(0, 10));
     let repush_ios = fields.required("repush_ios", &kind::boolean());
     let voip_budget = fields.required("voip_budget", &kind::number(0, 100));
-    let apns = fields.sections("apns", read_apns);
-    let fcm = fields.sections("fcm", read_fcm);
+    let of_all = payload.unwrap_or(PayloadProfile::Bellwire);
+    let apns = fields.sections("apns", |section| read_apns(section, of_all));
+    let fcm = fields.sections("fcm", |section| read_fcm(section, of_all));
     let of_apple = apns.iter().flatten().map(|apns| (&apns.app, apns.environment)).collect::<Vec<_>>();
     refuse_twice(fields, "apns", "app and environment", &of_apple);
     let of_google = fcm.iter().flatten().map(|fcm| &fcm.app).collect::<Vec<_>>();
@@ -124,9 +161,12 @@ pub(super) fn read(fields: &mut Fields) -> Option<Push> {
     })
 }
 
-fn read_apns(fields: &mut Fields) -> Option<Apns> {
+fn read_apns(fields: &mut Fields, of_all: PayloadProfile) -> Option<Apns> {
     let app = fields.required("app", &app());
     let environment = fields.optional("environment", &kind::one_of(ENVIRONMENTS)).unwrap_or_default();
+    let payload = fields.optional("payload", &kind::one_of(PAYLOADS)).unwrap_or(of_all);
+    let localize = fields.optional("localize", &kind::boolean()).unwrap_or(false);
+    let ring_sound = fields.optional("ring_sound", &kind::text());
     let team_id = fields.required("team_id", &apple_id());
     let key_id = fields.required("key_id", &apple_id());
     let key_file = fields.required("key_file", &kind::path());
@@ -134,10 +174,17 @@ fn read_apns(fields: &mut Fields) -> Option<Apns> {
     let ca_file = fields.optional("ca_file", &kind::path());
     let connections = fields.optional("connections", &kind::number(1, MOST_CONNECTIONS));
     let cancel_by_voip = fields.optional("cancel_by_voip", &kind::boolean());
+    if payload == PayloadProfile::ExpoCallkitTelecom && cancel_by_voip == Some(true) {
+        let why = "must be false with payload \"expo-callkit-telecom\", which takes each VoIP push for another call";
+        fields.problem::<()>("cancel_by_voip", why.to_owned());
+    }
     let ring_expiration = fields.optional("ring_expiration", &kind::duration("0s", "120s", "10s"));
     Some(Apns {
         app: app?,
         environment,
+        payload,
+        localize,
+        ring_sound: ring_sound.unwrap_or_else(|| "default".to_owned()),
         team_id: team_id?,
         key_id: key_id?,
         key_file: key_file?,
@@ -149,9 +196,12 @@ fn read_apns(fields: &mut Fields) -> Option<Apns> {
     })
 }
 
-fn read_fcm(fields: &mut Fields) -> Option<Fcm> {
+fn read_fcm(fields: &mut Fields, of_all: PayloadProfile) -> Option<Fcm> {
     const GOOGLE: &str = "https://fcm.googleapis.com";
     let app = fields.required("app", &app());
+    let payload = fields.optional("payload", &kind::one_of(PAYLOADS)).unwrap_or(of_all);
+    let localize = fields.optional("localize", &kind::boolean()).unwrap_or(false);
+    let missed_call_as = fields.optional("missed_call_as", &kind::one_of(MISSED_CALL_AS)).unwrap_or_default();
     let project_id = fields.optional("project_id", &kind::text());
     let service_account_file = fields.optional("service_account_file", &kind::path());
     let endpoint = fields.optional("endpoint", &endpoint(GOOGLE));
@@ -159,17 +209,14 @@ fn read_fcm(fields: &mut Fields) -> Option<Fcm> {
     let connections = fields.optional("connections", &kind::number(1, MOST_CONNECTIONS));
     Some(Fcm {
         app: app?,
+        payload,
+        localize,
+        missed_call_as,
         project_id,
         service_account_file,
         endpoint: endpoint.unwrap_or_else(|| GOOGLE.to_owned()),
         ca_file,
         connections: connections.unwrap_or(2),
-    })
-}
-
-fn payload() -> Kind<PayloadProfile> {
-    Kind::text("\"bellwire\", the only payload that this version knows", |text| {
-        (text == "bellwire").then_some(PayloadProfile::Bellwire)
     })
 }
 
@@ -203,7 +250,7 @@ fn refuse_twice<T: PartialEq>(fields: &mut Fields, key: &str, what: &str, sectio
 impl Push {
     pub(super) fn describe(&self, out: &mut Description) {
         out.section("push");
-        out.one_of("payload", self.payload, &[("bellwire", PayloadProfile::Bellwire)]);
+        out.one_of("payload", self.payload, PAYLOADS);
         out.one_of("privacy", self.privacy, PRIVACY);
         out.plain("missed_call", self.missed_call);
         out.duration("repush_after", self.repush_after);
@@ -225,6 +272,9 @@ impl Apns {
     fn describe(&self, out: &mut Description) {
         out.text("app", &self.app);
         out.text("environment", self.environment.as_str());
+        out.one_of("payload", self.payload, PAYLOADS);
+        out.plain("localize", self.localize);
+        out.text("ring_sound", &self.ring_sound);
         out.text("team_id", &self.team_id);
         out.text("key_id", &self.key_id);
         out.text("key_file", self.key_file.display());
@@ -239,6 +289,9 @@ impl Apns {
 impl Fcm {
     fn describe(&self, out: &mut Description) {
         out.text("app", &self.app);
+        out.one_of("payload", self.payload, PAYLOADS);
+        out.plain("localize", self.localize);
+        out.one_of("missed_call_as", self.missed_call_as, MISSED_CALL_AS);
         out.optional("project_id", self.project_id.as_ref());
         out.optional("service_account_file", self.service_account_file.as_ref().map(|file| file.display()));
         out.text("endpoint", &self.endpoint);

@@ -142,6 +142,6 @@ fn log(call: &Call, device: &Device, task: &Task, plan: &Plan, report: &Report) 
     tracing::info!(
         call_id = %call.id, device_id = %device.id, push = plan.name, number = plan.number, attempt = task.attempt,
         provider = report.provider, status = report.status, reason = report.reason, verdict = ?report.verdict,
-        latency_ms = report.latency.as_millis(), metadata_dropped = report.metadata_dropped, "pushed"
+        latency_ms = report.latency.as_millis(), left_out = %report.left_out, "pushed"
     );
 }

@@ -11,7 +11,7 @@ use crate::domain::{CallId, Device, Party, StopReason, Timestamp};
 pub struct Push {
     /// Names this push to the provider (`apns-id`); the same over retries.
     pub id: Uuid,
-    /// The device, with its tokens.
+    /// The device, with its tokens. Set to `IosPushMode::Alert`, an iPhone that rings by VoIP gets an alert in its place.
     pub device: Device,
     /// When the provider may stop trying. A ring never outlives its `ring_until`.
     pub expires_at: Timestamp,
@@ -72,6 +72,17 @@ pub enum MessageKind {
     Cancel,
     /// A call was missed.
     Missed,
+}
+
+impl MessageKind {
+    /// The name used in pushes.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ring => "ring",
+            Self::Cancel => "cancel",
+            Self::Missed => "missed",
+        }
+    }
 }
 
 /// All that a device must know to ring, and to answer without a session.

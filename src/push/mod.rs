@@ -24,6 +24,7 @@ use crate::domain::Device;
 
 pub use error::PushError;
 pub use message::{Message, MessageKind, Push, Ring};
+pub use payload::LeftOut;
 pub use pushers::Pushers;
 pub use report::{Probe, Report, Served, State, TokenKind, Verdict};
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::error::TransportError;
+use super::payload::LeftOut;
 use crate::domain::{AppId, Environment, Platform, Timestamp};
 
 /// What to do after a push.
@@ -56,8 +57,8 @@ pub struct Report {
     pub environment: Option<Environment>,
     /// The token that was used; none if nothing could be sent.
     pub token: Option<TokenKind>,
-    /// Whether the app's metadata had to be left out for size.
-    pub metadata_dropped: bool,
+    /// What had to be left out for size.
+    pub left_out: LeftOut,
 }
 
 impl Report {
@@ -77,7 +78,7 @@ impl Report {
             latency: Duration::ZERO,
             environment: None,
             token: None,
-            metadata_dropped: false,
+            left_out: LeftOut::default(),
         }
     }
 }
@@ -140,7 +141,7 @@ impl Outcome {
             latency,
             environment: None,
             token: Some(token),
-            metadata_dropped: false,
+            left_out: LeftOut::default(),
         }
     }
 }

@@ -9,6 +9,8 @@ use bellwire::config::Config;
 use bellwire::config::auth::Asymmetric;
 use bellwire::config::auth::UserKey;
 use bellwire::config::limits::Rate;
+use bellwire::config::push::MissedCallAs;
+use bellwire::config::push::PayloadProfile;
 use bellwire::config::push::Privacy;
 use bellwire::config::store::StoreUrl;
 use bellwire::config::telemetry::LogFormat;
@@ -67,6 +69,20 @@ fn every_key_of_the_design_is_accepted() {
     assert_eq!(config.auth.service_keys[0][..2], [0x9f, 0x86]);
     assert_eq!(config.push.apns[0].environment, Environment::Production);
     assert_eq!(config.push.fcm[0].project_id.as_deref(), Some("project"));
+}
+
+#[test]
+fn an_apps_payload_goes_over_the_payload_of_all() {
+    let config = by_file(EVERY_KEY, &[("BELLWIRE__PUSH__PAYLOAD", "expo-callkit-telecom")]).expect("a configuration");
+    assert_eq!(config.push.payload, PayloadProfile::ExpoCallkitTelecom);
+    assert_eq!(config.push.apns[0].payload, PayloadProfile::Callkeep);
+    assert_eq!(config.push.fcm[0].payload, PayloadProfile::FlutterCallkitIncoming);
+    assert_eq!(config.push.fcm[0].missed_call_as, MissedCallAs::Notification);
+
+    let without = EVERY_KEY.replace("payload = \"callkeep\"", "").replace("payload = \"flutter-callkit-incoming\"", "");
+    let config = by_file(&without, &[("BELLWIRE__PUSH__PAYLOAD", "expo-callkit-telecom")]).expect("a configuration");
+    assert_eq!(config.push.apns[0].payload, PayloadProfile::ExpoCallkitTelecom);
+    assert_eq!(config.push.fcm[0].payload, PayloadProfile::ExpoCallkitTelecom);
 }
 
 #[test]

@@ -79,6 +79,9 @@ const EVERY_KEY: &str = r#"
     [[push.apns]]
     app = "com.example.phone"
     environment = "production"
+    payload = "callkeep"
+    localize = true
+    ring_sound = "ring.caf"
     team_id = "TEAM123456"
     key_id = "ABC123DEFG"
     key_file = "apns.p8"
@@ -88,6 +91,9 @@ const EVERY_KEY: &str = r#"
 
     [[push.fcm]]
     app = "com.example.phone"
+    payload = "flutter-callkit-incoming"
+    localize = true
+    missed_call_as = "notification"
     project_id = "project"
     service_account_file = "fcm.json"
     endpoint = "https://fcm.googleapis.com"

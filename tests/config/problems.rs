@@ -30,7 +30,7 @@ fn every_problem_is_told_at_once() {
         deployment = "Main_1"
 
         [push]
-        payload = "callkeep"
+        payload = "callkit"
         repush_max = 2.5
 
         [limits]
@@ -60,7 +60,8 @@ fn every_problem_is_told_at_once() {
             r#"call.decline: expected "call" or "device"; got "both""#,
             r#"livekit.url: expected a URL that begins with wss:// or ws://, such as "wss://livekit.example.com""#,
             r#"livekit.deployment: expected 1 to 32 lower-case letters, digits and -, such as "main"; got "Main_1""#,
-            r#"push.payload: expected "bellwire", the only payload that this version knows; got "callkeep""#,
+            "push.payload: expected \"bellwire\" or \"callkeep\" or \"expo-callkit-telecom\" or \"flutter-callkit-incoming\"; \
+             got \"callkit\"",
             "push.repush_max: expected a whole number from 0 to 10; got 2.5",
             "limits.ip: expected a rate per s, min or h, such as \"30/min\", or \"\" for no limit; \
              got \"50 per second\"",
@@ -217,6 +218,24 @@ fn an_app_has_one_section_per_provider_and_environment() {
     assert_eq!(
         problems(by_file(&format!("{good}{}{fcm}", apns("sandbox")), &[TICKET])),
         ["push.apns[2].app: is the same app and environment as apns[1]", "push.fcm[1].app: is the same app as fcm[0]",]
+    );
+}
+
+#[test]
+fn a_kit_that_takes_each_voip_push_for_a_call_gets_no_cancel_by_voip() {
+    let file = |payload: &str| {
+        format!(
+            "[push]\npayload = \"{payload}\"\n[[push.apns]]\napp = \"a\"\nteam_id = \"TEAM123456\"\n\
+             key_id = \"ABC123DEFG\"\nkey_file = \"a.p8\"\ncancel_by_voip = true\n"
+        )
+    };
+    assert!(by_file(&file("callkeep"), &[TICKET]).is_ok());
+    assert_eq!(
+        problems(by_file(&file("expo-callkit-telecom"), &[TICKET])),
+        [
+            "push.apns[0].cancel_by_voip: must be false with payload \"expo-callkit-telecom\", which takes each VoIP push for \
+          another call"
+        ]
     );
 }
 

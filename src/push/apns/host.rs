@@ -43,11 +43,7 @@ impl Host {
         };
         Ok(Self {
             environment: section.environment,
-            rules: Rules {
-                privacy: setup.privacy,
-                cancel_by_voip: section.cancel_by_voip,
-                ring_expiration: section.ring_expiration,
-            },
+            rules: Rules::new(section, setup.privacy),
             topic: topic(section.app.to_string())?,
             voip_topic: topic(format!("{}.voip", section.app))?,
             pool: Pool::start(name, endpoint, section.connections, Opening::AtOnce, setup.clock.clone()),

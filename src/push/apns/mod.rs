@@ -1,7 +1,7 @@
 //! Apple's push service: one app, at one or both of Apple's hosts.
 
 mod host;
-mod payload;
+pub(super) mod payload;
 mod token;
 mod verdict;
 
@@ -65,13 +65,13 @@ impl Apns {
     async fn send_one(&self, host: &Host, push: &Push, id: Uuid, (push_type, token): (PushType, &PushToken)) -> Report {
         let started = Instant::now();
         let now = self.setup.clock.now();
-        let Ok(notification) = Notification::new(push, id, push_type, token, host.rules, now) else {
+        let Ok(notification) = Notification::new(push, id, push_type, token, &host.rules, now) else {
             return Report::unsent(NAME, Verdict::OurFault, "payload-too-large");
         };
         let (outcome, environment) = self.deliver(host, &notification, started + DEADLINE).await;
         Report {
             environment,
-            metadata_dropped: notification.metadata_dropped,
+            left_out: notification.left_out,
             ..outcome.report(NAME, push_type.token(), started.elapsed())
         }
     }

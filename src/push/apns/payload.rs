@@ -5,29 +5,28 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use data_encoding::HEXLOWER;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::config::push::Privacy;
+use crate::config::push::{Apns as Config, PayloadProfile, Privacy};
 use crate::domain::{Device, IosPushMode, Platform, PushToken, Timestamp, UserId};
 use crate::push::message::{Message, MessageKind, Push};
-use crate::push::payload::{Fields, TooLarge, fit};
+use crate::push::payload::{Fields, LeftOut, Told, TooLarge, Words, arrange, conversation, fit};
 use crate::push::report::TokenKind;
 
 const MISSED_KEPT_FOR: Duration = Duration::from_hours(24);
 
 /// The value of `apns-push-type`, which goes with a topic, a priority and a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PushType {
+pub(in crate::push) enum PushType {
     Voip,
     Alert,
     Background,
 }
 
 impl PushType {
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(in crate::push) const fn as_str(self) -> &'static str {
         match self {
             Self::Voip => "voip",
             Self::Alert => "alert",
@@ -36,21 +35,21 @@ impl PushType {
     }
 
     /// Apple refuses background pushes of any higher priority.
-    pub(super) const fn priority(self) -> &'static str {
+    pub(in crate::push) const fn priority(self) -> &'static str {
         match self {
             Self::Voip | Self::Alert => "10",
             Self::Background => "5",
         }
     }
 
-    pub(super) const fn token(self) -> TokenKind {
+    pub(in crate::push) const fn token(self) -> TokenKind {
         match self {
             Self::Voip => TokenKind::Voip,
             Self::Alert | Self::Background => TokenKind::Alert,
         }
     }
 
-    const fn max_bytes(self) -> usize {
+    pub(in crate::push) const fn max_bytes(self) -> usize {
         match self {
             Self::Voip => 5120,
             Self::Alert | Self::Background => 4096,
@@ -59,16 +58,30 @@ impl PushType {
 }
 
 /// What the configuration has to say about notifications.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rules {
-    pub privacy: Privacy,
-    pub cancel_by_voip: bool,
-    pub ring_expiration: Duration,
+#[derive(Debug, Clone)]
+pub(in crate::push) struct Rules {
+    profile: PayloadProfile,
+    privacy: Privacy,
+    localize: bool,
+    ring_sound: String,
+    cancel_by_voip: bool,
+    ring_expiration: Duration,
 }
 
 impl Rules {
+    pub(in crate::push) fn new(section: &Config, privacy: Privacy) -> Self {
+        Self {
+            profile: section.payload,
+            privacy,
+            localize: section.localize,
+            ring_sound: section.ring_sound.clone(),
+            cancel_by_voip: section.cancel_by_voip,
+            ring_expiration: section.ring_expiration,
+        }
+    }
+
     /// The pushes that a message to a device takes; none if it lacks the token.
-    pub(super) fn pushes<'a>(&self, device: &'a Device, kind: MessageKind) -> Vec<(PushType, &'a PushToken)> {
+    pub(in crate::push) fn pushes<'a>(&self, device: &'a Device, kind: MessageKind) -> Vec<(PushType, &'a PushToken)> {
         if device.platform != Platform::Ios {
             return Vec::new();
         }
@@ -86,52 +99,63 @@ impl Rules {
 }
 
 /// One request to Apple, but for the credential.
-pub(super) struct Notification<'a> {
+#[derive(Debug)]
+pub(in crate::push) struct Notification<'a> {
     pub id: Uuid,
     pub token: &'a PushToken,
     pub push_type: PushType,
     /// Seconds since 1970; 0: try once, store nothing.
     pub expiration: u64,
+    /// A notification with the same one takes the place of the one before.
     pub collapse_id: Option<String>,
     pub body: Bytes,
-    pub metadata_dropped: bool,
+    pub left_out: LeftOut,
 }
 
 impl<'a> Notification<'a> {
     /// Writes the notification of a push that goes out `now`.
-    pub(super) fn new(
+    pub(in crate::push) fn new(
         push: &Push,
         id: Uuid,
         push_type: PushType,
         token: &'a PushToken,
-        rules: Rules,
+        rules: &Rules,
         now: Timestamp,
     ) -> Result<Self, TooLarge> {
-        let caller = match &push.message {
-            Message::Missed { caller, .. } => Some(hash(&caller.id)),
-            _ => None,
-        };
-        let render = |fields: &Fields| {
-            let aps = Aps::new(push_type, &push.message, fields.caller_name(), caller.as_deref());
-            let body = serde_json::to_vec(&Payload { aps, fields });
+        // So a missed call takes the place of the alert that rang, and the next missed call its.
+        let thread = shown_caller(push_type, &push.message).map(conversation);
+        let render = |told: &Told| {
+            let aps = Aps::new(push_type, told, thread.as_deref(), rules);
+            let body = serde_json::to_vec(&Payload { aps, fields: arrange(rules.profile, told) });
             body.map_or((usize::MAX, Vec::new()), |body| (body.len(), body))
         };
-        let (body, metadata_dropped) = fit(Fields::new(push, rules.privacy, now), push_type.max_bytes(), render)?;
+        let (body, left_out) = fit(Told::new(push, rules.privacy, now), push_type.max_bytes(), render)?;
         Ok(Self {
             id,
             token,
             push_type,
-            expiration: expiration(push, rules, now),
-            collapse_id: caller,
+            expiration: expiration(push, push_type, rules, now),
+            collapse_id: thread,
             body: body.into(),
-            metadata_dropped,
+            left_out,
         })
     }
 }
 
-/// Rounded down, so that Apple never keeps a push longer than its ring lasts.
-fn expiration(push: &Push, rules: Rules, now: Timestamp) -> u64 {
+/// The caller, in a push that the system shows.
+fn shown_caller(push_type: PushType, message: &Message) -> Option<&UserId> {
+    match (push_type, message) {
+        (PushType::Alert, Message::Ring(ring)) => Some(&ring.caller.id),
+        (PushType::Alert, Message::Missed { caller, .. }) => Some(&caller.id),
+        _ => None,
+    }
+}
+
+/// Rounded down, so that Apple never keeps a push longer than its ring lasts. An alert is of use until then; a VoIP push is to be
+/// kept for seconds only.
+fn expiration(push: &Push, push_type: PushType, rules: &Rules, now: Timestamp) -> u64 {
     match &push.message {
+        Message::Ring(ring) if push_type == PushType::Alert => ring.ring_until.as_secs(),
         Message::Ring(_) if rules.ring_expiration.is_zero() => 0,
         Message::Ring(ring) => (now + rules.ring_expiration).min(ring.ring_until).as_secs(),
         Message::Missed { .. } if push.expires_at <= now => (now + MISSED_KEPT_FOR).as_secs(),
@@ -139,15 +163,9 @@ fn expiration(push: &Push, rules: Rules, now: Timestamp) -> u64 {
     }
 }
 
-/// Names a caller to Apple without telling who it is; 32 bytes of the 64 that are allowed.
-fn hash(caller: &UserId) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, caller.as_str().as_bytes());
-    HEXLOWER.encode(&digest.as_ref()[..16])
-}
-
 struct Payload<'a> {
     aps: Aps<'a>,
-    fields: &'a Fields<'a>,
+    fields: Fields<'a>,
 }
 
 impl Serialize for Payload<'_> {
@@ -166,51 +184,47 @@ struct Aps<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     alert: Option<Alert<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sound: Option<&'static str>,
+    sound: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     interruption_level: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thread_id: Option<&'a str>,
+    /// Lets a notification service extension of the app put in a name or a picture that the push leaves out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mutable_content: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_available: Option<u8>,
 }
 
-#[derive(Serialize)]
-struct Alert<'a> {
-    title: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<&'a str>,
-}
-
 impl<'a> Aps<'a> {
-    fn new(push_type: PushType, message: &Message, caller_name: Option<&'a str>, thread: Option<&'a str>) -> Self {
+    fn new(push_type: PushType, told: &Told<'a>, thread: Option<&'a str>, rules: &'a Rules) -> Self {
         match push_type {
             PushType::Voip => Self::default(),
             PushType::Background => Self { content_available: Some(1), ..Self::default() },
             PushType::Alert => Self {
-                alert: Alert::new(message, caller_name),
-                sound: Some("default"),
+                alert: Words::new(told, rules.localize).map(Alert),
+                sound: Some(if matches!(told.message, Message::Ring(_)) { &rules.ring_sound } else { "default" }),
                 interruption_level: Some("time-sensitive"),
                 thread_id: thread,
+                mutable_content: Some(1),
                 ..Self::default()
             },
         }
     }
 }
 
-impl<'a> Alert<'a> {
-    fn new(message: &Message, caller_name: Option<&'a str>) -> Option<Self> {
-        let (title, body) = match (message, caller_name) {
-            (Message::Cancel { .. }, _) => return None,
-            (Message::Missed { count: 0 | 1, .. }, name) => ("Missed call".to_owned(), name),
-            (Message::Missed { count, .. }, name) => (format!("{count} missed calls"), name),
-            (Message::Ring(ring), Some(name)) => (name.to_owned(), Some(incoming(ring.video))),
-            (Message::Ring(ring), None) => (incoming(ring.video).to_owned(), None),
-        };
-        Some(Self { title, body })
-    }
-}
+struct Alert<'a>(Words<'a>);
 
-const fn incoming(video: bool) -> &'static str {
-    if video { "Incoming video call" } else { "Incoming call" }
+impl Serialize for Alert<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let title = (Some(&self.0.title), ["title", "title-loc-key", "title-loc-args"]);
+        let body = (self.0.body.as_ref(), ["body", "loc-key", "loc-args"]);
+        for (text, names) in [title, body] {
+            if let Some(text) = text {
+                text.write(names, &mut map)?;
+            }
+        }
+        map.end()
+    }
 }

@@ -1,7 +1,7 @@
 //! Google's push service: one app.
 
 mod oauth;
-mod payload;
+pub(super) mod payload;
 mod verdict;
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use self::oauth::{AccessToken, AccessTokens, Account};
-use self::payload::{Target, body};
+use self::payload::{Rules, Target, body};
 use self::verdict::Refusal;
 use super::connection::Answer;
 use super::error::read;
@@ -35,6 +35,7 @@ const DEFAULT_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// One app at Google.
 pub(super) struct Fcm {
     app: AppId,
+    rules: Rules,
     setup: Arc<Setup>,
     pool: Pool,
     tokens: AccessTokens,
@@ -94,6 +95,7 @@ impl Fcm {
         });
         Ok(Self {
             app: section.app.clone(),
+            rules: Rules::new(section, setup.privacy),
             setup: setup.clone(),
             tokens,
             path: send_path.ok_or_else(no_project)?,
@@ -149,13 +151,18 @@ impl Provider for Fcm {
         if matches!(&push.message, Message::Ring(ring) if ring.ring_until <= now) {
             return Report::unsent(NAME, Verdict::GiveUp, "ring-over");
         }
-        let (body, metadata_dropped) = match body(push, self.setup.privacy, now) {
+        let (body, left_out) = match body(push, self.rules, now) {
             None => return Report::unsent(NAME, Verdict::GiveUp, "no-token"),
             Some(Err(_)) => return Report::unsent(NAME, Verdict::OurFault, "payload-too-large"),
             Some(Ok(fitted)) => fitted,
         };
-        let outcome = self.deliver(&body, started + DEADLINE).await;
-        Report { metadata_dropped, ..outcome.report(NAME, TokenKind::Fcm, started.elapsed()) }
+        let stop = async {
+            if let Some(stop) = self.rules.stop_beside(push, now) {
+                self.deliver(&stop, started + DEADLINE).await;
+            }
+        };
+        let (outcome, ()) = tokio::join!(self.deliver(&body, started + DEADLINE), stop);
+        Report { left_out, ..outcome.report(NAME, TokenKind::Fcm, started.elapsed()) }
     }
 
     async fn probe(&self) -> Vec<Probe> {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{APP, Stage, alice, all_accepted, device, iphone, is_lower_case_uuid, token};
 use crate::config::push::Privacy;
-use crate::domain::{Environment, StopReason, Timestamp};
+use crate::domain::{Environment, IosPushMode, StopReason, Timestamp};
 use crate::push::{Message, MessageKind, TokenKind, Verdict};
 use crate::simulator::Provider;
 
@@ -67,19 +67,44 @@ async fn a_ring_never_outlives_its_call_at_apple() {
 
 #[tokio::test]
 async fn a_ring_can_be_an_alert() {
-    let stage = Stage::start().await;
+    let stage = Stage::with(|config| config.apns[0].ring_sound = "ring.caf".to_owned()).await;
     let phone = device(&json!({"platform": "ios", "ios_push_mode": "alert", "alert_token": token(2)}));
-    let (report, received) = stage.push(&phone, Message::Ring(stage.ring())).await;
+    let ring = stage.ring();
+    let (report, received) = stage.push(&phone, Message::Ring(ring.clone())).await;
     assert_eq!((report.verdict, report.token), (Verdict::Accepted, Some(TokenKind::Alert)));
     assert_eq!(received.header("apns-push-type"), Some("alert"));
+    assert_eq!(received.header("apns-priority"), Some("10"));
     assert_eq!(received.header("apns-topic"), Some(APP));
+    assert_eq!(received.header("apns-expiration"), Some(ring.ring_until.as_secs().to_string().as_str()));
+    let thread = received.header("apns-collapse-id").expect("a collapse id");
     let aps = json!({
         "alert": {"title": "Alice Liddell", "body": "Incoming video call"},
-        "sound": "default",
+        "sound": "ring.caf",
         "interruption-level": "time-sensitive",
+        "thread-id": thread,
+        "mutable-content": 1,
     });
     assert_eq!(received.body["aps"], aps);
-    assert_eq!(received.body["type"], "ring");
+    assert_eq!((&received.body["type"], &received.body["ticket"]), (&json!("ring"), &json!("the ticket")));
+
+    let missed = Message::Missed { call_id: ring.call_id, caller: alice(), count: 1, at: stage.clock.now() };
+    let (_, missed) = stage.push(&phone, missed).await;
+    assert_eq!(missed.header("apns-collapse-id"), Some(thread), "takes the place of the alert that rang");
+}
+
+#[tokio::test]
+async fn a_phone_that_rings_by_voip_can_be_sent_an_alert_beside() {
+    let stage = Stage::start().await;
+    let mut phone = iphone(1);
+    phone.ios_push_mode = IosPushMode::Alert;
+    assert!(stage.pushers.can_push(&phone, MessageKind::Ring));
+    let (report, received) = stage.push(&phone, Message::Ring(stage.ring())).await;
+    assert_eq!((report.verdict, report.token), (Verdict::Accepted, Some(TokenKind::Alert)));
+    assert_eq!(received.target, Some(token(1_000_001)));
+    assert_eq!(received.header("apns-push-type"), Some("alert"));
+
+    phone.alert_token = None;
+    assert!(!stage.pushers.can_push(&phone, MessageKind::Ring));
 }
 
 #[tokio::test]
@@ -149,7 +174,7 @@ async fn metadata_is_left_out_before_a_ring_is_too_large() {
     ring.metadata = Some(json!({"note": "x".repeat(5000)}));
     let (report, received) = stage.push(&iphone(1), Message::Ring(ring)).await;
     assert_eq!(report.verdict, Verdict::Accepted);
-    assert!(report.metadata_dropped);
+    assert!(report.left_out.metadata);
     assert_eq!(received.body.get("metadata"), None);
     assert_eq!(received.body["caller_name"], "Alice Liddell");
 }

@@ -86,7 +86,7 @@ async fn metadata_is_left_out_before_a_message_is_too_large() {
     let mut ring = stage.ring();
     ring.metadata = Some(json!("\"".repeat(2100)));
     let (report, received) = stage.push(&android(1), Message::Ring(ring)).await;
-    assert_eq!((report.verdict, report.metadata_dropped), (Verdict::Accepted, true));
+    assert_eq!((report.verdict, report.left_out.metadata), (Verdict::Accepted, true));
     assert_eq!(received.body["message"]["data"].get("metadata"), None);
 }
 

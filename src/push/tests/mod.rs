@@ -3,6 +3,9 @@
 mod apns;
 mod faults;
 mod fcm;
+mod golden;
+mod limits;
+mod profiles;
 mod start;
 
 use std::sync::Arc;
@@ -15,7 +18,7 @@ use uuid::Uuid;
 use super::{Message, Push, Pushers, Report, Ring, Verdict};
 use crate::clock::Clock;
 use crate::config;
-use crate::config::push::{Apns, Fcm, PayloadProfile, Privacy};
+use crate::config::push::{Apns, Fcm, MissedCallAs, PayloadProfile, Privacy};
 use crate::domain::{AppId, Device, Environment, Party, Unknown, UserId};
 use crate::simulator::{Options, Provider, Received, Simulator};
 
@@ -101,6 +104,9 @@ fn configuration(simulator: &Simulator, files: &TempDir) -> config::push::Push {
     let apns = |environment| Apns {
         app: app.clone(),
         environment,
+        payload: PayloadProfile::Bellwire,
+        localize: false,
+        ring_sound: "default".to_owned(),
         team_id: credentials.apns_team_id.clone(),
         key_id: credentials.apns_key_id.clone(),
         key_file: paths.apns_key.clone(),
@@ -121,6 +127,9 @@ fn configuration(simulator: &Simulator, files: &TempDir) -> config::push::Push {
         apns: vec![apns(Environment::Production), apns(Environment::Sandbox)],
         fcm: vec![Fcm {
             app: app.clone(),
+            payload: PayloadProfile::Bellwire,
+            localize: false,
+            missed_call_as: MissedCallAs::Data,
             project_id: None,
             service_account_file: Some(paths.service_account.clone()),
             endpoint: simulator.fcm_url(),

@@ -1,0 +1,40 @@
+//! Bellwire's own profile: flat, and the facts that every other one carries too.
+
+use super::{Fields, Told};
+use crate::push::message::Message;
+
+/// All that is told.
+pub(super) fn fields<'a>(told: &Told<'a>) -> Fields<'a> {
+    let mut fields = facts(told);
+    fields.optional("caller_name", told.caller_name());
+    fields.optional("caller_avatar", told.caller.and_then(|caller| caller.avatar));
+    fields
+}
+
+/// The same without the caller's name and avatar, for profiles that have them elsewhere.
+pub(super) fn facts<'a>(told: &Told<'a>) -> Fields<'a> {
+    let mut fields = Fields::new();
+    let (kind, call_id) = (told.message.kind().as_str(), told.message.call_id());
+    fields.text("type", kind);
+    fields.text("call_id", call_id.to_string());
+    fields.optional("caller_id", told.caller.map(|caller| caller.id));
+    match told.message {
+        Message::Ring(ring) => {
+            fields.flag("video", ring.video);
+            fields.time("created_at", ring.created_at);
+            fields.time("expires_at", ring.ring_until);
+            fields.text("ticket", ring.ticket.as_str());
+            fields.text("url", ring.url.as_str());
+        }
+        Message::Cancel { reason, .. } => fields.text("reason", reason.as_str()),
+        Message::Missed { count, at, .. } => {
+            fields.number("count", (*count).into());
+            fields.time("at", *at);
+        }
+    }
+    fields.time("server_time", told.now);
+    if let Some(metadata) = told.metadata {
+        fields.json("metadata", metadata);
+    }
+    fields
+}

@@ -1,0 +1,30 @@
+//! What a device is told: the same facts on every platform, in the shape that the app's call kit reads.
+//!
+//! `told` has the facts and leaves out what the provider has no room for, a file per profile puts them in its shape, `words` are
+//! for people. `apns` writes the fields as JSON of their own types, `fcm` as texts.
+
+mod bellwire;
+mod callkeep;
+mod expo_callkit_telecom;
+mod fields;
+mod flutter_callkit_incoming;
+mod told;
+mod words;
+
+pub use told::LeftOut;
+
+pub(super) use fields::Fields;
+pub(super) use told::{Told, TooLarge, fit};
+pub(super) use words::{Words, conversation};
+
+use crate::config::push::PayloadProfile;
+
+/// The fields of a push in the shape of a profile.
+pub(super) fn arrange<'a>(profile: PayloadProfile, told: &Told<'a>) -> Fields<'a> {
+    match profile {
+        PayloadProfile::Bellwire => bellwire::fields(told),
+        PayloadProfile::Callkeep => callkeep::fields(told),
+        PayloadProfile::ExpoCallkitTelecom => expo_callkit_telecom::fields(told),
+        PayloadProfile::FlutterCallkitIncoming => flutter_callkit_incoming::fields(told),
+    }
+}
