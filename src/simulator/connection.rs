@@ -60,24 +60,19 @@ async fn open(stream: TcpStream, acceptor: &TlsAcceptor, peer: &Peer) -> io::Res
     }
     let rules = &peer.shared.rules;
     let allowed = rules.draw_streams(peer.host, &peer.shared.clock, peer.shared.clock.now());
-    let (first, at_most) = match allowed {
-        Some(Streams { most, until_authenticated: true }) => (Some(most), MAX_CONCURRENT_STREAMS),
-        Some(Streams { most, .. }) => (None, most),
-        None => (None, MAX_CONCURRENT_STREAMS),
-    };
     let script = Script::default();
-    if let Some(first) = first {
-        script.allow_streams(first);
+    if let Some(Streams { most, .. }) = allowed {
+        script.allow_streams(most);
     }
     let connection = server::Builder::new()
-        .max_concurrent_streams(at_most)
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .initial_window_size(STREAM_WINDOW_BYTES)
         .max_header_list_size(MAX_HEADER_BYTES)
         .handshake(Wire::new(stream, script.clone()))
         .await
         .map_err(io::Error::other)?;
-    let mut served = Served { limit: Limit::new(first), connection, script, unanswered: Vec::new() };
+    let mut served = Served { limit: Limit::new(allowed), connection, script, unanswered: Vec::new() };
     match served.serve(peer).await.map_err(io::Error::other)? {
         End::Closed => Ok(()),
         End::Reset => socket.set_zero_linger(),
@@ -140,16 +135,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
                 }
                 next = exchanges.next().now_or_never().flatten();
             }
-            if self.limit.is_set() && peer.provider_token.is_known() {
+            if self.limit.ends_when_authenticated && peer.provider_token.is_known() {
                 self.limit.raise(&self.script, &mut self.connection);
             }
         }
     }
 }
 
-/// How many streams are allowed until the client has authenticated itself.
+/// How many streams are allowed, where that is fewer than ever.
 struct Limit {
     most: Option<usize>,
+    ends_when_authenticated: bool,
     /// Whether the client knows: only then can it be blamed.
     is_told: bool,
     is_to_be_raised: bool,
@@ -157,13 +153,10 @@ struct Limit {
 }
 
 impl Limit {
-    fn new(most: Option<u32>) -> Self {
-        let most = most.and_then(|most| usize::try_from(most).ok());
-        Self { most, is_told: false, is_to_be_raised: false, pings: None }
-    }
-
-    fn is_set(&self) -> bool {
-        self.most.is_some()
+    fn new(allowed: Option<Streams>) -> Self {
+        let most = allowed.and_then(|streams| usize::try_from(streams.most).ok());
+        let ends_when_authenticated = allowed.is_some_and(|streams| streams.until_authenticated);
+        Self { most, ends_when_authenticated, is_told: false, is_to_be_raised: false, pings: None }
     }
 
     fn is_exceeded_by(&self, streams: usize) -> bool {
@@ -172,7 +165,7 @@ impl Limit {
 
     /// Asks to hear when the client has read the settings, in which the limit is.
     fn tell<T: AsyncRead + AsyncWrite + Unpin>(&mut self, connection: &mut Connection<T, Bytes>) {
-        if self.is_set() {
+        if self.most.is_some() {
             self.pings = connection.ping_pong();
             self.pings.as_mut().map(|pings| pings.send_ping(Ping::opaque()));
         }
@@ -194,6 +187,7 @@ impl Limit {
         script.allow_streams(MAX_CONCURRENT_STREAMS);
         self.is_to_be_raised = connection.set_initial_window_size(STREAM_WINDOW_BYTES).is_err();
         if !self.is_to_be_raised {
+            self.ends_when_authenticated = false;
             self.most = None;
         }
     }

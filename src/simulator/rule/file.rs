@@ -158,7 +158,7 @@ mod tests {
         let lines: Vec<_> = said.lines().collect();
         for (index, start) in [
             "line 1: rules: unknown",
-            "line 6: shares: expected one of id, provider",
+            "line 6: shares: expected one of id, line, provider",
             "line 10: fault: expected a status",
             "line 14: line: expected a number after `times` (times), found `x`",
             "line 17: provider: expected a text or a number",
