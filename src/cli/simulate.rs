@@ -151,7 +151,7 @@ impl RuleFile {
         let named = |error: crate::simulator::RuleFileError| {
             error.to_string().lines().map(|line| format!("{path}: {line}")).collect::<Vec<_>>().join("\n")
         };
-        Rule::parse_file(&text).map_err(|error| named(error))
+        Rule::parse_file(&text).map_err(named)
     }
 
     /// Puts what it says now in the place of what it said, if it has changed; what is wrong is told and changes nothing.

@@ -266,7 +266,7 @@ fn is_drawn(share: f64, clock: &Clock) -> bool {
 }
 
 fn between(least: Duration, most: Duration, clock: &Clock) -> Duration {
-    if least == most { least } else { least + (most - least).mul_f64(lot(clock)) }
+    if least == most { least } else { least + most.saturating_sub(least).mul_f64(lot(clock)) }
 }
 
 /// Evenly from 0 to just below 1.

@@ -63,8 +63,8 @@ pub(super) fn check(headers: &HeaderMap) -> Result<&'static PushType, Reason> {
 /// The bundle id that a topic is of.
 pub(super) fn app(headers: &HeaderMap) -> Option<&str> {
     let topic = headers.get("apns-topic")?.to_str().ok()?;
-    let suffixes = PUSH_TYPES.iter().map(|known| known.topic_suffix).filter(|suffix| !suffix.is_empty());
-    Some(suffixes.filter_map(|suffix| topic.strip_suffix(suffix)).next().unwrap_or(topic))
+    let mut suffixes = PUSH_TYPES.iter().map(|known| known.topic_suffix).filter(|suffix| !suffix.is_empty());
+    Some(suffixes.find_map(|suffix| topic.strip_suffix(suffix)).unwrap_or(topic))
 }
 
 /// Whether it is a UUID in the one form that Apple takes: lower case, with hyphens.

@@ -32,7 +32,7 @@ pub(in crate::simulator) struct Key {
 pub(in crate::simulator) struct Keys {
     team: String,
     first: Key,
-    keys: Mutex<Vec<Key>>,
+    known: Mutex<Vec<Key>>,
     verified: Mutex<HashMap<HeaderValue, Verified>>,
 }
 
@@ -51,22 +51,22 @@ struct Claims {
 
 impl Keys {
     pub(in crate::simulator) fn new(team: String, first: Key) -> Self {
-        Self { team, keys: Mutex::new(vec![first.clone()]), first, verified: Mutex::default() }
+        Self { team, known: Mutex::new(vec![first.clone()]), first, verified: Mutex::default() }
     }
 
     /// Back to the one key of the start.
     pub(in crate::simulator) fn reset(&self) {
-        *lock(&self.keys) = vec![self.first.clone()];
+        *lock(&self.known) = vec![self.first.clone()];
         lock(&self.verified).clear();
     }
 
     pub(in crate::simulator) fn all(&self) -> Vec<Key> {
-        lock(&self.keys).clone()
+        lock(&self.known).clone()
     }
 
     /// Adds a key, or puts it in the place of the one of that name.
     pub(in crate::simulator) fn put(&self, key: Key) {
-        let mut keys = lock(&self.keys);
+        let mut keys = lock(&self.known);
         keys.retain(|known| known.id != key.id);
         keys.push(key);
         lock(&self.verified).clear();
@@ -74,14 +74,14 @@ impl Keys {
 
     /// Says from when until when a key is good; false if there is none of that name.
     pub(in crate::simulator) fn limit(&self, id: &str, from: Option<Timestamp>, until: Option<Timestamp>) -> bool {
-        let mut keys = lock(&self.keys);
+        let mut keys = lock(&self.known);
         let key = keys.iter_mut().find(|key| key.id == id);
         key.map(|key| (key.from, key.until) = (from, until)).is_some()
     }
 
     /// Whether a key is good at one of Apple's hosts now.
     pub(super) fn check(&self, id: &str, environment: Environment, now: Timestamp) -> Result<(), Reason> {
-        let keys = lock(&self.keys);
+        let keys = lock(&self.known);
         let key = keys.iter().find(|key| key.id == id).ok_or(Reason::InvalidProviderToken)?;
         if key.from.is_some_and(|from| now < from) || key.until.is_some_and(|until| until <= now) {
             Err(Reason::InvalidProviderToken)
@@ -113,7 +113,7 @@ impl Keys {
             return Err(Reason::MissingProviderToken);
         }
         let jwt = Jwt::<Claims>::parse(token).ok_or(Reason::InvalidProviderToken)?;
-        let keys = lock(&self.keys);
+        let keys = lock(&self.known);
         let key = keys.iter().find(|key| jwt.header.kid.as_ref() == Some(&key.id));
         let key = key.filter(|key| jwt.claims.iss == self.team && jwt.is_es256_of(&key.public));
         let key = Arc::from(key.ok_or(Reason::InvalidProviderToken)?.id.as_str());

@@ -106,10 +106,12 @@ async fn route(ask: Ask, shared: &Shared) -> Result<Response<Page>, Refusal> {
         (["apns-keys"], &Method::GET) => state::keys(&ask, shared),
         (["apns-keys", id], &Method::PUT) => state::put_key(&ask, id, shared),
         (["access-tokens"], &Method::DELETE) => state::revoke_access_tokens(&ask, shared),
-        ([] | ["reset" | "rules" | "requests" | "counts" | "tokens" | "apns-keys" | "access-tokens"], _)
-        | (["rules" | "tokens" | "apns-keys", _], _) => {
-            Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "method", "this path knows other methods only"))
-        }
+        (
+            []
+            | ["reset" | "rules" | "requests" | "counts" | "tokens" | "apns-keys" | "access-tokens"]
+            | ["rules" | "tokens" | "apns-keys", _],
+            _,
+        ) => Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "method", "this path knows other methods only")),
         _ => Err(refuse(StatusCode::NOT_FOUND, "path", "there is nothing here; GET / tells what there is")),
     }
 }

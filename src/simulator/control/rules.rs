@@ -72,7 +72,7 @@ fn shown(entry: &Entry) -> Value {
         "id": entry.id,
         "rule": rule,
         "line": entry.rule.to_string(),
-        "from": origin,
+        "origin": origin,
         "befell": entry.befell,
     })
 }
