@@ -9,4 +9,5 @@ mod smoke {
     pub mod process;
     pub mod serve;
     pub mod simple;
+    pub mod simulate;
 }

@@ -11,8 +11,8 @@ use data_encoding::HEXLOWER;
 use rcgen::KeyPair;
 use serde_json::json;
 
-use super::SimulatorError;
 use super::rsa_key::RsaKey;
+use super::{SimulatorError, apns};
 use crate::clock::Clock;
 
 const TEAM_ID: &str = "SIMTEAM001";
@@ -71,8 +71,8 @@ impl fmt::Debug for Credentials {
 /// The credentials, and the public halves that their use is checked with.
 pub(super) struct Keys {
     pub(super) credentials: Credentials,
-    /// The point of the APNs key, uncompressed.
-    pub(super) apns_public: Vec<u8>,
+    /// The first APNs key.
+    pub(super) apns_key: apns::Key,
     pub(super) service_account: Arc<RsaKey>,
     pub(super) client_email: &'static str,
     pub(super) token_uri: String,
@@ -80,7 +80,7 @@ pub(super) struct Keys {
 
 /// Makes credentials for a token endpoint; blocks for as long as an RSA key takes.
 pub(super) fn make(clock: &Clock, token_uri: String, ca_pem: String) -> Result<Keys, SimulatorError> {
-    let apns_key = KeyPair::generate()?;
+    let (apns_key_pem, apns_key) = make_apns_key(KEY_ID)?;
     let service_account = RsaKey::of_process(clock)?;
     let mut private_key_id = [0; 20];
     clock.random(&mut private_key_id);
@@ -96,12 +96,23 @@ pub(super) fn make(clock: &Clock, token_uri: String, ca_pem: String) -> Result<K
         ca_pem,
         apns_team_id: TEAM_ID.to_owned(),
         apns_key_id: KEY_ID.to_owned(),
-        apns_key_pem: apns_key.serialize_pem(),
+        apns_key_pem,
         fcm_project_id: PROJECT_ID.to_owned(),
         service_account_json: format!("{service_account_json:#}\n"),
     };
-    let apns_public = apns_key.public_key_raw().to_vec();
-    Ok(Keys { credentials, apns_public, service_account, client_email: CLIENT_EMAIL, token_uri })
+    Ok(Keys { credentials, apns_key, service_account, client_email: CLIENT_EMAIL, token_uri })
+}
+
+/// Makes another APNs key; gives the private half, PKCS#8 in PEM, and the public one.
+pub(super) fn make_apns_key(id: &str) -> Result<(String, apns::Key), SimulatorError> {
+    let key = KeyPair::generate()?;
+    Ok((key.serialize_pem(), public_half(id, &key)))
+}
+
+/// Good everywhere and always.
+fn public_half(id: &str, key: &KeyPair) -> apns::Key {
+    let public = key.public_key_raw().to_vec();
+    apns::Key { id: id.to_owned(), public, environment: None, from: None, until: None }
 }
 
 fn write_private(path: PathBuf, text: &str) -> io::Result<PathBuf> {

@@ -25,6 +25,23 @@ impl Devices {
         lock(&self.0).entry(token.to_owned()).or_default().environment = Some(environment);
     }
 
+    /// Knows nothing of it any more; whether anything was known.
+    pub(super) fn forget(&self, token: &str) -> bool {
+        lock(&self.0).remove(token).is_some()
+    }
+
+    pub(super) fn clear(&self) {
+        lock(&self.0).clear();
+    }
+
+    pub(super) fn count(&self) -> usize {
+        lock(&self.0).len()
+    }
+
+    pub(super) fn all(&self) -> Vec<(String, Known)> {
+        lock(&self.0).iter().map(|(token, known)| (token.clone(), *known)).collect()
+    }
+
     pub(super) fn find(&self, token: &str) -> Known {
         lock(&self.0).get(token).copied().unwrap_or_default()
     }

@@ -5,12 +5,12 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
-use serde_json::Value;
 
+use super::body::{Body, Gist};
 use super::connection::Peer;
-use super::log::{Provider, Received};
+use super::log::{Headers, Provider, Received};
 use super::rule::{Canned, Fault};
-use super::rules::Fate;
+use super::rules::{Asked, Fate};
 use super::{Host, apns, google};
 use crate::domain::Timestamp;
 
@@ -22,6 +22,7 @@ pub(super) struct Incoming {
     pub(super) at: Timestamp,
     pub(super) method: Method,
     pub(super) path: String,
+    pub(super) query: Option<String>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
@@ -31,8 +32,11 @@ pub(super) struct Judged {
     pub(super) provider: Provider,
     pub(super) answer: Answer,
     pub(super) target: Option<String>,
-    /// The body as read, for the log.
-    pub(super) body: Value,
+    pub(super) gist: Gist,
+    /// The app that it is for, as far as it says so.
+    pub(super) app: Option<String>,
+    /// The body, for the log.
+    pub(super) body: Body,
 }
 
 pub(super) struct Answer {
@@ -44,11 +48,14 @@ pub(super) struct Answer {
 }
 
 /// How the connection goes on after a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     GoOn,
-    GoAway,
+    /// It takes no more requests, for this reason.
+    GoAway(Option<&'static str>),
+    /// It ends, and says that this request, which waits for an answer, was not looked at.
+    GoAwayBefore(Option<&'static str>, SendResponse<Bytes>),
     Reset,
+    Close,
     FallSilent,
 }
 
@@ -59,33 +66,25 @@ pub(super) async fn serve(peer: &Peer, request: Request<RecvStream>, respond: Se
         // The client gave it up halfway: there is nobody to answer, and nothing was asked.
         return Next::GoOn;
     };
-    let shared = &peer.shared;
-    let at = shared.clock.now();
+    let at = peer.shared.clock.now();
     let path = head.uri.path().to_owned();
-    let incoming = Incoming { at, method: head.method, path, headers: head.headers, body };
-    let mut judged = match peer.host {
-        Host::Apns(environment) => apns::judge(peer, environment, &incoming),
-        Host::Google => google::judge(shared, &incoming),
-    };
-    let mut fate = Fate::default();
-    if judged.answer.status.is_success() {
-        fate = shared.rules.draw(judged.provider, judged.target.as_deref(), &shared.clock);
-    }
-    if let Some(Fault::Answer(canned)) = fate.fault {
-        judged.answer = prescribed(&judged, canned, at);
-    }
-    let answer = log(peer, incoming, judged, fate.fault);
+    let query = head.uri.query().map(str::to_owned);
+    let (answer, fate) = meet(peer, Incoming { at, method: head.method, path, query, headers: head.headers, body });
     if !fate.delay.is_zero() {
         tokio::time::sleep(fate.delay).await;
     }
     finish(respond, answer, fate.fault)
 }
 
+/// Most bodies come in one piece; a longer life than the buffer that they came in must not keep all of it.
 async fn read(mut stream: RecvStream) -> Result<Bytes, h2::Error> {
     let mut body = BytesMut::new();
     while let Some(chunk) = stream.data().await {
         let chunk = chunk?;
         stream.flow_control().release_capacity(chunk.len())?;
+        if body.is_empty() && stream.is_end_stream() && chunk.len() <= MAX_BODY_BYTES {
+            return Ok(Bytes::copy_from_slice(&chunk));
+        }
         body.extend_from_slice(&chunk);
         if body.len() > MAX_BODY_BYTES {
             break;
@@ -94,12 +93,44 @@ async fn read(mut stream: RecvStream) -> Result<Bytes, h2::Error> {
     Ok(body.freeze())
 }
 
+/// Judges a request, decides what befalls it, and logs it: before any delay, so that who watches the log sees the
+/// request while it waits.
+fn meet(peer: &Peer, incoming: Incoming) -> (Answer, Fate) {
+    let shared = &peer.shared;
+    let mut judged = match peer.host {
+        Host::Apns(environment) => apns::judge(peer, environment, &incoming),
+        Host::Google => google::judge(shared, &incoming),
+    };
+    let mut fate = Fate::default();
+    if judged.answer.status.is_success() {
+        fate = shared.rules.draw(&asked(&judged, &incoming), &shared.clock, incoming.at);
+    }
+    if let Some(Fault::Answer(canned)) = fate.fault {
+        judged.answer = prescribed(&judged, canned, incoming.at);
+    }
+    (log(peer, incoming, judged, fate.fault), fate)
+}
+
+fn asked<'a>(judged: &'a Judged, incoming: &'a Incoming) -> Asked<'a> {
+    Asked {
+        provider: judged.provider,
+        token: judged.target.as_deref(),
+        app: judged.app.as_deref(),
+        kind: judged.gist.kind.as_deref(),
+        push_type: incoming.headers.get("apns-push-type").and_then(|value| value.to_str().ok()),
+        call: judged.gist.call.as_deref(),
+    }
+}
+
 fn prescribed(judged: &Judged, canned: Canned, at: Timestamp) -> Answer {
     let mut answer = match judged.provider {
         Provider::Apns | Provider::ApnsSandbox => apns::prescribed(canned, at),
         Provider::Fcm | Provider::OAuth => google::prescribed(judged.provider, canned),
     };
+    // Whatever the body is, its type is the new answer's own.
+    let own = answer.headers.clone();
     answer.headers.extend(judged.answer.headers.clone());
+    answer.headers.extend(own);
     if let Some(after) = canned.retry_after {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         answer.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -107,17 +138,16 @@ fn prescribed(judged: &Judged, canned: Canned, at: Timestamp) -> Answer {
     answer
 }
 
-/// Logged before any delay, so that who watches the log sees the request while it waits.
 fn log(peer: &Peer, incoming: Incoming, judged: Judged, fault: Option<Fault>) -> Answer {
-    let Judged { provider, answer, target, body } = judged;
+    let Judged { provider, answer, target, gist, app, body } = judged;
     let mut headers = incoming.headers;
     if let Some(authorization) = headers.get_mut(AUTHORIZATION) {
         authorization.set_sensitive(true);
     }
     let (status, reason) = match fault {
-        Some(fault @ (Fault::Refuse | Fault::Reset | Fault::HalfOpen)) => (0, Some(fault.to_string())),
-        Some(fault @ Fault::GoAway) => (answer.status.as_u16(), Some(fault.to_string())),
-        Some(Fault::Answer(_) | Fault::Delay(_)) | None => (answer.status.as_u16(), answer.reason.clone()),
+        Some(Fault::Answer(_)) | None => (answer.status.as_u16(), answer.reason.clone()),
+        Some(fault @ Fault::GoAway(_)) => (answer.status.as_u16(), Some(fault.to_string())),
+        Some(fault) => (0, Some(fault.to_string())),
     };
     peer.shared.log.push(Received {
         number: 0,
@@ -125,11 +155,14 @@ fn log(peer: &Peer, incoming: Incoming, judged: Judged, fault: Option<Fault>) ->
         provider,
         connection: peer.number,
         method: incoming.method.to_string(),
-        path: incoming.path,
-        headers,
+        path: incoming.query.map_or_else(|| incoming.path.clone(), |query| format!("{}?{query}", incoming.path)),
+        headers: Headers::from(headers),
         body,
         bytes: incoming.body.len(),
         target,
+        app,
+        kind: gist.kind,
+        call: gist.call,
         status,
         reason,
     });
@@ -139,13 +172,19 @@ fn log(peer: &Peer, incoming: Incoming, judged: Judged, fault: Option<Fault>) ->
 fn finish(mut respond: SendResponse<Bytes>, answer: Answer, fault: Option<Fault>) -> Next {
     let next = match fault {
         Some(Fault::Reset) => return Next::Reset,
+        Some(Fault::Close) => return Next::Close,
         Some(Fault::HalfOpen) => return Next::FallSilent,
-        Some(Fault::Refuse) => {
-            respond.send_reset(Reason::REFUSED_STREAM);
+        Some(Fault::GoAwayBefore(reason)) => return Next::GoAwayBefore(reason, respond),
+        Some(fault @ (Fault::Refuse | Fault::ResetStream)) => {
+            let is_refused = fault == Fault::Refuse;
+            respond.send_reset(if is_refused { Reason::REFUSED_STREAM } else { Reason::INTERNAL_ERROR });
             return Next::GoOn;
         }
-        Some(Fault::GoAway) => Next::GoAway,
-        Some(Fault::Answer(_) | Fault::Delay(_)) | None => Next::GoOn,
+        Some(Fault::GoAway(reason)) => Next::GoAway(reason),
+        Some(
+            Fault::Answer(_) | Fault::Delay(..) | Fault::RefuseConnection | Fault::NoHandshake | Fault::Streams(_),
+        )
+        | None => Next::GoOn,
     };
     let mut response = Response::new(());
     *response.status_mut() = answer.status;

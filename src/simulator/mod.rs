@@ -4,16 +4,19 @@
 //! [`Rule`]. It is part of Bellwire for `bellwire simulate`, for the demo, for Bellwire's tests, and for the CI of
 //! those who build on it. Its keys are its own: nothing that it makes opens anything at Apple or Google.
 //!
-//! Left out, because `h2`'s server cannot change it on an open connection: Apple's limit of one stream until the
-//! first authenticated answer. Also left out: Apple's closing of connections that cause too many errors.
+//! What is checked and what is left out stands in docs/SIMULATOR.md.
 
 mod apns;
+mod body;
 mod connection;
+mod control;
+mod count;
 mod credentials;
 mod device;
 mod exchange;
 mod google;
 mod jwt;
+mod listener;
 mod log;
 mod rsa_key;
 mod rule;
@@ -21,6 +24,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::AtomicU64;
@@ -31,9 +35,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+pub use body::Body;
+pub use count::Count;
 pub use credentials::{CredentialFiles, Credentials};
-pub use log::{Follower, Log, Provider, Received};
-pub use rule::{Rule, RuleError};
+pub use log::{Follower, Headers, Log, Provider, Received};
+pub use rule::{Rule, RuleError, RuleFileError};
 
 use crate::clock::Clock;
 use crate::domain::{Environment, Timestamp};
@@ -57,9 +63,11 @@ pub struct Options {
     pub apns_sandbox_port: u16,
     /// Port of FCM and of the OAuth token endpoint; 0: the system chooses.
     pub fcm_port: u16,
+    /// Where to listen for orders and questions by HTTP; nowhere if none. Whoever reaches it is obeyed.
+    pub control: Option<SocketAddr>,
     /// The faults to start with.
     pub rules: Vec<Rule>,
-    /// How many requests the log keeps; each takes two to three kilobytes.
+    /// How many requests the log keeps; each takes about two kilobytes.
     pub log_capacity: usize,
     /// The time by which tokens are judged.
     pub clock: Clock,
@@ -74,6 +82,7 @@ impl Options {
             apns_port: 0,
             apns_sandbox_port: 0,
             fcm_port: 0,
+            control: None,
             rules: Vec::new(),
             log_capacity: 100_000,
             clock,
@@ -110,7 +119,7 @@ pub enum SimulatorError {
 /// A running simulator; dropping it ends its connections.
 pub struct Simulator {
     shared: Arc<Shared>,
-    urls: Urls,
+    control: Option<SocketAddr>,
     /// The listeners; each holds its connections and ends with them.
     tasks: JoinSet<()>,
 }
@@ -121,6 +130,10 @@ impl Simulator {
         let (apns, apns_address) = bind(options.listen, options.apns_port).await?;
         let (sandbox, sandbox_address) = bind(options.listen, options.apns_sandbox_port).await?;
         let (fcm, fcm_address) = bind(options.listen, options.fcm_port).await?;
+        let control = match options.control {
+            Some(address) => Some(bind(address.ip(), address.port()).await?),
+            None => None,
+        };
         let url = |address: SocketAddr| match &options.host {
             Some(host) => format!("https://{host}:{}", address.port()),
             None => format!("https://{address}"),
@@ -128,17 +141,21 @@ impl Simulator {
         let urls = Urls { apns: url(apns_address), sandbox: url(sandbox_address), fcm: url(fcm_address) };
 
         let (clock, token_uri) = (options.clock.clone(), format!("{}/token", urls.fcm));
-        let names = [options.listen.to_string(), "localhost".to_owned()].into_iter().chain(options.host).collect();
+        let own_names = [options.listen.to_string(), "localhost".to_owned()];
+        let names = own_names.into_iter().chain(options.host.clone()).collect();
         let (keys, tls) = tokio::task::spawn_blocking(move || {
             let tls = tls::make(names)?;
             credentials::make(&clock, token_uri, tls.ca_pem).map(|keys| (keys, tls.server))
         })
         .await??;
 
+        let apns_keys = apns::Keys::new(keys.credentials.apns_team_id.clone(), keys.apns_key.clone());
         let shared = Arc::new(Shared {
+            rules: rules::Rules::new(options.rules, options.clock.now()),
             clock: options.clock,
+            urls,
             keys,
-            rules: rules::Rules::new(options.rules),
+            apns_keys,
             devices: device::Devices::default(),
             access_tokens: google::AccessTokens::default(),
             log: Log::new(options.log_capacity),
@@ -151,22 +168,31 @@ impl Simulator {
             (sandbox, Host::Apns(Environment::Sandbox)),
             (fcm, Host::Google),
         ] {
-            tasks.spawn(connection::listen(listener, host, acceptor.clone(), Arc::clone(&shared)));
+            tasks.spawn(listener::listen(listener, host, acceptor.clone(), Arc::clone(&shared)));
         }
-        Ok(Self { shared, urls, tasks })
+        let (control, control_address) = control.unzip();
+        if let Some(listener) = control {
+            tasks.spawn(control::listen(listener, options.host, Arc::clone(&shared)));
+        }
+        Ok(Self { shared, control: control_address, tasks })
     }
 
     /// The URL of Apple's host of an environment, without a path.
     pub fn apns_url(&self, environment: Environment) -> String {
         match environment {
-            Environment::Production => self.urls.apns.clone(),
-            Environment::Sandbox => self.urls.sandbox.clone(),
+            Environment::Production => self.shared.urls.apns.clone(),
+            Environment::Sandbox => self.shared.urls.sandbox.clone(),
         }
     }
 
     /// The URL of FCM, without a path; OAuth's token endpoint is `/token` there.
     pub fn fcm_url(&self) -> String {
-        self.urls.fcm.clone()
+        self.shared.urls.fcm.clone()
+    }
+
+    /// The URL of the control port, without a path, if there is one.
+    pub fn control_url(&self) -> Option<String> {
+        self.control.map(|address| format!("http://{address}"))
     }
 
     /// What a client needs to be let in.
@@ -181,7 +207,12 @@ impl Simulator {
 
     /// Adds a fault, after those that are there.
     pub fn add_rule(&self, rule: Rule) {
-        self.shared.rules.add(rule);
+        self.shared.rules.add(rule, self.shared.clock.now());
+    }
+
+    /// Puts the faults of a file in the place of those that came from it before.
+    pub fn replace_file_rules(&self, rules: Vec<Rule>) {
+        self.shared.rules.replace_file(rules, self.shared.clock.now());
     }
 
     /// Ends all faults.
@@ -199,12 +230,36 @@ impl Simulator {
         self.shared.devices.belongs_to(token, environment);
     }
 
+    /// Makes another APNs key of the team, good from now on at one host or both; gives its private half, PKCS#8 in PEM.
+    /// A key that had this id is replaced.
+    pub fn add_apns_key(&self, id: &str, environment: Option<Environment>) -> Result<String, SimulatorError> {
+        let (pem, key) = credentials::make_apns_key(id)?;
+        self.shared.apns_keys.put(apns::Key { environment, ..key });
+        Ok(pem)
+    }
+
+    /// From when until when an APNs key is good; false if there is none of this id.
+    pub fn limit_apns_key(&self, id: &str, from: Option<Timestamp>, until: Option<Timestamp>) -> bool {
+        self.shared.apns_keys.limit(id, from, until)
+    }
+
+    /// Ends all access tokens that Google's side has given out.
+    pub fn revoke_access_tokens(&self) {
+        self.shared.access_tokens.revoke();
+    }
+
+    /// Ends all faults, and forgets requests, counts, what it was told of devices, and all APNs keys but the first.
+    pub fn reset(&self) {
+        self.shared.reset();
+    }
+
     /// Stops listening, ends all connections, and waits until they have ended.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
     }
 }
 
+/// Where it is reached.
 struct Urls {
     apns: String,
     sandbox: String,
@@ -214,7 +269,9 @@ struct Urls {
 /// What all connections share.
 struct Shared {
     clock: Clock,
+    urls: Urls,
     keys: credentials::Keys,
+    apns_keys: apns::Keys,
     rules: rules::Rules,
     devices: device::Devices,
     access_tokens: google::AccessTokens,
@@ -222,11 +279,31 @@ struct Shared {
     connections: AtomicU64,
 }
 
+impl Shared {
+    fn reset(&self) {
+        self.rules.clear();
+        self.log.forget();
+        self.devices.clear();
+        self.apns_keys.reset();
+    }
+}
+
 /// What a listener plays.
 #[derive(Clone, Copy)]
 enum Host {
     Apns(Environment),
     Google,
+}
+
+impl Host {
+    /// Those whose requests come here.
+    fn providers(self) -> &'static [Provider] {
+        match self {
+            Self::Apns(Environment::Production) => &[Provider::Apns],
+            Self::Apns(Environment::Sandbox) => &[Provider::ApnsSandbox],
+            Self::Google => &[Provider::Fcm, Provider::OAuth],
+        }
+    }
 }
 
 async fn bind(address: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), SimulatorError> {

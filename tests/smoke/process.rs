@@ -50,12 +50,12 @@ impl Running {
 
     /// The next line of stdout that begins like this, without it.
     pub fn line(&self, start: &str) -> String {
-        loop {
-            let line = self.stdout.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("no line {start:?}: {error}"));
-            if let Some(rest) = line.strip_prefix(start) {
-                return rest.to_owned();
-            }
-        }
+        find(&self.stdout, start)
+    }
+
+    /// The same of stderr.
+    pub fn error_line(&self, start: &str) -> String {
+        find(&self.stderr, start)
     }
 
     /// Sends a signal, `TERM` or `INT`.
@@ -85,6 +85,15 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+fn find(lines: &Receiver<String>, start: &str) -> String {
+    loop {
+        let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("no line {start:?}: {error}"));
+        if let Some(rest) = line.strip_prefix(start) {
+            return rest.to_owned();
+        }
     }
 }
 

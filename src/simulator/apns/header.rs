@@ -60,6 +60,13 @@ pub(super) fn check(headers: &HeaderMap) -> Result<&'static PushType, Reason> {
     Ok(push_type)
 }
 
+/// The bundle id that a topic is of.
+pub(super) fn app(headers: &HeaderMap) -> Option<&str> {
+    let topic = headers.get("apns-topic")?.to_str().ok()?;
+    let mut suffixes = PUSH_TYPES.iter().map(|known| known.topic_suffix).filter(|suffix| !suffix.is_empty());
+    Some(suffixes.find_map(|suffix| topic.strip_suffix(suffix)).unwrap_or(topic))
+}
+
 /// Whether it is a UUID in the one form that Apple takes: lower case, with hyphens.
 pub(super) fn is_id(id: &[u8]) -> bool {
     id.len() == 36 && !id.iter().any(u8::is_ascii_uppercase) && Uuid::try_parse_ascii(id).is_ok()

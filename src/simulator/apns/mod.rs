@@ -6,6 +6,7 @@
 //! Apple does not say in which order it checks; here it is path, headers, provider token, payload, device.
 
 mod header;
+mod key;
 mod payload;
 mod provider_token;
 mod reason;
@@ -13,11 +14,13 @@ mod reason;
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
+pub(super) use key::{Key, Keys};
 pub(super) use provider_token::ProviderToken;
 pub(super) use reason::REASONS;
 
+use super::body::{Body, Gist};
 use super::connection::Peer;
 use super::exchange::{Answer, Incoming, Judged};
 use super::log::Provider;
@@ -37,8 +40,8 @@ impl From<Reason> for Refusal {
 /// Checks a request as one of Apple's hosts does.
 pub(super) fn judge(peer: &Peer, environment: Environment, request: &Incoming) -> Judged {
     let target = request.path.strip_prefix("/3/device/").filter(|token| !token.is_empty());
-    let body = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
-    let mut answer = match check(peer, environment, request, target, &body) {
+    let gist = Gist::read(&request.body);
+    let mut answer = match check(peer, environment, request, target, gist.is_some()) {
         Ok(()) => Answer { status: StatusCode::OK, reason: None, headers: HeaderMap::new(), body: Bytes::new() },
         Err(Refusal(reason, since)) => refusal(reason.status(), Some(reason.as_str()), since),
     };
@@ -50,7 +53,14 @@ pub(super) fn judge(peer: &Peer, environment: Environment, request: &Incoming) -
         Environment::Production => Provider::Apns,
         Environment::Sandbox => Provider::ApnsSandbox,
     };
-    Judged { provider, answer, target: target.map(str::to_owned), body }
+    Judged {
+        provider,
+        answer,
+        target: target.map(str::to_owned),
+        gist: gist.unwrap_or_default(),
+        app: header::app(&request.headers).map(str::to_owned),
+        body: Body::of_json(request.body.clone()),
+    }
 }
 
 /// The answer that a rule prescribes.
@@ -64,9 +74,10 @@ fn check(
     environment: Environment,
     request: &Incoming,
     target: Option<&str>,
-    body: &Value,
+    is_object: bool,
 ) -> Result<(), Refusal> {
-    if !matches!(request.path.as_str(), "/3/device" | "/3/device/") && target.is_none() {
+    let is_known = target.is_some() || matches!(request.path.as_str(), "/3/device" | "/3/device/");
+    if !is_known || request.query.is_some() {
         return Err(Reason::BadPath.into());
     }
     if request.method != Method::POST {
@@ -74,9 +85,11 @@ fn check(
     }
     let token = target.ok_or(Reason::MissingDeviceToken)?;
     let push_type = header::check(&request.headers)?;
-    peer.provider_token.check(request.headers.get("authorization"), &peer.shared.keys, request.at)?;
-    payload::check(push_type, &request.body, body)?;
-    if !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    let authorization = request.headers.get("authorization");
+    peer.provider_token.check(authorization, &peer.shared.apns_keys, environment, request.at)?;
+    payload::check(push_type, &request.body, is_object)?;
+    // Hexadecimal of whole bytes; how many is Apple's to change.
+    if !token.len().is_multiple_of(2) || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(Reason::BadDeviceToken.into());
     }
     let known = peer.shared.devices.find(token);

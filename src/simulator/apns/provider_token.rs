@@ -1,4 +1,4 @@
-//! The provider token that a connection sends with its pushes: whose it is, how old, and how often it changes.
+//! The provider token that a connection sends with its pushes: by which key, how old, and how often it changes.
 //!
 //! <https://developer.apple.com/documentation/usernotifications/establishing-a-token-based-connection-to-apns>
 
@@ -6,12 +6,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use http::HeaderValue;
-use serde::Deserialize;
 
+use super::key::{Keys, Verified};
 use super::reason::Reason;
-use crate::domain::Timestamp;
-use crate::simulator::credentials::Keys;
-use crate::simulator::jwt::Jwt;
+use crate::domain::{Environment, Timestamp};
 use crate::simulator::lock;
 
 /// An older one is refused.
@@ -27,62 +25,55 @@ pub(in crate::simulator) struct ProviderToken(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    current: Option<Verified>,
+    current: Option<Current>,
     /// Until when the connection is refused for having changed its token too soon.
     refused_until: Option<Timestamp>,
 }
 
-struct Verified {
+struct Current {
     authorization: HeaderValue,
-    issued: Timestamp,
-}
-
-#[derive(Deserialize)]
-struct Claims {
-    iss: String,
-    iat: u64,
+    verified: Verified,
 }
 
 impl ProviderToken {
+    /// Whether a good one has come on this connection.
+    pub(in crate::simulator) fn is_known(&self) -> bool {
+        lock(&self.0).current.is_some()
+    }
+
     /// Checks the authorization of a push.
-    pub(super) fn check(&self, given: Option<&HeaderValue>, keys: &Keys, now: Timestamp) -> Result<(), Reason> {
+    pub(super) fn check(
+        &self,
+        given: Option<&HeaderValue>,
+        keys: &Keys,
+        environment: Environment,
+        now: Timestamp,
+    ) -> Result<(), Reason> {
         let given = given.ok_or(Reason::MissingProviderToken)?;
         let mut state = lock(&self.0);
         if state.refused_until.is_some_and(|until| now < until) {
             return Err(Reason::TooManyProviderTokenUpdates);
         }
         if let Some(current) = state.current.as_ref().filter(|current| current.authorization == given) {
-            return check_age(current.issued, now);
+            keys.check(&current.verified.key, environment, now)?;
+            return check_age(current.verified.issued, now);
         }
-        let issued = verify(given, keys)?;
-        check_age(issued, now)?;
+        let verified = keys.verify(given)?;
+        keys.check(&verified.key, environment, now)?;
+        check_age(verified.issued, now)?;
         if let Some(current) = &state.current {
-            let changeable = current.issued + MIN_BETWEEN_UPDATES;
-            if issued < changeable {
+            // A connection is for the keys that it began with.
+            if current.verified.key != verified.key {
+                return Err(Reason::UnrelatedKeyIdInToken);
+            }
+            let changeable = current.verified.issued + MIN_BETWEEN_UPDATES;
+            if verified.issued < changeable {
                 state.refused_until = Some(changeable);
                 return Err(Reason::TooManyProviderTokenUpdates);
             }
         }
-        state.current = Some(Verified { authorization: given.clone(), issued });
+        state.current = Some(Current { authorization: given.clone(), verified });
         Ok(())
-    }
-}
-
-/// When the token was issued, if it is of this team and signed by this key.
-fn verify(given: &HeaderValue, keys: &Keys) -> Result<Timestamp, Reason> {
-    let (scheme, token) =
-        given.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(Reason::MissingProviderToken)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Reason::MissingProviderToken);
-    }
-    let jwt = Jwt::<Claims>::parse(token).ok_or(Reason::InvalidProviderToken)?;
-    let is_ours = jwt.claims.iss == keys.credentials.apns_team_id
-        && jwt.header.kid.as_ref() == Some(&keys.credentials.apns_key_id)
-        && jwt.is_es256_of(&keys.apns_public);
-    if is_ours {
-        Ok(Timestamp::from_millis(jwt.claims.iat.saturating_mul(1000)))
-    } else {
-        Err(Reason::InvalidProviderToken)
     }
 }
 

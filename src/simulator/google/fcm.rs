@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::message::{self, Target};
 use super::refusal::{MALFORMED, NOT_FOUND, PERMISSION_DENIED, Refusal, UNAUTHENTICATED, UNREGISTERED};
 use crate::simulator::Shared;
+use crate::simulator::body::{Body, Gist};
 use crate::simulator::exchange::{Incoming, Judged};
 use crate::simulator::log::Provider;
 
@@ -22,7 +23,11 @@ pub(super) fn judge(shared: &Shared, request: &Incoming) -> Judged {
         Err(refusal) => refusal.answer(),
     };
     let target = message::targets(&body).next().map(|(_, text)| text.to_owned());
-    Judged { provider: Provider::Fcm, answer, target, body }
+    let message = &body["message"];
+    let app = message["android"]["restricted_package_name"].as_str().map(str::to_owned);
+    let gist = Gist::of(&message["data"]);
+    // The tree goes; it is larger than what it was read from, and seldom looked at again.
+    Judged { provider: Provider::Fcm, answer, target, gist, app, body: Body::of_json(request.body.clone()) }
 }
 
 fn check(shared: &Shared, request: &Incoming, body: &Value) -> Result<(), Refusal> {

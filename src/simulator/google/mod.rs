@@ -71,6 +71,11 @@ impl AccessTokens {
         token
     }
 
+    /// Ends all that were given out.
+    pub(super) fn revoke(&self) {
+        lock(&self.0).clear();
+    }
+
     fn is_valid(&self, token: &str, now: Timestamp) -> bool {
         lock(&self.0).get(token).is_some_and(|end| now < *end)
     }

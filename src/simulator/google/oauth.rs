@@ -12,6 +12,7 @@ use serde_json::json;
 use super::AccessTokens;
 use crate::domain::Timestamp;
 use crate::simulator::Shared;
+use crate::simulator::body::{Body, Gist};
 use crate::simulator::exchange::{Answer, Incoming, Judged};
 use crate::simulator::jwt::Jwt;
 use crate::simulator::log::Provider;
@@ -57,7 +58,8 @@ pub(super) fn judge(shared: &Shared, request: &Incoming) -> Judged {
     if let Some(assertion) = form.get_mut("assertion") {
         "…".clone_into(assertion);
     }
-    Judged { provider: Provider::OAuth, answer, target: None, body: json!(form) }
+    let body = Body::of_value(json!(form));
+    Judged { provider: Provider::OAuth, answer, target: None, gist: Gist::default(), app: None, body }
 }
 
 pub(super) fn refusal(status: u16, error: &str, why: &str) -> Answer {

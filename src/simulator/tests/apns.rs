@@ -23,7 +23,8 @@ async fn a_good_voip_push_is_accepted_and_logged() {
     assert_eq!((received.status, received.reason.as_deref()), (200, None));
     assert_eq!(received.target.as_deref(), Some(DEVICE));
     assert_eq!(received.header("apns-topic"), Some("com.example.phone.voip"));
-    assert_eq!((&received.body, received.bytes), (&json!({"type": "ring"}), 15));
+    assert_eq!((&*received.body, received.bytes), (&json!({"type": "ring"}), 15));
+    assert_eq!((received.kind.as_deref(), received.app.as_deref()), (Some("ring"), Some("com.example.phone")));
 }
 
 #[tokio::test]

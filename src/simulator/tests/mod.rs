@@ -1,6 +1,8 @@
 //! The simulator, asked over real TLS and HTTP/2 by a client of a few lines.
 
 mod apns;
+mod bad_day;
+mod control;
 mod fault;
 mod google;
 mod session;
