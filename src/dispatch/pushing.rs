@@ -75,7 +75,13 @@ impl Dispatcher {
                 (Message::Missed { call_id: call.id, caller: call.caller.clone(), count, at }, task.until)
             }
         };
-        Ok(Push { id: push_id(call, task), owner: call.callee.id.clone(), device: leg.device.clone(), expires_at, message })
+        Ok(Push {
+            id: push_id(call, task),
+            owner: call.callee.id.clone(),
+            device: leg.device.clone(),
+            expires_at,
+            message,
+        })
     }
 
     fn ring(&self, call: &Call, leg: &Leg) -> Result<Ring, jsonwebtoken::errors::Error> {

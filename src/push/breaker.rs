@@ -138,7 +138,11 @@ impl State {
                 open.standing = standing;
             }
             None if self.failures >= FAILURES && now.duration_since(since) >= FOR => {
-                tracing::error!(provider = name, why, "fails on everything: pushes are held back, one at a time probes");
+                tracing::error!(
+                    provider = name,
+                    why,
+                    "fails on everything: pushes are held back, one at a time probes"
+                );
                 self.opened += 1;
                 self.open = Some(Open { why, standing, probing: false, next_probe: now });
             }

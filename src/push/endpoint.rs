@@ -140,7 +140,10 @@ mod tests {
         let (six, four) = (["[::1]:1", "[::2]:1", "[::3]:1"].map(address), ["127.0.0.1:1"].map(address));
         let all = alternating([six.as_slice(), &four].concat());
         assert_eq!(all, [six[0], four[0], six[1], six[2]]);
-        assert_eq!(alternating([four.as_slice(), &six].concat()).range(..2).copied().collect::<Vec<_>>(), [four[0], six[0]]);
+        assert_eq!(
+            alternating([four.as_slice(), &six].concat()).range(..2).copied().collect::<Vec<_>>(),
+            [four[0], six[0]]
+        );
         assert!(alternating(Vec::new()).is_empty());
     }
 }

@@ -150,7 +150,11 @@ impl<T> Section<T> {
             }
             Err(error) => {
                 let error = chain(&error);
-                tracing::error!(section, error, "a changed key or certificate cannot be used; the old one stays in use");
+                tracing::error!(
+                    section,
+                    error,
+                    "a changed key or certificate cannot be used; the old one stays in use"
+                );
                 self.refused = Some(digest);
                 self.stale.set(Some(error));
                 false

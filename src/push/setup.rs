@@ -45,8 +45,7 @@ impl Setup {
     /// The endpoint of a section, trusting its `ca_file` too; `key` is the configuration key of the URL.
     pub(super) fn endpoint(&self, key: &str, url: &str, files: &Files) -> Result<Endpoint, PushError> {
         let tls = self.roots.client(&files.key("ca_file"), files.get("ca_file")?)?;
-        let uri: Uri =
-            url.parse().map_err(|_| PushError::Value { key: key.to_owned(), problem: "must be a URL" })?;
+        let uri: Uri = url.parse().map_err(|_| PushError::Value { key: key.to_owned(), problem: "must be a URL" })?;
         Endpoint::new(key, &uri, tls, self.surroundings.clone())
     }
 

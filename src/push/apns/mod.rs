@@ -4,7 +4,7 @@ mod host;
 mod payload;
 mod strikes;
 mod token;
-mod verdict;
+pub(super) mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -41,11 +41,17 @@ pub(super) fn is_about_a_bad_token(outcome: &Outcome) -> bool {
 }
 
 /// What to do about the reason in a GOAWAY, beside opening another connection.
-pub(super) fn farewell(reason: &str) -> Action {
+pub(in crate::push) fn farewell(reason: &str) -> Action {
     match reason {
         "ExpiredProviderToken" => Action::RefreshCredential,
-        "" | "IdleTimeout" | "InternalServerError" | "ServiceUnavailable" | "Shutdown" | "TooManyProviderTokenUpdates"
-        | "TooManyRequests" | "UnrelatedKeyIdInToken" => Action::Retry { after: None, fresh: true },
+        ""
+        | "IdleTimeout"
+        | "InternalServerError"
+        | "ServiceUnavailable"
+        | "Shutdown"
+        | "TooManyProviderTokenUpdates"
+        | "TooManyRequests"
+        | "UnrelatedKeyIdInToken" => Action::Retry { after: None, fresh: true },
         _ => Action::OurFault,
     }
 }

@@ -24,7 +24,11 @@ const ASSERTION_VALID_FOR: Duration = Duration::from_hours(1);
 
 /// What is handed in.
 pub(super) enum Form {
-    Assertion { key: Rs256Key, key_id: Option<String>, client_email: String },
+    Assertion {
+        key: Rs256Key,
+        key_id: Option<String>,
+        client_email: String,
+    },
     /// Encoded already.
     Refresh(Bytes),
 }

@@ -95,7 +95,8 @@ impl Identity {
             }
         }
         let host = setup.surroundings.google.metadata_host.clone();
-        let server = MetadataServer::new(host).map_err(|problem| PushError::Value { key: files.key(KEY_FILE), problem })?;
+        let server =
+            MetadataServer::new(host).map_err(|problem| PushError::Value { key: files.key(KEY_FILE), problem })?;
         Ok(Self { kind: Kind::Metadata(server), project: None, quota_project: None })
     }
 

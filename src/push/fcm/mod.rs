@@ -58,12 +58,7 @@ impl Fcm {
     }
 
     /// Begins to connect and to get an access token.
-    pub(super) fn start(
-        section: &Config,
-        files: &Files,
-        stale: Stale,
-        setup: &Arc<Setup>,
-    ) -> Result<Self, PushError> {
+    pub(super) fn start(section: &Config, files: &Files, stale: Stale, setup: &Arc<Setup>) -> Result<Self, PushError> {
         let name = format!("fcm {}", section.app);
         let identity = Identity::of(files, &name, setup)?;
         let no_project = |problem| PushError::Value { key: files.key("project_id"), problem };

@@ -1,7 +1,6 @@
 //! Connections that end, hang or never come.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
 
 use super::{Stage, all_accepted, android, iphone};
 use crate::push::{Message, Verdict};

@@ -1,9 +1,12 @@
 //! Pushes over real HTTP/2 and TLS to the simulator: what goes out, what comes back, and what is survived.
 
 mod apns;
+mod connections;
 mod faults;
 mod fcm;
+mod server;
 mod start;
+mod verdicts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +74,13 @@ impl Stage {
     /// A push that expires in 30 seconds.
     fn message(&self, device: &Device, message: Message) -> Push {
         let expires_at = self.clock.now() + Duration::from_secs(30);
-        Push { id: self.clock.uuid(), owner: UserId::new("bob").expect("a user"), device: device.clone(), expires_at, message }
+        Push {
+            id: self.clock.uuid(),
+            owner: UserId::new("bob").expect("a user"),
+            device: device.clone(),
+            expires_at,
+            message,
+        }
     }
 
     fn ring(&self) -> Ring {
