@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::apns::{Apns, Host};
 use super::fcm::Fcm;
@@ -98,7 +98,7 @@ impl Pushers {
         let report = self.send_once(push).await;
         if report.credential_refused
             && report.latency < TIME_FOR_ANOTHER
-            && self.shared.has_changed_since(generation).await
+            && self.shared.has_changed_since(generation, Instant::now()).await
         {
             return self.send_once(push).await;
         }
@@ -159,13 +159,18 @@ impl Shared {
         true
     }
 
-    /// Whether there are other providers than those of this generation; looks for changed files if there are not.
-    async fn has_changed_since(&self, generation: u64) -> bool {
+    /// Whether there are other providers than those of this generation; reads the files if nobody has since the refusal.
+    async fn has_changed_since(&self, generation: u64, refused_at: Instant) -> bool {
         let mut sections = self.sections.lock().await;
         if self.generation.load(Ordering::Acquire) != generation {
             return true;
         }
-        sections.read_at.elapsed() >= BETWEEN_READS && self.reload(&mut sections).await
+        if sections.read_at >= refused_at {
+            return false;
+        }
+        // Whoever else was refused meanwhile waits for the same read.
+        sleep_until(sections.read_at + BETWEEN_READS).await;
+        self.reload(&mut sections).await
     }
 }
 

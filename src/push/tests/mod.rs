@@ -2,6 +2,7 @@
 
 mod apns;
 mod connections;
+mod credentials;
 mod faults;
 mod fcm;
 mod server;
