@@ -256,9 +256,9 @@ async fn open_store(config: &StoreConfig, clock: Clock) -> Result<Arc<dyn Store>
 
 fn push_parts(pushers: &Pushers) -> Vec<Part> {
     let parts = pushers.states().into_iter().map(|state| Part {
-        ok: state.connected > 0 && state.last_error.is_none(),
-        detail: match state.last_error {
-            Some(error) => format!("{} of {} connections: {error}", state.connected, state.of),
+        ok: state.is_good(),
+        detail: match state.problem() {
+            Some(problem) => format!("{} of {} connections: {problem}", state.connected, state.of),
             None => format!("{} of {} connections", state.connected, state.of),
         },
         name: state.name,

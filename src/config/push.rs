@@ -79,8 +79,10 @@ pub struct Apns {
     pub ring_sound: String,
     /// Ten characters, from the developer account.
     pub team_id: String,
-    /// Ten characters, the key's.
+    /// Ten characters, the key's; empty where it is in a file.
     pub key_id: String,
+    /// A file with the key's id, which is read again together with the key.
+    pub key_id_file: Option<PathBuf>,
     /// The `.p8` file.
     pub key_file: PathBuf,
     /// `https://host[:port]`; by default Apple's host of the environment.
@@ -168,7 +170,14 @@ fn read_apns(fields: &mut Fields, of_all: PayloadProfile) -> Option<Apns> {
     let localize = fields.optional("localize", &kind::boolean()).unwrap_or(false);
     let ring_sound = fields.optional("ring_sound", &kind::text());
     let team_id = fields.required("team_id", &apple_id());
-    let key_id = fields.required("key_id", &apple_id());
+    let key_id_file = fields.optional("key_id_file", &kind::path());
+    let key_id = match &key_id_file {
+        None => fields.required("key_id", &apple_id()),
+        Some(_) => {
+            fields.refuse("key_id", "stands beside key_id_file; expected one of the two");
+            Some(String::new())
+        }
+    };
     let key_file = fields.required("key_file", &kind::path());
     let endpoint = fields.optional("endpoint", &endpoint(apple_host(environment)));
     let ca_file = fields.optional("ca_file", &kind::path());
@@ -187,6 +196,7 @@ fn read_apns(fields: &mut Fields, of_all: PayloadProfile) -> Option<Apns> {
         ring_sound: ring_sound.unwrap_or_else(|| "default".to_owned()),
         team_id: team_id?,
         key_id: key_id?,
+        key_id_file,
         key_file: key_file?,
         endpoint: endpoint.unwrap_or_else(|| apple_host(environment).to_owned()),
         ca_file,
@@ -276,7 +286,10 @@ impl Apns {
         out.plain("localize", self.localize);
         out.text("ring_sound", &self.ring_sound);
         out.text("team_id", &self.team_id);
-        out.text("key_id", &self.key_id);
+        match &self.key_id_file {
+            None => out.text("key_id", &self.key_id),
+            Some(file) => out.text("key_id_file", file.display()),
+        }
         out.text("key_file", self.key_file.display());
         out.text("endpoint", &self.endpoint);
         out.optional("ca_file", self.ca_file.as_ref().map(|file| file.display()));

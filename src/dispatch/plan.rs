@@ -54,10 +54,13 @@ impl Plan {
     }
 }
 
+fn push(call: &Call, leg: &Leg, id: Uuid, expires_at: Timestamp, message: Message) -> Push {
+    Push { id, owner: call.callee.id.clone(), device: leg.device.clone(), expires_at, message }
+}
+
 impl Dispatcher {
     pub(super) async fn plan(&self, call: &Call, leg: &Leg, task: &Task) -> Result<Plan, PlanError> {
-        let push =
-            |message, expires_at| Push { id: push_id(call, task, ""), device: leg.device.clone(), expires_at, message };
+        let push = |message, expires_at| push(call, leg, push_id(call, task, ""), expires_at, message);
         Ok(match &task.kind {
             TaskKind::Ring { number, .. } => {
                 let ring = Message::Ring(self.ring(call, leg)?);
@@ -84,12 +87,8 @@ impl Dispatcher {
     }
 
     fn stop(&self, call: &Call, leg: &Leg, task: &Task, reason: StopReason) -> Push {
-        Push {
-            id: push_id(call, task, "stop"),
-            device: leg.device.clone(),
-            expires_at: call.ring_until.max(self.engine.clock().now() + STOP_KEPT_FOR),
-            message: Message::Cancel { call_id: call.id, reason },
-        }
+        let expires_at = call.ring_until.max(self.engine.clock().now() + STOP_KEPT_FOR);
+        push(call, leg, push_id(call, task, "stop"), expires_at, Message::Cancel { call_id: call.id, reason })
     }
 
     /// The push of a missed call is the cancel of a ringing Android phone; where it does not go out now, the cancel does.
@@ -100,8 +99,7 @@ impl Dispatcher {
                 let (call_id, caller) = (call.id, call.caller.clone());
                 let at = call.ended_at.unwrap_or(call.ring_until);
                 let message = Message::Missed { call_id, caller, count: missed.count, at };
-                let (id, device) = (push_id(call, task, ""), leg.device.clone());
-                return Ok(Plan::of("missed", Push { id, device, expires_at: task.until, message }));
+                return Ok(Plan::of("missed", push(call, leg, push_id(call, task, ""), task.until, message)));
             }
             Tell::Later(at) => Some(at),
             Tell::NotAtAll => None,

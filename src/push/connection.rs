@@ -2,30 +2,26 @@
 //!
 //! It notices its own end (GOAWAY, a broken socket, a peer that no longer answers) and says so; `pool` opens the next.
 
-use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use h2::{Ping, PingPong, Reason, RecvStream};
+use h2::{Ping, Reason, RecvStream};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Request, StatusCode};
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
-use tokio_rustls::client::TlsStream;
+use tokio::time::timeout;
 
+use super::drive::drive;
 use super::endpoint::Endpoint;
 use super::error::TransportError;
+use super::goaway::{Goodbye, Heard, LastWords};
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
-const IDLE_BEFORE_PING: Duration = Duration::from_mins(1);
-const PONG_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
 /// A connection younger than this is fresh enough for a retry.
@@ -33,11 +29,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// A peer that ends a connection sooner than this does not want one.
 const SHORT_LIFE: Duration = Duration::from_secs(10);
 
-type H2 = h2::client::Connection<TlsStream<TcpStream>, Bytes>;
-
 /// How far a connection is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
+pub(super) enum Phase {
     Open,
     /// It works, but a fresh one is wanted in its place.
     Retiring,
@@ -51,9 +45,14 @@ pub(super) struct Connection {
     peer: SocketAddr,
     opened: Instant,
     streams: AtomicUsize,
+    /// How many streams the peer allows now.
+    allowed: AtomicUsize,
     answers: AtomicU64,
-    /// A request went unanswered and nothing was heard since.
+    /// When something was heard last, in milliseconds since it was opened.
+    heard_ms: AtomicU64,
+    /// A request goes unanswered, or went so, and nothing was heard since.
     doubted: AtomicBool,
+    last_words: LastWords,
     check: Arc<Notify>,
     phase: watch::Sender<Phase>,
 }
@@ -108,6 +107,7 @@ impl Connection {
         let (tls, peer) = endpoint.connect(turn).await?;
         let mut builder = h2::client::Builder::new();
         builder.enable_push(false).max_header_list_size(MAX_HEADER_BYTES);
+        let (tls, last_words) = Heard::new(tls);
         let (sender, mut h2) = builder.handshake::<_, Bytes>(tls).await.map_err(TransportError::Broken)?;
         let mut pings = h2.ping_pong().ok_or_else(|| TransportError::Broken(Reason::INTERNAL_ERROR.into()))?;
         tokio::select! {
@@ -118,16 +118,19 @@ impl Connection {
         }
         let check = Arc::new(Notify::new());
         let connection = Arc::new(Self {
+            allowed: AtomicUsize::new(sender.current_max_send_streams()),
             sender,
             peer,
             opened: Instant::now(),
             streams: AtomicUsize::new(0),
             answers: AtomicU64::new(0),
+            heard_ms: AtomicU64::new(0),
             doubted: AtomicBool::new(false),
+            last_words,
             check: check.clone(),
             phase: watch::Sender::new(Phase::Open),
         });
-        tokio::spawn(drive(h2, pings, check, Arc::downgrade(&connection)));
+        tokio::spawn(drive(h2, pings, check, endpoint.idle_before_ping(), Arc::downgrade(&connection)));
         Ok(connection)
     }
 
@@ -151,10 +154,52 @@ impl Connection {
         *self.phase.borrow() < Phase::Closed
     }
 
-    /// How little a request should want this connection.
-    pub(super) fn burden(&self) -> (bool, usize) {
-        let shaky = *self.phase.borrow() > Phase::Open || self.doubted.load(Ordering::Relaxed);
-        (shaky, self.streams.load(Ordering::Relaxed))
+    /// How little a request should want this connection: least one that is shaky, then one on which it would have to
+    /// wait for another to end (Apple allows one stream until it has answered one), then the one with more streams.
+    pub(super) fn burden(&self) -> (bool, bool, usize) {
+        let shaky = *self.phase.borrow() > Phase::Open || self.is_doubted();
+        let streams = self.streams.load(Ordering::Relaxed);
+        (shaky, streams >= self.allowed.load(Ordering::Relaxed), streams)
+    }
+
+    /// Takes note of how many streams the peer allows now, and of whether it takes any more.
+    pub(super) fn look_at_limits(&self, cx: &mut Context<'_>) {
+        self.allowed.store(self.sender.current_max_send_streams(), Ordering::Relaxed);
+        // After a GOAWAY the streams that it spares go on, but no new one may begin.
+        if let Poll::Ready(Err(_)) = self.sender.clone().poll_ready(cx) {
+            self.advance(Phase::Closed);
+        }
+    }
+
+    /// A sign of life came.
+    pub(super) fn was_heard(&self) {
+        let ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard_ms.store(ms, Ordering::Relaxed);
+        self.doubted.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether there was a sign of life within this time.
+    pub(super) fn was_heard_within(&self, time: Duration) -> bool {
+        let silent_since = Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
+        self.opened.elapsed().saturating_sub(silent_since) < time
+    }
+
+    /// Whether something is unanswered, and nothing was heard since.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed)
+    }
+
+    /// Asks the peer for a sign of life, unless there was one within this time.
+    pub(super) fn doubt_unless_heard_within(&self, time: Duration) {
+        if !self.was_heard_within(time) {
+            self.doubted.store(true, Ordering::Relaxed);
+            self.check.notify_one();
+        }
+    }
+
+    /// What the peer said when it ended the connection, if it did.
+    pub(super) fn last_words(&self) -> Option<Goodbye> {
+        self.last_words.get()
     }
 
     /// Whether it was worth opening: it answered a request, or lived for a while.
@@ -172,7 +217,8 @@ impl Connection {
         let _ = self.phase.subscribe().wait_for(|phase| *phase > Phase::Open).await;
     }
 
-    fn advance(&self, to: Phase) {
+    /// Moves on to a later phase.
+    pub(super) fn advance(&self, to: Phase) {
         self.phase.send_if_modified(|phase| {
             let further = *phase < to;
             *phase = to.max(*phase);
@@ -206,11 +252,10 @@ impl Drop for Exchange<'_> {
         connection.streams.fetch_sub(1, Ordering::Relaxed);
         if self.answered {
             connection.answers.fetch_add(1, Ordering::Relaxed);
+            connection.was_heard();
         } else {
-            connection.check.notify_one();
+            connection.doubt_unless_heard_within(Duration::ZERO);
         }
-        // An answer shows that the connection lives, as a PONG does.
-        connection.doubted.store(!self.answered, Ordering::Relaxed);
     }
 }
 
@@ -226,49 +271,4 @@ async fn read(mut body: RecvStream) -> Result<Bytes, h2::Error> {
         }
     }
     Ok(all)
-}
-
-/// Moves the bytes of a connection until it has ended or stopped answering.
-async fn drive(mut h2: H2, pings: PingPong, check: Arc<Notify>, connection: Weak<Connection>) {
-    let bytes = poll_fn(|cx| {
-        if let Poll::Ready(end) = Pin::new(&mut h2).poll(cx) {
-            return Poll::Ready(end);
-        }
-        // After a GOAWAY the streams that it spares go on, but no new one may begin.
-        if let Some(connection) = connection.upgrade()
-            && let Poll::Ready(Err(_)) = connection.sender.clone().poll_ready(cx)
-        {
-            connection.advance(Phase::Closed);
-        }
-        Poll::Pending
-    });
-    tokio::select! {
-        end = bytes => if let Err(error) = end {
-            tracing::debug!(%error, "connection to a push provider broke");
-        },
-        () = silence(pings, &check, &connection) => {}
-    }
-    if let Some(connection) = connection.upgrade() {
-        connection.advance(Phase::Closed);
-    }
-}
-
-/// Returns when the peer leaves a PING unanswered; one goes out after an idle minute, and when a request went unanswered.
-async fn silence(mut pings: PingPong, check: &Notify, connection: &Weak<Connection>) {
-    let answers = || connection.upgrade().map(|connection| connection.answers.load(Ordering::Relaxed));
-    while let Some(before) = answers() {
-        let doubted = timeout(IDLE_BEFORE_PING, check.notified()).await.is_ok();
-        if !doubted && answers() != Some(before) {
-            continue;
-        }
-        if !matches!(timeout(PONG_TIMEOUT, pings.ping(Ping::opaque())).await, Ok(Ok(_))) {
-            tracing::debug!("push provider no longer answers PING");
-            return;
-        }
-        if let Some(connection) = connection.upgrade() {
-            connection.doubted.store(false, Ordering::Relaxed);
-        }
-    }
-    // Nobody holds it: h2 says goodbye by itself, unless the socket is stuck.
-    sleep(PONG_TIMEOUT).await;
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -71,15 +71,6 @@ pub enum PushError {
     /// TLS cannot be set up.
     #[error("cannot set up TLS")]
     Tls(#[source] rustls::Error),
-}
-
-/// Reads a file that the configuration key `key` names.
-pub(super) async fn read(key: &str, path: &Path) -> Result<String, PushError> {
-    tokio::fs::read_to_string(path).await.map_err(|source| PushError::Read {
-        key: key.to_owned(),
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// What goes wrong between Bellwire and a provider.

@@ -4,13 +4,15 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::domain::{CallId, Device, Party, StopReason, Timestamp};
+use crate::domain::{CallId, Device, Party, StopReason, Timestamp, UserId};
 
 /// One push to one device.
 #[derive(Debug, Clone)]
 pub struct Push {
     /// Names this push to the provider (`apns-id`); the same over retries.
     pub id: Uuid,
+    /// Whose device it is.
+    pub owner: UserId,
     /// The device, with its tokens. Set to `IosPushMode::Alert`, an iPhone that rings by VoIP gets an alert in its place.
     pub device: Device,
     /// When the provider may stop trying. A ring never outlives its `ring_until`.

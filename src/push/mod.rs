@@ -1,19 +1,25 @@
 //! Wakes devices: one attempt to push a message by Apple or Google, and what became of it.
 //!
 //! `dispatch` decides when to push, retries with backoff and tells the engine; nothing here knows of calls' states.
-//! Providers' types stop at this folder. Left out so far: Web Push and workload identity.
+//! Providers' types stop at this folder. Left out so far: Web Push, and workload identity federation.
 
 mod apns;
 mod backoff;
+mod breaker;
 mod connection;
+mod drive;
 mod endpoint;
 mod error;
 mod fcm;
+mod goaway;
 mod message;
 mod payload;
 mod pool;
 mod pushers;
 mod report;
+mod sections;
+mod setup;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -27,8 +33,6 @@ pub use message::{Message, MessageKind, Push, Ring};
 pub use payload::LeftOut;
 pub use pushers::Pushers;
 pub use report::{Probe, Report, Served, State, TokenKind, Verdict};
-
-use pushers::Setup;
 
 /// A push service, as one app uses it.
 #[async_trait]

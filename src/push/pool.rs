@@ -1,22 +1,29 @@
 //! A few long-lived connections to one host: opened before they are needed, replaced when they end, shared by all.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::backoff::Backoff;
 use super::connection::{Answer, BrokenOff, Connection};
 use super::endpoint::Endpoint;
 use super::error::{TransportError, chain};
+use super::goaway::Goodbye;
 use super::report::{Action, Outcome, Probe, State};
 use crate::clock::Clock;
 
 /// A host that refuses more often than this is not asked further.
 const MAX_REFUSALS: u32 = 8;
+/// A request that broke connections more often than this may be what breaks them.
+const MAX_BREAKS: u32 = 2;
+/// An answer is late after this time, and its connection doubted.
+const LATE_AFTER: Duration = Duration::from_millis(400);
 
 /// When a pool opens its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +33,9 @@ pub(super) enum Opening {
     /// When a request waits for one.
     OnDemand,
 }
+
+/// Told what a peer said when it ended a connection.
+pub(super) type Farewell = Box<dyn Fn(&Goodbye) + Send + Sync>;
 
 /// The connections to one host. They close when it is dropped.
 pub(super) struct Pool {
@@ -41,11 +51,19 @@ struct Shared {
     /// How many requests wait for a connection.
     waiting: watch::Sender<usize>,
     last_error: Mutex<Option<String>>,
+    farewell: Farewell,
 }
 
 impl Pool {
     /// Starts to keep `size` connections open; `name` is for logs and states.
-    pub(super) fn start(name: String, endpoint: Endpoint, size: usize, opening: Opening, clock: Clock) -> Self {
+    pub(super) fn start(
+        name: String,
+        endpoint: Endpoint,
+        size: usize,
+        opening: Opening,
+        clock: Clock,
+        farewell: Farewell,
+    ) -> Self {
         let shared = Arc::new(Shared {
             name,
             endpoint,
@@ -53,6 +71,7 @@ impl Pool {
             connections: watch::Sender::new(vec![None; size]),
             waiting: watch::Sender::new(0),
             last_error: Mutex::new(None),
+            farewell,
         });
         let keep = |slot| tokio::spawn(shared.clone().keep(slot, opening)).abort_handle();
         let keepers = (0..size).map(keep).collect();
@@ -64,8 +83,8 @@ impl Pool {
         &self.shared.endpoint
     }
 
-    /// Sends a request over the connection with the fewest streams; over another one again if it is refused, and once
-    /// more if it breaks off.
+    /// Sends a request over the connection with the fewest streams; over another one again if it is refused, or if it
+    /// breaks off.
     pub(super) async fn send(
         &self,
         request: impl Fn() -> Request<()>,
@@ -100,10 +119,10 @@ impl Pool {
         let mut last = None;
         loop {
             let connection = self.shared.connection(last.as_ref()).await;
-            match connection.request(request(), body.clone()).await {
+            match self.shared.ask(&connection, request(), body.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(BrokenOff { undone: true, .. }) if refused < MAX_REFUSALS => refused += 1,
-                Err(BrokenOff { undone: false, .. }) if broken < 1 => broken += 1,
+                Err(BrokenOff { undone: false, .. }) if broken < MAX_BREAKS => broken += 1,
                 Err(BrokenOff { error, .. }) => return Err(TransportError::Broken(error)),
             }
             last = Some(connection);
@@ -125,6 +144,9 @@ impl Pool {
             connected: connections.iter().flatten().filter(|connection| connection.is_open()).count(),
             of: connections.len(),
             last_error: self.shared.last_error(),
+            held_back: None,
+            times_held_back: 0,
+            stale: None,
         }
     }
 }
@@ -149,6 +171,9 @@ impl Shared {
                     self.set_last_error(None);
                     self.connections.send_modify(|all| all[slot] = Some(connection.clone()));
                     connection.needs_replacement().await;
+                    if let Some(goodbye) = connection.last_words() {
+                        (self.farewell)(&goodbye);
+                    }
                     if connection.was_of_use() {
                         backoff.succeeded();
                         continue;
@@ -178,6 +203,24 @@ impl Shared {
                 return connection;
             }
             let _ = opened.changed().await;
+        }
+    }
+
+    /// Sends a request over a connection; while the answer is late, the connections are asked for a sign of life.
+    async fn ask(&self, connection: &Arc<Connection>, request: Request<()>, body: Bytes) -> Result<Answer, BrokenOff> {
+        let mut answer = pin!(connection.request(request, body));
+        loop {
+            match timeout(LATE_AFTER, &mut answer).await {
+                Ok(answer) => return answer,
+                Err(_) => self.doubt_the_silent(),
+            }
+        }
+    }
+
+    /// Asks for a sign of life on every connection without one: what has cut one off has often cut off all.
+    fn doubt_the_silent(&self) {
+        for connection in self.connections.borrow().iter().flatten() {
+            connection.doubt_unless_heard_within(LATE_AFTER);
         }
     }
 

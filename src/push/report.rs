@@ -59,6 +59,8 @@ pub struct Report {
     pub token: Option<TokenKind>,
     /// What had to be left out for size.
     pub left_out: LeftOut,
+    /// Whether the provider did not accept the configured credential.
+    pub credential_refused: bool,
 }
 
 impl Report {
@@ -79,6 +81,7 @@ impl Report {
             environment: None,
             token: None,
             left_out: LeftOut::default(),
+            credential_refused: false,
         }
     }
 }
@@ -115,10 +118,23 @@ impl From<Action> for Verdict {
     }
 }
 
+/// What an answer, or that there is none, says of what other pushes would meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The provider takes pushes, if not this one.
+    Serves,
+    /// It would not take any with this credential.
+    RefusesUs,
+    /// It cannot be reached or cannot serve.
+    Fails,
+}
+
 /// What one request to a provider came to.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub action: Action,
+    /// None if the provider was not asked.
+    pub standing: Option<Standing>,
     pub status: Option<u16>,
     pub reason: String,
     pub provider_id: Option<String>,
@@ -126,8 +142,16 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// An outcome without an answer.
-    pub(super) fn unanswered(action: Action, reason: impl Into<String>) -> Self {
-        Self { action, status: None, reason: reason.into(), provider_id: None }
+    pub(super) fn unanswered(action: Action, standing: Option<Standing>, reason: impl Into<String>) -> Self {
+        Self { action, standing, status: None, reason: reason.into(), provider_id: None }
+    }
+
+    /// Status and reason, for people.
+    pub(super) fn in_words(&self) -> String {
+        match self.status {
+            Some(status) => format!("{status} {}", self.reason).trim_end().to_owned(),
+            None => self.reason.clone(),
+        }
     }
 
     /// The report of an attempt that ends with this.
@@ -142,6 +166,7 @@ impl Outcome {
             environment: None,
             token: Some(token),
             left_out: LeftOut::default(),
+            credential_refused: self.standing == Some(Standing::RefusesUs),
         }
     }
 }
@@ -149,11 +174,11 @@ impl Outcome {
 impl From<TransportError> for Outcome {
     /// What is broken now may work in a moment; a credential that is refused is for the operator to mend.
     fn from(error: TransportError) -> Self {
-        let action = match error {
-            TransportError::CredentialRefused(_) => Action::OurFault,
-            _ => Action::Retry { after: None, fresh: true },
+        let (action, standing) = match error {
+            TransportError::CredentialRefused(_) => (Action::OurFault, Standing::RefusesUs),
+            _ => (Action::Retry { after: None, fresh: true }, Standing::Fails),
         };
-        Self::unanswered(action, error.to_string())
+        Self::unanswered(action, Some(standing), error.to_string())
     }
 }
 
@@ -177,6 +202,27 @@ pub struct State {
     pub of: usize,
     /// Why the last connection or credential failed; none once one worked.
     pub last_error: Option<String>,
+    /// Why pushes are held back, one at a time probing; none while they are not.
+    pub held_back: Option<String>,
+    /// How often it came to that.
+    pub times_held_back: u64,
+    /// Why a key or certificate that has changed is not in use; none while the one in its file is.
+    pub stale: Option<String>,
+}
+
+impl State {
+    /// What is wrong with it, in one line; none if nothing is.
+    pub fn problem(&self) -> Option<String> {
+        let held_back = self.held_back.as_ref().map(|why| format!("pushes are held back, one at a time probes: {why}"));
+        let stale = self.stale.as_ref().map(|why| format!("the old key or certificate stays in use: {why}"));
+        let all: Vec<_> = [self.last_error.clone(), held_back, stale].into_iter().flatten().collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// Whether pushes are likely to go through.
+    pub fn is_good(&self) -> bool {
+        self.connected > 0 && self.problem().is_none()
+    }
 }
 
 /// Devices that can be rung.

@@ -1,6 +1,5 @@
 //! Whom to trust: the machine's own roots, and per section one more from a file.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
@@ -8,7 +7,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::PushError;
-use super::error::read;
+use super::sections::Text;
 
 /// The machine's trust roots, loaded once.
 pub(super) struct Roots {
@@ -25,13 +24,12 @@ impl Roots {
         Self { native, problem: found.errors.first().map(ToString::to_string) }
     }
 
-    /// The TLS settings of a section whose `ca_file` is named by the configuration key `key`.
-    pub(super) async fn client(&self, key: &str, ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, PushError> {
+    /// The TLS settings of a section; `key` is the full name of its `ca_file`.
+    pub(super) fn client(&self, key: &str, ca_file: Option<Text<'_>>) -> Result<Arc<ClientConfig>, PushError> {
         let mut roots = self.native.clone();
-        if let Some(path) = ca_file {
+        if let Some(Text { path, text, .. }) = ca_file {
             let not_certificates = || PushError::Certificates { key: key.to_owned(), path: path.to_owned() };
-            let pem = read(key, path).await?;
-            let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+            let certificates = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
             let (added, ignored) = roots.add_parsable_certificates(certificates.map_err(|_| not_certificates())?);
             if added == 0 || ignored > 0 {
                 return Err(not_certificates());

@@ -11,51 +11,90 @@ use super::payload::{Notification, PushType, Rules};
 use super::token::{Issued, ProviderToken};
 use super::verdict::{self, Refusal};
 use crate::config::push::Apns as Config;
-use crate::domain::Environment;
+use crate::domain::{AppId, Environment};
+use crate::push::PushError;
+use crate::push::breaker::Breaker;
 use crate::push::connection::Answer;
 use crate::push::error::chain;
+use crate::push::goaway::Goodbye;
 use crate::push::pool::{Opening, Pool};
 use crate::push::report::{Action, Outcome, Probe, State};
-use crate::push::{PushError, Setup};
+use crate::push::sections::{Files, Named, Stale};
+use crate::push::setup::Setup;
 
 /// The connections and the credential for one environment.
-pub(super) struct Host {
-    pub environment: Environment,
-    pub rules: Rules,
+pub(in crate::push) struct Host {
+    pub(super) app: AppId,
+    pub(super) environment: Environment,
+    pub(super) rules: Rules,
     pool: Pool,
+    breaker: Breaker,
+    stale: Stale,
     token: Arc<ProviderToken>,
     topic: HeaderValue,
     voip_topic: HeaderValue,
 }
 
 impl Host {
-    /// Begins to connect; `key` makes the name of a configuration key of this section.
-    pub(super) async fn start(
-        key: impl Fn(&str) -> String,
+    /// The files that a section names.
+    pub(in crate::push) fn files(section: &Config) -> Vec<Named<'_>> {
+        let key_id = section.key_id_file.as_deref().map(|path| Named { key: "key_id_file", path });
+        let ca = section.ca_file.as_deref().map(|path| Named { key: "ca_file", path });
+        [Some(Named { key: "key_file", path: &section.key_file }), key_id, ca].into_iter().flatten().collect()
+    }
+
+    /// Begins to connect.
+    pub(in crate::push) fn start(
         section: &Config,
-        token: Arc<ProviderToken>,
+        files: &Files,
+        stale: Stale,
         setup: &Setup,
     ) -> Result<Self, PushError> {
-        let endpoint = setup.endpoint(&key, &section.endpoint, section.ca_file.as_deref()).await?;
+        let key_id = files.get("key_id_file")?.map_or(section.key_id.as_str(), |file| file.text.trim());
+        if key_id.is_empty() {
+            return Err(PushError::Value { key: files.key("key_id_file"), problem: "must hold the id of the key" });
+        }
+        let token = setup.provider_token(&section.team_id, key_id, &files.required("key_file")?)?;
+        let endpoint = setup.endpoint(&files.key("endpoint"), &section.endpoint, files)?;
         let name = format!("apns {} {}", section.app, section.environment.as_str());
         let topic = |text: String| {
-            HeaderValue::try_from(text).map_err(|_| PushError::Value { key: key("app"), problem: "cannot be a topic" })
+            let unfit = |_| PushError::Value { key: files.key("app"), problem: "cannot be a topic" };
+            HeaderValue::try_from(text).map_err(unfit)
+        };
+        let farewell = {
+            let (name, token) = (name.clone(), token.clone());
+            Box::new(move |goodbye: &Goodbye| act_on(&name, &token, goodbye))
         };
         Ok(Self {
+            app: section.app.clone(),
             environment: section.environment,
             rules: Rules::new(section, setup.privacy),
             topic: topic(section.app.to_string())?,
             voip_topic: topic(format!("{}.voip", section.app))?,
-            pool: Pool::start(name, endpoint, section.connections, Opening::AtOnce, setup.clock.clone()),
+            breaker: Breaker::new(name.clone()),
+            pool: Pool::start(name, endpoint, section.connections, Opening::AtOnce, setup.clock.clone(), farewell),
             token,
+            stale,
         })
     }
 
-    /// Sends a notification, and once more with another credential if that is what is wrong.
+    /// Sends a notification, unless the host fails on everything.
     pub(super) async fn deliver(&self, notification: &Notification<'_>, deadline: Instant) -> Outcome {
+        let pass = match self.breaker.enter(Instant::now()) {
+            Ok(pass) => pass,
+            Err(held_back) => return held_back,
+        };
+        let outcome = self.attempt(notification, deadline).await;
+        pass.settle(&outcome, Instant::now());
+        outcome
+    }
+
+    /// Sends a notification, and once more with another credential if that is what is wrong.
+    async fn attempt(&self, notification: &Notification<'_>, deadline: Instant) -> Outcome {
+        let cannot_sign = |error| Outcome::unanswered(Action::OurFault, None, chain(&error));
         let token = match self.token.current() {
             Ok(token) => token,
-            Err(error) => return Outcome::unanswered(Action::OurFault, chain(&error)),
+            Err(error) => return cannot_sign(error),
         };
         let outcome = self.exchange(notification, &token, deadline).await;
         if outcome.action != Action::RefreshCredential {
@@ -64,13 +103,13 @@ impl Host {
         match self.token.after(&token) {
             Ok(Some(newer)) => self.exchange(notification, &newer, deadline).await,
             Ok(None) => outcome,
-            Err(error) => Outcome::unanswered(Action::OurFault, chain(&error)),
+            Err(error) => cannot_sign(error),
         }
     }
 
     async fn exchange(&self, notification: &Notification<'_>, token: &Issued, deadline: Instant) -> Outcome {
         let Ok(path) = PathAndQuery::try_from(format!("/3/device/{}", notification.token.as_str())) else {
-            return Outcome::unanswered(Action::OurFault, "bad-token");
+            return Outcome::unanswered(Action::OurFault, None, "bad-token");
         };
         let request = || self.request(notification, path.clone(), token);
         self.pool.deliver(request, notification.body.clone(), deadline, judge).await
@@ -106,7 +145,12 @@ impl Host {
     }
 
     pub(super) fn state(&self) -> State {
-        self.pool.state()
+        State {
+            held_back: self.breaker.is_open(),
+            times_held_back: self.breaker.opened(),
+            stale: self.stale.get(),
+            ..self.pool.state()
+        }
     }
 }
 
@@ -121,8 +165,25 @@ fn judge(answer: &Answer) -> Outcome {
     let refusal = if status == 200 { Refusal::default() } else { Refusal::read(&answer.body) };
     Outcome {
         action: verdict::action(status, &refusal, answer.retry_after()),
+        standing: Some(verdict::standing(status, &refusal)),
         status: Some(status),
         reason: refusal.reason,
         provider_id: answer.headers.get("apns-id").and_then(|id| id.to_str().ok()).map(str::to_owned),
+    }
+}
+
+/// Apple may say why it ends a connection, in the words in which it refuses pushes.
+fn act_on(name: &str, token: &ProviderToken, goodbye: &Goodbye) {
+    let Goodbye { code, text } = goodbye;
+    let reason = Refusal::read(text.as_bytes()).reason;
+    match verdict::farewell(&reason) {
+        Action::RefreshCredential => {
+            tracing::warn!(provider = name, reason, code, "Apple ended a connection; the provider token is renewed");
+            token.renew_early();
+        }
+        Action::OurFault => {
+            tracing::error!(provider = name, reason, code, text, "Apple ended a connection for a fault of ours");
+        }
+        _ => tracing::info!(provider = name, reason, code, text, "Apple ended a connection"),
     }
 }

@@ -2,10 +2,10 @@
 
 mod host;
 pub(super) mod payload;
+mod strikes;
 mod token;
-mod verdict;
+pub(super) mod verdict;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,15 +13,14 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use self::host::Host;
+pub(super) use self::host::Host;
 use self::payload::{Notification, PushType};
-use self::token::ProviderToken;
-use super::error::read;
+pub(super) use self::strikes::Strikes;
+pub(super) use self::token::ProviderToken;
+use super::Provider;
 use super::message::{Message, MessageKind, Push};
 use super::report::{Action, Outcome, Probe, Report, Served, State, Verdict};
-use super::{Provider, PushError, Setup};
-use crate::config::push::Apns as Config;
-use crate::crypto::Es256Key;
+use super::setup::Setup;
 use crate::domain::{AppId, Device, Environment, Platform, PushToken};
 
 const NAME: &str = "apns";
@@ -30,45 +29,42 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// One app at Apple.
 pub(super) struct Apns {
     app: AppId,
-    hosts: Vec<Host>,
+    hosts: Vec<Arc<Host>>,
     setup: Arc<Setup>,
 }
 
 impl Apns {
-    /// The apps of all `[[push.apns]]` sections; sections with the same team and key share their token.
-    pub(super) async fn all(sections: &[Config], setup: &Arc<Setup>) -> Result<Vec<Self>, PushError> {
+    /// The apps that these hosts are for.
+    pub(super) fn of(hosts: impl Iterator<Item = Arc<Host>>, setup: &Arc<Setup>) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
-        let mut tokens = HashMap::new();
-        for (index, section) in sections.iter().enumerate() {
-            let key = |name: &str| format!("push.apns[{index}].{name}");
-            let owner = (section.team_id.as_str(), section.key_id.as_str());
-            // Each file is read, so that a bad one is found, also where another section has the same key.
-            let token = provider_token(&key("key_file"), section, setup).await?;
-            let token = tokens.entry(owner).or_insert(token).clone();
-            let host = Host::start(&key, section, token, setup).await?;
-            match all.iter_mut().find(|apns| apns.app == section.app) {
-                None => all.push(Self { app: section.app.clone(), hosts: vec![host], setup: setup.clone() }),
-                Some(apns) if apns.host(section.environment).is_none() => apns.hosts.push(host),
-                Some(_) => {
-                    let problem = "another section has this app and environment";
-                    return Err(PushError::Value { key: key("environment"), problem });
-                }
+        for host in hosts {
+            match all.iter_mut().find(|apns| apns.app == host.app) {
+                None => all.push(Self { app: host.app.clone(), hosts: vec![host], setup: setup.clone() }),
+                Some(apns) => apns.hosts.push(host),
             }
         }
-        Ok(all)
+        all
     }
 
-    fn host(&self, environment: Environment) -> Option<&Host> {
+    fn host(&self, environment: Environment) -> Option<&Arc<Host>> {
         self.hosts.iter().find(|host| host.environment == environment)
     }
 
     async fn send_one(&self, host: &Host, push: &Push, id: Uuid, (push_type, token): (PushType, &PushToken)) -> Report {
         let started = Instant::now();
         let now = self.setup.clock.now();
+        if !self.setup.strikes.allow(&push.owner, token, now) {
+            return Report::unsent(NAME, Verdict::GiveUp, "too-many-bad-tokens");
+        }
         let Ok(notification) = Notification::new(push, id, push_type, token, &host.rules, now) else {
             return Report::unsent(NAME, Verdict::OurFault, "payload-too-large");
         };
         let (outcome, environment) = self.deliver(host, &notification, started + DEADLINE).await;
+        if outcome.action == Action::Accepted {
+            self.setup.strikes.is_good(&push.owner, token);
+        } else if verdict::is_about_a_bad_token(&outcome) {
+            self.setup.strikes.strike(&push.owner, token, now);
+        }
         Report {
             environment,
             left_out: notification.left_out,
@@ -137,27 +133,15 @@ impl Provider for Apns {
     }
 
     fn states(&self) -> Vec<State> {
-        self.hosts.iter().map(Host::state).collect()
+        self.hosts.iter().map(|host| host.state()).collect()
     }
 
     fn served(&self) -> Vec<Served> {
-        let served = |host: &Host| Served {
+        let served = |host: &Arc<Host>| Served {
             app: self.app.clone(),
             platform: Platform::Ios,
             environment: Some(host.environment),
         };
         self.hosts.iter().map(served).collect()
     }
-}
-
-async fn provider_token(key: &str, section: &Config, setup: &Setup) -> Result<Arc<ProviderToken>, PushError> {
-    let path = &section.key_file;
-    let pem = read(key, path).await?;
-    let signing = Es256Key::from_pem(&pem).map_err(|source| PushError::Key {
-        key: key.to_owned(),
-        path: path.clone(),
-        source,
-    })?;
-    let clock = setup.clock.clone();
-    Ok(Arc::new(ProviderToken::new(signing, section.team_id.clone(), section.key_id.clone(), clock)))
 }

@@ -20,7 +20,7 @@ const KEEP_FOR: Duration = Duration::from_mins(20);
 const AHEAD: Duration = Duration::from_mins(5);
 
 /// A key of a team, and the token that it signed last.
-pub(super) struct ProviderToken {
+pub(in crate::push) struct ProviderToken {
     key: Es256Key,
     team_id: String,
     key_id: String,
@@ -38,7 +38,7 @@ pub(super) struct Issued {
 
 impl ProviderToken {
     /// The tokens of this key.
-    pub(super) fn new(key: Es256Key, team_id: String, key_id: String, clock: Clock) -> Self {
+    pub(in crate::push) fn new(key: Es256Key, team_id: String, key_id: String, clock: Clock) -> Self {
         Self { key, team_id, key_id, clock, issued: Mutex::new(None) }
     }
 
@@ -61,6 +61,12 @@ impl ProviderToken {
             Some(token) if now.since(token.at) < KEEP_FOR => Ok(None),
             _ => Ok(Some(issued.insert(self.sign(now)?).clone())),
         }
+    }
+
+    /// Makes a new token, if the last one is old enough; whoever asks next gets it.
+    pub(super) fn renew_early(&self) {
+        // One that cannot be signed now is an error where it is needed.
+        let _ = self.current().and_then(|current| self.after(&current));
     }
 
     fn sign(&self, now: Timestamp) -> Result<Issued, SignError> {

@@ -1,4 +1,4 @@
-//! What each answer of APNs means.
+//! What each answer of APNs means; the table with its reasons stands in docs/PUSH.md, and a test walks it.
 //!
 //! Source: <https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns>
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::domain::Timestamp;
-use crate::push::report::Action;
+use crate::push::report::{Action, Outcome, Standing};
 
 /// The body of an answer that is not 200.
 #[derive(Debug, Default, Deserialize)]
@@ -23,6 +23,36 @@ impl Refusal {
     /// Reads a body; an unreadable one has no reason.
     pub(super) fn read(body: &[u8]) -> Self {
         serde_json::from_slice(body).unwrap_or_default()
+    }
+}
+
+/// Whether Apple would take another push.
+pub(super) fn standing(status: u16, refusal: &Refusal) -> Standing {
+    match (status, refusal.reason.as_str()) {
+        (500..=599, _) | (403, "UnrelatedKeyIdInToken") | (429, "TooManyProviderTokenUpdates") => Standing::Fails,
+        (403, _) => Standing::RefusesUs,
+        _ => Standing::Serves,
+    }
+}
+
+/// Whether it is one of the answers that make Apple close the connection when they come too often.
+pub(super) fn is_about_a_bad_token(outcome: &Outcome) -> bool {
+    outcome.status == Some(400) && matches!(outcome.reason.as_str(), "BadDeviceToken" | "DeviceTokenNotForTopic")
+}
+
+/// What to do about the reason in a GOAWAY, beside opening another connection.
+pub(in crate::push) fn farewell(reason: &str) -> Action {
+    match reason {
+        "ExpiredProviderToken" => Action::RefreshCredential,
+        ""
+        | "IdleTimeout"
+        | "InternalServerError"
+        | "ServiceUnavailable"
+        | "Shutdown"
+        | "TooManyProviderTokenUpdates"
+        | "TooManyRequests"
+        | "UnrelatedKeyIdInToken" => Action::Retry { after: None, fresh: true },
+        _ => Action::OurFault,
     }
 }
 

@@ -1,5 +1,8 @@
 //! Google's push service: one app.
 
+mod grant;
+mod identity;
+mod metadata;
 mod oauth;
 pub(super) mod payload;
 mod verdict;
@@ -11,26 +14,28 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderValue, Method, Request, Version};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use self::oauth::{AccessToken, AccessTokens, Account};
+use self::identity::{Identity, Kind};
+use self::oauth::{AccessToken, AccessTokens};
 use self::payload::{Rules, Target, body};
 use self::verdict::Refusal;
+use super::breaker::Breaker;
 use super::connection::Answer;
-use super::error::read;
+use super::goaway::Goodbye;
 use super::message::{Message, MessageKind, Push};
 use super::pool::{Opening, Pool};
 use super::report::{Action, Outcome, Probe, Report, Served, State, TokenKind, Verdict};
-use super::{Provider, PushError, Setup};
+use super::sections::{Files, Named, Stale};
+use super::setup::Setup;
+use super::{Provider, PushError};
 use crate::config::push::Fcm as Config;
-use crate::crypto::Rs256Key;
 use crate::domain::{AppId, Device, Platform};
 
 const NAME: &str = "fcm";
 const DEADLINE: Duration = Duration::from_secs(4);
-const DEFAULT_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 
 /// One app at Google.
 pub(super) struct Fcm {
@@ -39,71 +44,65 @@ pub(super) struct Fcm {
     setup: Arc<Setup>,
     pool: Pool,
     tokens: AccessTokens,
-    path: PathAndQuery,
-}
-
-/// The key file of a service account, as far as it is needed.
-#[derive(Deserialize)]
-struct ServiceAccount {
-    project_id: Option<String>,
-    private_key_id: Option<String>,
-    private_key: String,
-    client_email: String,
-    token_uri: Option<String>,
+    /// Of the configured project, or of the one that the key file names.
+    path: Option<PathAndQuery>,
+    quota_project: Option<HeaderValue>,
+    breaker: Breaker,
+    stale: Stale,
 }
 
 impl Fcm {
-    /// Begins to connect and to get an access token; `index` is the section's number.
-    pub(super) async fn start(index: usize, section: &Config, setup: &Arc<Setup>) -> Result<Self, PushError> {
-        let key = |name: &str| format!("push.fcm[{index}].{name}");
-        let file_key = key("service_account_file");
-        let Some(path) = &section.service_account_file else {
-            let problem = "is needed: workload identity is not supported yet";
-            return Err(PushError::Value { key: file_key, problem });
-        };
-        let json = read(&file_key, path).await?;
-        let account: ServiceAccount = serde_json::from_str(&json).map_err(|source| PushError::ServiceAccount {
-            key: file_key.clone(),
-            path: path.clone(),
-            source,
-        })?;
-        let signing = Rs256Key::from_pem(&account.private_key).map_err(|source| PushError::Key {
-            key: file_key.clone(),
-            path: path.clone(),
-            source,
-        })?;
-        let project = section.project_id.as_ref().or(account.project_id.as_ref());
-        let send_path = project.and_then(|id| PathAndQuery::try_from(format!("/v1/projects/{id}/messages:send")).ok());
-        let no_project = || PushError::Value { key: key("project_id"), problem: "must name a project" };
+    /// The files that a section names, or that stand in for one that it does not name.
+    pub(super) fn files<'a>(section: &'a Config, setup: &'a Setup) -> Vec<Named<'a>> {
+        let ca = section.ca_file.as_deref().map(|path| Named { key: "ca_file", path });
+        Identity::files(section, setup).into_iter().chain(ca).collect()
+    }
 
+    /// Begins to connect and to get an access token.
+    pub(super) fn start(section: &Config, files: &Files, stale: Stale, setup: &Arc<Setup>) -> Result<Self, PushError> {
         let name = format!("fcm {}", section.app);
-        let ca_file = section.ca_file.as_deref();
-        let endpoint = setup.endpoint(&key, &section.endpoint, ca_file).await?;
-        let token_uri = account.token_uri.unwrap_or_else(|| DEFAULT_TOKEN_URI.to_owned());
-        // Faults of the token's address are faults of the file that it stands in.
-        let token_endpoint = setup.endpoint(|_| file_key.clone(), &token_uri, ca_file).await?;
-        let token_path = token_uri.parse::<Uri>().ok().and_then(|uri| uri.path_and_query().cloned());
+        let identity = Identity::of(files, &name, setup)?;
+        let no_project = |problem| PushError::Value { key: files.key("project_id"), problem };
+        let path = match section.project_id.as_ref().or(identity.project.as_ref()) {
+            Some(project) => Some(path(project).ok_or_else(|| no_project("must name a project"))?),
+            // The metadata server will say.
+            None if matches!(identity.kind, Kind::Metadata(_)) => None,
+            None => return Err(no_project("must name a project, since these credentials name none")),
+        };
+        let endpoint = setup.endpoint(&files.key("endpoint"), &section.endpoint, files)?;
         let clock = setup.clock.clone();
-        let tokens = AccessTokens::start(Account {
-            key: signing,
-            key_id: account.private_key_id,
-            client_email: account.client_email,
-            path: token_path.unwrap_or_else(|| PathAndQuery::from_static("/")),
-            token_uri,
-            pool: Pool::start(format!("{name} oauth"), token_endpoint, 1, Opening::OnDemand, clock.clone()),
-            clock: clock.clone(),
-        });
+        let farewell = {
+            let name = name.clone();
+            Box::new(move |Goodbye { code, text }: &Goodbye| {
+                tracing::info!(provider = name, code, text, "Google ended a connection");
+            })
+        };
         Ok(Self {
             app: section.app.clone(),
             rules: Rules::new(section, setup.privacy),
             setup: setup.clone(),
-            tokens,
-            path: send_path.ok_or_else(no_project)?,
-            pool: Pool::start(name, endpoint, section.connections, Opening::AtOnce, clock),
+            quota_project: identity.quota_project.clone(),
+            tokens: AccessTokens::start(identity, clock.clone()),
+            path,
+            breaker: Breaker::new(name.clone()),
+            pool: Pool::start(name, endpoint, section.connections, Opening::AtOnce, clock, farewell),
+            stale,
         })
     }
 
+    /// Sends a message, unless Google fails on everything.
     async fn deliver(&self, body: &Bytes, deadline: Instant) -> Outcome {
+        let pass = match self.breaker.enter(Instant::now()) {
+            Ok(pass) => pass,
+            Err(held_back) => return held_back,
+        };
+        let outcome = self.attempt(body, deadline).await;
+        pass.settle(&outcome, Instant::now());
+        outcome
+    }
+
+    /// Sends a message, and once more with another access token if that is what is wrong.
+    async fn attempt(&self, body: &Bytes, deadline: Instant) -> Outcome {
         let token = match self.tokens.current(deadline).await {
             Ok(token) => token,
             Err(error) => return error.into(),
@@ -120,17 +119,24 @@ impl Fcm {
     }
 
     async fn exchange(&self, body: &Bytes, token: &AccessToken, deadline: Instant) -> Outcome {
-        self.pool.deliver(|| self.request(token), body.clone(), deadline, judge).await
+        let of_identity = || path(token.project.as_ref()?);
+        let Some(path) = self.path.clone().or_else(of_identity) else {
+            return Outcome::unanswered(Action::OurFault, None, "no-project");
+        };
+        self.pool.deliver(|| self.request(token, path.clone()), body.clone(), deadline, judge).await
     }
 
-    fn request(&self, token: &AccessToken) -> Request<()> {
+    fn request(&self, token: &AccessToken, path: PathAndQuery) -> Request<()> {
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = self.pool.endpoint().uri(self.path.clone());
+        *request.uri_mut() = self.pool.endpoint().uri(path);
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, token.authorization.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(project) = &self.quota_project {
+            headers.insert("x-goog-user-project", project.clone());
+        }
         request
     }
 }
@@ -167,23 +173,34 @@ impl Provider for Fcm {
 
     async fn probe(&self) -> Vec<Probe> {
         let mut probe = self.pool.probe().await;
-        if probe.result.is_ok()
-            && let Err(error) = self.tokens.current(Instant::now() + DEADLINE).await
-        {
-            probe.result = Err(error.to_string());
+        if let Ok(reached) = probe.result {
+            let identity = self.tokens.identity().in_words();
+            probe.result = match self.tokens.current(Instant::now() + DEADLINE).await {
+                Ok(_) => Ok(format!("{reached}, access token of {identity}")),
+                Err(error) => Err(format!("no access token of {identity}: {error}")),
+            };
         }
         vec![probe]
     }
 
     fn states(&self) -> Vec<State> {
-        let mut state = self.pool.state();
-        state.last_error = state.last_error.or_else(|| self.tokens.last_error());
-        vec![state]
+        let state = self.pool.state();
+        vec![State {
+            last_error: state.last_error.or_else(|| self.tokens.last_error()),
+            held_back: self.breaker.is_open(),
+            times_held_back: self.breaker.opened(),
+            stale: self.stale.get(),
+            ..state
+        }]
     }
 
     fn served(&self) -> Vec<Served> {
         vec![Served { app: self.app.clone(), platform: Platform::Android, environment: None }]
     }
+}
+
+fn path(project: impl AsRef<str>) -> Option<PathAndQuery> {
+    PathAndQuery::try_from(format!("/v1/projects/{}/messages:send", project.as_ref())).ok()
 }
 
 /// The answer to a message that was taken.
@@ -198,6 +215,7 @@ fn judge(answer: &Answer) -> Outcome {
     let refusal = if sent { Refusal::default() } else { Refusal::read(&answer.body) };
     Outcome {
         action: verdict::action(status, &refusal, answer.retry_after()),
+        standing: Some(verdict::standing(status, &refusal)),
         status: Some(status),
         reason: refusal.code,
         provider_id: serde_json::from_slice::<Sent>(&answer.body).ok().filter(|_| sent).map(|sent| sent.name),

@@ -1,54 +1,39 @@
 //! The access token by which Google knows us: got in the background before it is needed, renewed before it expires.
 //!
-//! One task alone asks for it, so that there is never more than one request for many pushes.
-//! Source: <https://developers.google.com/identity/protocols/oauth2/service-account>
+//! One task alone asks for it, so that there is never more than one request for many pushes. Who is asked, and how, is up to
+//! `identity`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Version};
-use serde::Deserialize;
-use serde_json::json;
+use http::HeaderValue;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
+use super::identity::{Identity, Kind};
+use super::metadata::MetadataServer;
 use crate::clock::Clock;
-use crate::crypto::{Rs256Key, SignError};
+use crate::crypto::SignError;
 use crate::domain::Timestamp;
 use crate::push::backoff::Backoff;
 use crate::push::error::{TransportError, chain};
-use crate::push::pool::{Pool, Waiting};
+use crate::push::pool::Waiting;
 
-const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
-const GRANT: &str = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=";
-const ASSERTION_VALID_FOR: Duration = Duration::from_hours(1);
+pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const RENEW_BEFORE: Duration = Duration::from_mins(5);
-const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// A token refused sooner than this after one was replaced for being refused is not the token's fault.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(30);
-
-/// Who signs, and where the signature is worth a token.
-pub(super) struct Account {
-    pub key: Rs256Key,
-    pub key_id: Option<String>,
-    pub client_email: String,
-    /// In full; it is also the assertion's audience.
-    pub token_uri: String,
-    pub path: PathAndQuery,
-    pub pool: Pool,
-    pub clock: Clock,
-}
 
 /// A token that Google gave.
 #[derive(Debug, Clone)]
 pub(super) struct AccessToken {
     /// The value of the `authorization` header.
     pub authorization: HeaderValue,
+    /// The project of the identity.
+    pub project: Option<Arc<str>>,
     number: u64,
     expires_at: Timestamp,
     renew_at: Timestamp,
@@ -65,6 +50,10 @@ pub(super) enum OAuthError {
     Refused { status: u16, error: String },
     #[error("the token endpoint's answer is not understood")]
     Answer,
+    #[error("cannot reach the metadata server, and there is no key file")]
+    Metadata(#[source] reqwest::Error),
+    #[error("what answers in place of the metadata server is none")]
+    NotMetadata,
 }
 
 /// The tokens of one service account. The task that gets them ends when it is dropped.
@@ -74,7 +63,8 @@ pub(super) struct AccessTokens {
 }
 
 struct Shared {
-    account: Account,
+    identity: Identity,
+    clock: Clock,
     known: watch::Sender<Known>,
     /// How many pushes wait for a token.
     waiting: watch::Sender<usize>,
@@ -99,9 +89,10 @@ struct Failure {
 
 impl AccessTokens {
     /// Begins to get the first token.
-    pub(super) fn start(account: Account) -> Self {
+    pub(super) fn start(identity: Identity, clock: Clock) -> Self {
         let shared = Arc::new(Shared {
-            account,
+            identity,
+            clock,
             known: watch::Sender::default(),
             waiting: watch::Sender::new(0),
             refused: watch::Sender::new(0),
@@ -127,6 +118,11 @@ impl AccessTokens {
         }
         self.shared.refused.send_modify(|number| *number = refused.number.max(*number));
         Some(self.newer_than(refused.number, deadline).await)
+    }
+
+    /// Whose they are, for people.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.shared.identity
     }
 
     /// Why the last request for a token failed; none once one did not.
@@ -162,12 +158,12 @@ impl Drop for AccessTokens {
 impl Shared {
     /// Gets a token, again and again, each before the last one expires or when it was refused.
     async fn renew(self: Arc<Self>) {
-        let clock = &self.account.clock;
+        let clock = &self.clock;
         let mut refused = self.refused.subscribe();
         let mut waiting = self.waiting.subscribe();
         let mut backoff = Backoff::default();
         for number in 1.. {
-            match self.account.fetch(number).await {
+            match self.fetch(number).await {
                 Ok(token) => {
                     backoff.succeeded();
                     let renew_at = token.renew_at;
@@ -190,7 +186,7 @@ impl Shared {
 
     /// A token after this one that is good now, or the word that there will be none.
     fn ready(&self, number: u64) -> Option<Result<AccessToken, TransportError>> {
-        let now = self.account.clock.now();
+        let now = self.clock.now();
         let known = self.known.borrow();
         let usable = known.token.as_ref().filter(|token| token.number > number && token.expires_at > now);
         let refused = known.failure.as_ref().filter(|failure| failure.refused);
@@ -213,52 +209,35 @@ impl Shared {
             }
         }
     }
-}
 
-impl Account {
     async fn fetch(&self, number: u64) -> Result<AccessToken, OAuthError> {
         let asked_at = self.clock.now();
-        let header = self.key_id.as_ref().map_or_else(|| json!({"typ": "JWT"}), |id| json!({"typ": "JWT", "kid": id}));
-        let claims = json!({
-            "iss": self.client_email,
-            "scope": SCOPE,
-            "aud": self.token_uri,
-            "iat": asked_at.as_secs(),
-            "exp": (asked_at + ASSERTION_VALID_FOR).as_secs(),
-        });
-        let form = Bytes::from(format!("{GRANT}{}", self.key.sign_jwt(&header, &claims)?));
-        let answer = self.pool.send(|| self.request(), form, Instant::now() + FETCH_TIMEOUT).await?;
-        let status = answer.status.as_u16();
-        let body: Answered = serde_json::from_slice(&answer.body).unwrap_or_default();
-        if status != 200 {
-            return Err(OAuthError::Refused { status, error: body.error });
-        }
-        let lifetime = Duration::from_secs(body.expires_in);
-        let authorization = HeaderValue::try_from(format!("Bearer {}", body.access_token));
-        let mut authorization =
-            authorization.ok().filter(|_| !body.access_token.is_empty()).ok_or(OAuthError::Answer)?;
+        let granted = match &self.identity.kind {
+            Kind::Grant(grant) => grant.fetch().await?,
+            Kind::Metadata(server) => server.fetch().await?,
+        };
+        let project = match (&self.identity.project, &self.identity.kind) {
+            (Some(project), _) => Some(project.as_str().into()),
+            (None, Kind::Metadata(server)) => Some(self.project_of(server).await?),
+            (None, Kind::Grant(_)) => None,
+        };
+        let authorization = HeaderValue::try_from(format!("Bearer {}", granted.access_token));
+        let mut authorization = authorization.map_err(|_| OAuthError::Answer)?;
         authorization.set_sensitive(true);
-        // A token that lives less than ten minutes is renewed halfway.
+        let lifetime = Duration::from_secs(granted.expires_in);
+        // A token that lives less than ten minutes is renewed halfway: the metadata server gives out the same one until five
+        // minutes before its end.
         let renew_after = lifetime.saturating_sub(RENEW_BEFORE).max(lifetime / 2).max(Duration::from_secs(1));
-        Ok(AccessToken { authorization, number, expires_at: asked_at + lifetime, renew_at: asked_at + renew_after })
+        let (expires_at, renew_at) = (asked_at + lifetime, asked_at + renew_after);
+        Ok(AccessToken { authorization, project, number, expires_at, renew_at })
     }
 
-    fn request(&self) -> Request<()> {
-        let mut request = Request::new(());
-        *request.method_mut() = Method::POST;
-        *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = self.pool.endpoint().uri(self.path.clone());
-        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-        request.headers_mut().insert(CONTENT_TYPE, form);
-        request
+    /// The machine's project, which does not change.
+    async fn project_of(&self, server: &MetadataServer) -> Result<Arc<str>, OAuthError> {
+        let known = self.known.borrow().token.as_ref().and_then(|token| token.project.clone());
+        match known {
+            Some(project) => Ok(project),
+            None => Ok(server.project().await?.into()),
+        }
     }
-}
-
-/// A token, or the word for why there is none.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Answered {
-    access_token: String,
-    expires_in: u64,
-    error: String,
 }

@@ -1,4 +1,4 @@
-//! What each answer of FCM means.
+//! What each answer of FCM means; the table with its reasons stands in docs/PUSH.md, and a test walks it.
 //!
 //! Sources: <https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode> and
 //! <https://firebase.google.com/docs/cloud-messaging/error-codes>. The HTTP status alone is ambiguous; the code that
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::push::report::Action;
+use crate::push::report::{Action, Standing};
 
 /// What Google asks for where a 429 names no time.
 const QUOTA_PAUSE: Duration = Duration::from_mins(1);
@@ -62,6 +62,17 @@ impl Refusal {
         };
         let code = error.details.iter().find_map(|detail| detail.error_code.clone());
         Self { code: code.unwrap_or(error.status), names_token }
+    }
+}
+
+/// Whether Google would take another message.
+pub(super) fn standing(status: u16, refusal: &Refusal) -> Standing {
+    match (status, refusal.code.as_str()) {
+        (500..=599, _) => Standing::Fails,
+        // About one token.
+        (401, "THIRD_PARTY_AUTH_ERROR") | (403, "SENDER_ID_MISMATCH") | (404, "UNREGISTERED") => Standing::Serves,
+        (401 | 403 | 404, _) => Standing::RefusesUs,
+        _ => Standing::Serves,
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{alice, android, iphone};
 use crate::config::push::{Apns, Fcm, MissedCallAs, PayloadProfile, Privacy};
-use crate::domain::{AppId, CallId, Device, Environment, IosPushMode, Party, StopReason, Timestamp};
+use crate::domain::{AppId, CallId, Device, Environment, IosPushMode, Party, StopReason, Timestamp, UserId};
 use crate::push::apns::payload::{self as apns, Notification};
 use crate::push::fcm::payload as fcm;
 use crate::push::payload::{LeftOut, TooLarge};
@@ -31,6 +31,7 @@ pub(super) fn apns_section(payload: PayloadProfile, localize: bool) -> Apns {
         ring_sound: "default".to_owned(),
         team_id: String::new(),
         key_id: String::new(),
+        key_id_file: None,
         key_file: "apns.p8".into(),
         endpoint: String::new(),
         ca_file: None,
@@ -55,7 +56,8 @@ pub(super) fn fcm_section(payload: PayloadProfile, localize: bool, missed_call_a
 }
 
 pub(super) fn push(device: &Device, message: Message) -> Push {
-    Push { id: Uuid::nil(), device: device.clone(), expires_at: NOON + Duration::from_secs(30), message }
+    let owner = UserId::new("bob").expect("a user");
+    Push { id: Uuid::nil(), owner, device: device.clone(), expires_at: NOON + Duration::from_secs(30), message }
 }
 
 pub(super) fn ring(caller: Party, metadata: Option<Value>) -> Message {

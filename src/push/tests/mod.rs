@@ -1,12 +1,16 @@
 //! Pushes over real HTTP/2 and TLS to the simulator: what goes out, what comes back, and what is survived.
 
 mod apns;
+mod connections;
+mod credentials;
 mod faults;
 mod fcm;
 mod golden;
 mod limits;
 mod profiles;
+mod server;
 mod start;
+mod verdicts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +19,8 @@ use serde_json::json;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{Message, Push, Pushers, Report, Ring, Verdict};
+use super::surroundings::{Ambient, Surroundings};
+use super::{Message, Push, Pushers, Report, Ring, State, Verdict};
 use crate::clock::Clock;
 use crate::config;
 use crate::config::push::{Apns, Fcm, MissedCallAs, PayloadProfile, Privacy};
@@ -41,12 +46,17 @@ impl Stage {
 
     /// The same, with a configuration that is changed a little.
     async fn with(change: impl FnOnce(&mut config::push::Push)) -> Self {
+        Self::within(surroundings(), change).await
+    }
+
+    /// The same in other surroundings.
+    async fn within(surroundings: Surroundings, change: impl FnOnce(&mut config::push::Push)) -> Self {
         let clock = Clock::system();
         let simulator = Simulator::start(Options::new(clock.clone())).await.expect("a simulator");
         let files = tempfile::tempdir().expect("a directory");
         let mut config = configuration(&simulator, &files);
         change(&mut config);
-        let pushers = Pushers::start(&config, clock.clone()).await.expect("pushers");
+        let pushers = Pushers::start_in(surroundings, &config, clock.clone()).await.expect("pushers");
         Self { simulator, pushers, clock, files }
     }
 
@@ -68,7 +78,13 @@ impl Stage {
     /// A push that expires in 30 seconds.
     fn message(&self, device: &Device, message: Message) -> Push {
         let expires_at = self.clock.now() + Duration::from_secs(30);
-        Push { id: self.clock.uuid(), device: device.clone(), expires_at, message }
+        Push {
+            id: self.clock.uuid(),
+            owner: UserId::new("bob").expect("a user"),
+            device: device.clone(),
+            expires_at,
+            message,
+        }
     }
 
     fn ring(&self) -> Ring {
@@ -92,9 +108,20 @@ impl Stage {
         futures_util::future::join_all(pushes.iter().map(|push| self.pushers.send(push))).await
     }
 
+    /// The state of Apple's production host.
+    fn apns_state(&self) -> State {
+        let mut states = self.pushers.states().into_iter();
+        states.find(|state| state.name == "apns com.example.phone production").expect("a state")
+    }
+
     fn received(&self, provider: Provider) -> Vec<Arc<Received>> {
         self.simulator.log().all().into_iter().filter(|received| received.provider == provider).collect()
     }
+}
+
+/// Without what this machine may have of Google's.
+fn surroundings() -> Surroundings {
+    Surroundings { google: Ambient::default(), ..Surroundings::of_this_process() }
 }
 
 fn configuration(simulator: &Simulator, files: &TempDir) -> config::push::Push {
@@ -109,6 +136,7 @@ fn configuration(simulator: &Simulator, files: &TempDir) -> config::push::Push {
         ring_sound: "default".to_owned(),
         team_id: credentials.apns_team_id.clone(),
         key_id: credentials.apns_key_id.clone(),
+        key_id_file: None,
         key_file: paths.apns_key.clone(),
         endpoint: simulator.apns_url(environment),
         ca_file: Some(paths.ca.clone()),

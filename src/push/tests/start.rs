@@ -95,12 +95,6 @@ async fn a_key_that_is_none_is_refused_without_showing_it() {
 }
 
 #[tokio::test]
-async fn a_service_account_is_needed() {
-    let error = refused(|config, _| config.fcm[0].service_account_file = None).await;
-    assert!(error.contains("push.fcm[0].service_account_file") && error.contains("workload identity"), "{error}");
-}
-
-#[tokio::test]
 async fn endpoints_are_https_and_sections_differ() {
     let error = refused(|config, _| config.apns[0].endpoint = "http://localhost".to_owned()).await;
     assert_eq!(error, "push.apns[0].endpoint: must begin with https://");
@@ -108,27 +102,4 @@ async fn endpoints_are_https_and_sections_differ() {
     assert!(error.starts_with("push.apns[1].environment: "), "{error}");
     let error = refused(|config, _| config.fcm.push(config.fcm[0].clone())).await;
     assert!(error.starts_with("push.fcm[1].app: "), "{error}");
-}
-
-#[tokio::test]
-async fn a_key_that_changes_is_used_without_a_restart() {
-    let stage = Stage::start().await;
-    all_accepted(&stage.ring_all([iphone(1)]).await);
-    assert!(!stage.pushers.reload().await.expect("nothing to do"));
-
-    let path = stage.files.path().join("apns.p8");
-    let good = fs::read(&path).expect("the key");
-    fs::write(&path, "half a key").expect("written");
-    assert!(stage.pushers.reload().await.is_err());
-    all_accepted(&stage.ring_all([iphone(1)]).await);
-
-    let mut stranger = rcgen::KeyPair::generate().expect("a key").serialize_pem();
-    stranger.push('\n');
-    fs::write(&path, stranger).expect("written");
-    assert!(stage.pushers.reload().await.expect("a key"));
-    assert_eq!(stage.ring_all([iphone(1)]).await[0].reason, "InvalidProviderToken");
-
-    fs::write(&path, good).expect("written");
-    assert!(stage.pushers.reload().await.expect("a key"));
-    all_accepted(&stage.ring_all([iphone(1)]).await);
 }

@@ -1,0 +1,164 @@
+//! What a section of the configuration makes of its files, and how it is made anew when they change.
+//!
+//! Contents are compared, not times, so it does not matter how a file comes to change (written over, renamed into place, a
+//! link turned to another folder). Files that cannot be used change nothing but what is said of the section.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ring::digest::{Context, Digest, SHA256};
+
+use super::PushError;
+use super::error::chain;
+
+/// One of the files that a section names.
+pub(super) struct Named<'a> {
+    /// The configuration key (or variable) that names it, without the section's name.
+    pub key: &'static str,
+    pub path: &'a Path,
+}
+
+/// The files of a section, as they were when read together.
+pub(super) struct Files {
+    section: String,
+    files: Vec<File>,
+}
+
+struct File {
+    key: &'static str,
+    path: PathBuf,
+    text: io::Result<String>,
+}
+
+/// The text of a file, with where it came from.
+pub(super) struct Text<'a> {
+    pub key: String,
+    pub path: &'a Path,
+    pub text: &'a str,
+}
+
+impl Files {
+    /// Reads files of `section` (`push.apns[0]`); that one cannot be read is found when it is needed.
+    pub(super) async fn read(section: String, named: &[Named<'_>]) -> Self {
+        let mut files = Vec::with_capacity(named.len());
+        for file in named {
+            let text = tokio::fs::read_to_string(file.path).await;
+            files.push(File { key: file.key, path: file.path.to_owned(), text });
+        }
+        Self { section, files }
+    }
+
+    /// The full name of a key of this section.
+    pub(super) fn key(&self, key: &str) -> String {
+        format!("{}.{key}", self.section)
+    }
+
+    /// The file that a key names, if it names one.
+    pub(super) fn get(&self, key: &str) -> Result<Option<Text<'_>>, PushError> {
+        let Some(file) = self.files.iter().find(|file| file.key == key) else { return Ok(None) };
+        let name = self.key(key);
+        match &file.text {
+            Ok(text) => Ok(Some(Text { key: name, path: &file.path, text })),
+            Err(error) => {
+                let source = io::Error::new(error.kind(), error.to_string());
+                Err(PushError::Read { key: name, path: file.path.clone(), source })
+            }
+        }
+    }
+
+    /// The file that a key must name.
+    pub(super) fn required(&self, key: &str) -> Result<Text<'_>, PushError> {
+        let missing = || PushError::Value { key: self.key(key), problem: "must name a file" };
+        self.get(key)?.ok_or_else(missing)
+    }
+
+    /// The same for the same contents.
+    fn digest(&self) -> Digest {
+        let mut context = Context::new(&SHA256);
+        for file in &self.files {
+            let (mark, contents) = match &file.text {
+                Ok(text) => ("text", text.clone()),
+                Err(error) => ("error", error.kind().to_string()),
+            };
+            for part in [file.key, mark, contents.as_str()] {
+                context.update(&part.len().to_le_bytes());
+                context.update(part.as_bytes());
+            }
+        }
+        context.finish()
+    }
+}
+
+/// Why a section is not made of its files as they are now.
+#[derive(Clone, Default)]
+pub(super) struct Stale(Arc<Mutex<Option<String>>>);
+
+impl Stale {
+    pub(super) fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, why: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+}
+
+/// A section, made of its files.
+pub(super) struct Section<T> {
+    made: Arc<T>,
+    of: Digest,
+    /// Files that it could not be made of.
+    refused: Option<Digest>,
+    stale: Stale,
+}
+
+impl<T> Section<T> {
+    /// Makes a section for the first time.
+    pub(super) fn start(
+        files: &Files,
+        make: impl FnOnce(&Files, Stale) -> Result<T, PushError>,
+    ) -> Result<Self, PushError> {
+        let stale = Stale::default();
+        Ok(Self { made: Arc::new(make(files, stale.clone())?), of: files.digest(), refused: None, stale })
+    }
+
+    /// What was made of it last.
+    pub(super) fn made(&self) -> &Arc<T> {
+        &self.made
+    }
+
+    /// Makes it anew if its files have changed, and says whether it was. What is under way with the old one goes on with it.
+    pub(super) fn renew(&mut self, files: &Files, make: impl FnOnce(&Files, Stale) -> Result<T, PushError>) -> bool {
+        let digest = files.digest();
+        let is = |other: &Digest| other.as_ref() == digest.as_ref();
+        if is(&self.of) {
+            self.refused = None;
+            self.stale.set(None);
+            return false;
+        }
+        if self.refused.as_ref().is_some_and(is) {
+            return false;
+        }
+        let section = &files.section;
+        let stale = Stale::default();
+        match make(files, stale.clone()) {
+            Ok(made) => {
+                tracing::info!(section, "a key or certificate has changed and is in use");
+                *self = Self { made: Arc::new(made), of: digest, refused: None, stale };
+                true
+            }
+            Err(error) => {
+                let error = chain(&error);
+                tracing::error!(
+                    section,
+                    error,
+                    "a changed key or certificate cannot be used; the old one stays in use"
+                );
+                self.refused = Some(digest);
+                self.stale.set(Some(error));
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Keys and certificates that change, and identities that are found around a process.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use data_encoding::BASE64URL_NOPAD;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::server::host;
+use super::{Stage, WITHIN, all_accepted, android, configuration, iphone, surroundings};
+use crate::push::surroundings::{Ambient, Surroundings};
+use crate::push::{Message, Pushers, Verdict};
+use crate::simulator::Provider;
+
+const OLD: &str = "OLDKEY0001";
+const NEW: &str = "NEWKEY0002";
+
+/// The id of the key that signed a provider token.
+fn key_id(authorization: Option<&http::HeaderValue>) -> Option<String> {
+    let token = authorization?.to_str().ok()?.strip_prefix("bearer ")?;
+    let header = BASE64URL_NOPAD.decode(token.split('.').next()?.as_bytes()).ok()?;
+    let header: Value = serde_json::from_slice(&header).ok()?;
+    header["kid"].as_str().map(str::to_owned)
+}
+
+fn another_key() -> String {
+    rcgen::KeyPair::generate().expect("a key").serialize_pem()
+}
+
+/// The operator replaces key and id, and from that moment on Apple takes the new key alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_push_is_lost_while_a_key_is_replaced() {
+    let (good, refused) = (Arc::new(Mutex::new(OLD)), Arc::new(AtomicU64::new(0)));
+    let server = host::start({
+        let (good, refused) = (Arc::clone(&good), Arc::clone(&refused));
+        move |request, _| {
+            if key_id(request.headers().get("authorization")).as_deref() == Some(*good.lock().expect("a lock")) {
+                return (200, String::new());
+            }
+            refused.fetch_add(1, Ordering::Relaxed);
+            (403, r#"{"reason":"InvalidProviderToken"}"#.to_owned())
+        }
+    })
+    .await;
+    let stage = Stage::with(|config| {
+        let apns = &mut config.apns[0];
+        let id_file = apns.key_file.with_file_name("key-id");
+        fs::write(&id_file, format!("{OLD}\n")).expect("written");
+        apns.key_id_file = Some(id_file);
+        apns.key_id.clear();
+        apns.endpoint = server.url();
+        apns.ca_file = Some(server.ca_file(&apns.key_file));
+        config.apns.truncate(1);
+    })
+    .await;
+    let (stage, stop, sent) = (Arc::new(stage), Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let load = (0..8).map(|number| {
+        let (stage, stop, sent) = (Arc::clone(&stage), Arc::clone(&stop), Arc::clone(&sent));
+        tokio::spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                let push = stage.message(&iphone(number), Message::Ring(stage.ring()));
+                all_accepted(&[stage.pushers.send(&push).await]);
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    });
+    let load: Vec<_> = load.collect();
+    let more = async |by: u64| {
+        let wanted = sent.load(Ordering::Relaxed) + by;
+        while sent.load(Ordering::Relaxed) < wanted && !load.iter().all(tokio::task::JoinHandle::is_finished) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    more(100).await;
+    fs::write(stage.files.path().join("apns.p8"), another_key()).expect("written");
+    fs::write(stage.files.path().join("key-id"), NEW).expect("written");
+    *good.lock().expect("a lock") = NEW;
+    more(100).await;
+    stop.store(true, Ordering::Relaxed);
+    for task in load {
+        task.await.expect("all accepted");
+    }
+    assert!(refused.load(Ordering::Relaxed) > 0, "the old key was met");
+    assert_eq!(stage.apns_state().stale, None);
+}
+
+#[tokio::test]
+async fn a_broken_key_leaves_the_old_one_in_use_and_is_said() {
+    let stage = Stage::start().await;
+    let path = stage.files.path().join("apns.p8");
+    let good = fs::read(&path).expect("the key");
+    for (broken, said) in [(Some("half a key"), "holds no usable key"), (None, "cannot read")] {
+        match broken {
+            Some(text) => fs::write(&path, text).expect("written"),
+            None => fs::remove_file(&path).expect("removed"),
+        }
+        assert!(!stage.pushers.reload().await);
+        let state = stage.apns_state();
+        assert!(state.stale.as_ref().is_some_and(|why| why.contains(said)), "{state:?}");
+        assert!(!state.is_good() && state.problem().is_some_and(|problem| problem.contains("stays in use")));
+        all_accepted(&stage.ring_all([iphone(1), android(1)]).await);
+    }
+    fs::write(&path, good).expect("written");
+    assert!(!stage.pushers.reload().await, "the same as ever");
+    assert_eq!(stage.apns_state().stale, None);
+}
+
+#[tokio::test]
+async fn a_file_that_changes_is_found_without_a_word() {
+    let quick = Surroundings { look_every: Duration::from_millis(20), ..surroundings() };
+    let stage = Stage::within(quick, |_| {}).await;
+    fs::write(stage.files.path().join("apns.p8"), "no key").expect("written");
+    let found = async {
+        while stage.apns_state().stale.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(WITHIN, found).await.expect("found");
+}
+
+/// A section that is made anew neither makes the others anew nor signs for a key that stays the same.
+#[tokio::test]
+async fn one_key_that_changes_leaves_the_others_alone() {
+    let stage = Stage::start().await;
+    all_accepted(&stage.ring_all([iphone(1), android(1)]).await);
+    let ca = stage.files.path().join("ca.pem");
+    let account = stage.files.path().join("fcm-service-account.json");
+    let text = fs::read_to_string(&account).expect("read");
+    fs::write(&account, format!("{text}\n")).expect("written");
+    assert!(stage.pushers.reload().await);
+    all_accepted(&stage.ring_all([iphone(1), android(1)]).await);
+    assert_eq!(stage.received(Provider::OAuth).len(), 2, "the account is asked for anew");
+    let connections: Vec<_> = stage.received(Provider::Apns).iter().map(|received| received.connection).collect();
+
+    // Now all: other connections, and the same provider token for the same key.
+    fs::write(&ca, format!("{}\n", fs::read_to_string(&ca).expect("read"))).expect("written");
+    assert!(stage.pushers.reload().await);
+    all_accepted(&stage.ring_all([iphone(1)]).await);
+    let received = stage.received(Provider::Apns);
+    assert!(!connections.contains(&received[2].connection), "{connections:?}");
+    assert_eq!(received[0].header("authorization"), received[2].header("authorization"));
+}
+
+#[tokio::test]
+async fn a_key_that_apple_does_not_know_is_our_fault_and_mended_by_its_file() {
+    let stage = Stage::start().await;
+    let path = stage.files.path().join("apns.p8");
+    let good = fs::read(&path).expect("the key");
+    fs::write(&path, another_key()).expect("written");
+    assert!(stage.pushers.reload().await);
+    let report = &stage.ring_all([iphone(1)]).await[0];
+    assert_eq!((report.verdict, report.reason.as_str()), (Verdict::OurFault, "InvalidProviderToken"));
+    assert!(report.credential_refused);
+    fs::write(&path, good).expect("written");
+    all_accepted(&stage.ring_all([iphone(1)]).await);
+}
+
+#[tokio::test]
+async fn refused_google_accounts_are_read_again_too() {
+    let stage = Stage::start().await;
+    let account = stage.files.path().join("fcm-service-account.json");
+    let good = fs::read_to_string(&account).expect("read");
+    let mut other: Value = serde_json::from_str(&good).expect("JSON");
+    other["client_email"] = json!("somebody@else.example");
+    fs::write(&account, other.to_string()).expect("written");
+    assert!(stage.pushers.reload().await);
+    let report = &stage.ring_all([android(1)]).await[0];
+    assert_eq!(report.verdict, Verdict::OurFault, "{report:?}");
+    fs::write(&account, good).expect("written");
+    all_accepted(&stage.ring_all([android(1)]).await);
+}
+
+/// A machine of Google's: gives out this access token, in this project.
+async fn metadata_server(token: String, lifetime: u64, asked: Arc<Mutex<Vec<String>>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            let (token, asked) = (token.clone(), Arc::clone(&asked));
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let Ok(byte) = tcp.read_u8().await else { return };
+                    head.push(byte);
+                }
+                let head = String::from_utf8(head).expect("text").to_lowercase();
+                let path = head.split(' ').nth(1).expect("a path").to_owned();
+                let body = if path.starts_with("/computemetadata/v1/instance/service-accounts/default/token") {
+                    json!({"access_token": token, "expires_in": lifetime, "token_type": "Bearer"}).to_string()
+                } else {
+                    assert_eq!(path, "/computemetadata/v1/project/project-id");
+                    "bellwire-simulator".to_owned()
+                };
+                asked.lock().expect("a lock").push(path);
+                let status = if head.contains("metadata-flavor: google\r\n") { "200 OK" } else { "403 Forbidden" };
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\nMetadata-Flavor: Google\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                );
+                let _ = tcp.write_all(answer.as_bytes()).await;
+            });
+        }
+    });
+    address.to_string()
+}
+
+/// An access token that the simulator of the stage takes.
+async fn access_token(stage: &Stage) -> String {
+    all_accepted(&stage.ring_all([android(1)]).await);
+    let received = stage.received(Provider::Fcm);
+    received[0].header("authorization").and_then(|value| value.strip_prefix("Bearer ")).expect("a token").to_owned()
+}
+
+/// Pushers for the simulator of a stage, with other credentials for Google.
+async fn with_google(stage: &Stage, google: Ambient, project: Option<&str>) -> Result<Pushers, String> {
+    let mut config = configuration(&stage.simulator, &stage.files);
+    config.apns.clear();
+    config.fcm[0].service_account_file = None;
+    config.fcm[0].project_id = project.map(str::to_owned);
+    let surroundings = Surroundings { google, ..surroundings() };
+    Pushers::start_in(surroundings, &config, stage.clock.clone()).await.map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn the_machine_lends_its_identity_and_its_project() {
+    let stage = Stage::start().await;
+    let asked = Arc::default();
+    let host = metadata_server(access_token(&stage).await, 3599, Arc::clone(&asked)).await;
+    let google = Ambient { metadata_host: Some(host.clone()), ..Ambient::default() };
+    let pushers = with_google(&stage, google, None).await.expect("pushers");
+    let report = pushers.send(&stage.message(&android(1), Message::Ring(stage.ring()))).await;
+    all_accepted(&[report]);
+    let last = stage.received(Provider::Fcm).pop().expect("a push");
+    assert_eq!(last.path, "/v1/projects/bellwire-simulator/messages:send");
+    let asked = asked.lock().expect("a lock").clone();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(asked[0].ends_with("?scopes=https://www.googleapis.com/auth/firebase.messaging"), "{asked:?}");
+    let probe = pushers.probe().await.remove(0).result.expect("reached");
+    assert!(probe.contains("the identity of this machine (127.0.0.1)"), "{probe}");
+}
+
+/// The metadata server gives out the same token until five minutes before its end.
+#[tokio::test]
+async fn a_token_that_lives_no_longer_is_not_asked_for_all_the_time() {
+    let stage = Stage::start().await;
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let host = metadata_server(access_token(&stage).await, 300, Arc::clone(&asked)).await;
+    let google = Ambient { metadata_host: Some(host), ..Ambient::default() };
+    let pushers = with_google(&stage, google, Some("bellwire-simulator")).await.expect("pushers");
+    let push = || stage.message(&android(1), Message::Ring(stage.ring()));
+    all_accepted(&[pushers.send(&push()).await]);
+    stage.clock.advance(Duration::from_secs(100));
+    all_accepted(&[pushers.send(&push()).await]);
+    assert_eq!(asked.lock().expect("a lock").len(), 1);
+    stage.clock.advance(Duration::from_secs(60));
+    let renewed = async {
+        while asked.lock().expect("a lock").len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(WITHIN, renewed).await.expect("renewed halfway");
+}
+
+#[tokio::test]
+async fn no_metadata_server_is_said_and_nothing_waits_for_it() {
+    let stage = Stage::start().await;
+    // A server, but none of Google's.
+    let other = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let host = other.local_addr().expect("an address").to_string();
+    tokio::spawn(async move {
+        while let Ok((mut tcp, _)) = other.accept().await {
+            let _ = tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}").await;
+            let _ = tcp.read(&mut [0; 1024]).await;
+        }
+    });
+    let google = Ambient { metadata_host: Some(host), ..Ambient::default() };
+    let pushers = with_google(&stage, google, None).await.expect("pushers");
+    let report = pushers.send(&stage.message(&android(1), Message::Ring(stage.ring()))).await;
+    assert_eq!(report.verdict, Verdict::Retry { after: None });
+    assert!(report.reason.contains("in place of the metadata server"), "{report:?}");
+}
+
+fn written(stage: &Stage, name: &str, text: &str) -> std::path::PathBuf {
+    let path = stage.files.path().join(name);
+    fs::write(&path, text).expect("written");
+    path
+}
+
+#[tokio::test]
+async fn application_default_credentials_are_found() {
+    let stage = Stage::start().await;
+    let account = stage.simulator.credentials().service_account_json.clone();
+    let push = || stage.message(&android(1), Message::Ring(stage.ring()));
+    let named = Ambient { file: Some(written(&stage, "adc.json", &account)), ..Ambient::default() };
+    all_accepted(&[with_google(&stage, named, None).await.expect("pushers").send(&push()).await]);
+    // The variable goes before the file of gcloud.
+    let well_known = Some(written(&stage, "gcloud.json", &account));
+    all_accepted(&[with_google(&stage, Ambient { well_known: well_known.clone(), ..Ambient::default() }, None)
+        .await
+        .expect("pushers")
+        .send(&push())
+        .await]);
+    let nowhere = Some(Path::new("nowhere/adc.json").to_owned());
+    let error = with_google(&stage, Ambient { file: nowhere, well_known, metadata_host: None }, None).await.err();
+    let error = error.expect("refused");
+    assert_eq!(error, "push.fcm[0].GOOGLE_APPLICATION_CREDENTIALS: cannot read nowhere/adc.json");
+}
+
+#[tokio::test]
+async fn a_users_credentials_name_no_project_and_others_are_refused_in_words() {
+    let stage = Stage::start().await;
+    let user = json!({"type": "authorized_user", "client_id": "id", "client_secret": "secret-of-client",
+        "refresh_token": "secret-to-refresh", "quota_project_id": "paying", "token_uri": format!("{}/token", stage.simulator.fcm_url())});
+    let user = Ambient { file: Some(written(&stage, "user.json", &user.to_string())), ..Ambient::default() };
+    let error = with_google(&stage, user.clone(), None).await.err().expect("refused");
+    assert!(error.starts_with("push.fcm[0].project_id: must name a project"), "{error}");
+    let pushers = with_google(&stage, user, Some("bellwire-simulator")).await.expect("pushers");
+    let report = pushers.send(&stage.message(&android(1), Message::Ring(stage.ring()))).await;
+    assert_eq!(report.verdict, Verdict::OurFault, "the simulator knows no users");
+    let asked = stage.received(Provider::OAuth).pop().expect("a request");
+    assert_eq!(asked.status, 400);
+    assert!(!report.reason.contains("secret-"), "{report:?}");
+
+    for kind in ["external_account", "impersonated_service_account", "gdch_service_account"] {
+        let text = json!({"type": kind, "audience": "secret-of-pool"}).to_string();
+        let google = Ambient { file: Some(written(&stage, "other.json", &text)), ..Ambient::default() };
+        let error = with_google(&stage, google, None).await.err().expect("refused");
+        assert!(error.contains("a type that is not supported") && error.contains("external_account"), "{error}");
+    }
+    let google = Ambient { file: Some(written(&stage, "none.json", "{\"type\": 1}")), ..Ambient::default() };
+    assert!(with_google(&stage, google, None).await.err().expect("refused").contains("key file of a service account"));
+}
