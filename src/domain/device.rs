@@ -105,7 +105,7 @@ pub struct Device {
     /// What its owner calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// BCP 47 language tag, for texts in pushes.
+    /// BCP 47 language tag, as the app told it; texts in pushes go by the phone's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
     /// The app's version.
