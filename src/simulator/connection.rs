@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,12 +38,14 @@ pub(super) struct Peer {
     pub(super) host: Host,
     pub(super) shared: Arc<Shared>,
     pub(super) provider_token: apns::ProviderToken,
+    /// How many of its requests were refused, but for tokens that are gone.
+    pub(super) errors: AtomicU32,
 }
 
 /// Serves a connection to its end.
 pub(super) async fn serve(stream: TcpStream, host: Host, acceptor: &TlsAcceptor, shared: Arc<Shared>) {
     let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
-    let peer = Peer { number, host, shared, provider_token: apns::ProviderToken::default() };
+    let peer = Peer { number, host, shared, provider_token: apns::ProviderToken::default(), errors: AtomicU32::new(0) };
     if let Err(error) = open(stream, acceptor, &peer).await {
         debug!(connection = number, %error, "the simulator lost a connection");
     }
@@ -59,6 +61,7 @@ async fn open(stream: TcpStream, acceptor: &TlsAcceptor, peer: &Peer) -> io::Res
         return Err(io::Error::new(io::ErrorKind::Unsupported, "the client does not offer h2"));
     }
     let rules = &peer.shared.rules;
+    let most_errors = rules.draw_errors(peer.host, &peer.shared.clock, peer.shared.clock.now());
     let allowed = rules.draw_streams(peer.host, &peer.shared.clock, peer.shared.clock.now());
     let script = Script::default();
     if let Some(Streams { most, .. }) = allowed {
@@ -72,7 +75,7 @@ async fn open(stream: TcpStream, acceptor: &TlsAcceptor, peer: &Peer) -> io::Res
         .handshake(Wire::new(stream, script.clone()))
         .await
         .map_err(io::Error::other)?;
-    let mut served = Served { limit: Limit::new(allowed), connection, script, unanswered: Vec::new() };
+    let mut served = Served { most_errors, limit: Limit::new(allowed), connection, script, unanswered: Vec::new() };
     match served.serve(peer).await.map_err(io::Error::other)? {
         End::Closed => Ok(()),
         End::Reset => socket.set_zero_linger(),
@@ -89,6 +92,8 @@ struct Served<T> {
     connection: Connection<T, Bytes>,
     script: Script,
     limit: Limit,
+    /// After so many errors it is ended.
+    most_errors: Option<u32>,
     /// Requests that the end of the connection leaves without an answer.
     unanswered: Vec<SendResponse<Bytes>>,
 }
@@ -114,8 +119,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
                     None => return Ok(End::Closed),
                 },
                 Some(next) = exchanges.next() => Some(next),
-                () = self.limit.told() => continue,
-                () = tokio::time::sleep(SETTING_PAUSE), if self.limit.is_to_be_raised => None,
+                () = self.limit.moves() => None,
             };
             while let Some(order) = next {
                 match order {
@@ -134,6 +138,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
                     Next::FallSilent => std::future::pending().await,
                 }
                 next = exchanges.next().now_or_never().flatten();
+            }
+            if self.most_errors.is_some_and(|most| peer.errors.load(Ordering::Relaxed) >= most) {
+                self.most_errors = None;
+                self.connection.graceful_shutdown();
             }
             if self.limit.ends_when_authenticated && peer.provider_token.is_known() {
                 self.limit.raise(&self.script, &mut self.connection);
@@ -171,9 +179,10 @@ impl Limit {
         }
     }
 
-    /// Ends when the client has read the settings; never without a limit.
-    async fn told(&mut self) {
+    /// Ends when the limit may be enforced, or raising it be tried again; never without a limit.
+    async fn moves(&mut self) {
         match &mut self.pings {
+            _ if self.is_to_be_raised => tokio::time::sleep(SETTING_PAUSE).await,
             Some(pings) if !self.is_told => {
                 let _ = poll_fn(|cx| pings.poll_pong(cx)).await;
                 self.is_told = true;

@@ -1,5 +1,7 @@
 //! One request: read, judged by the provider that it was meant for, met by a fault or not, logged, answered.
 
+use std::sync::atomic::Ordering;
+
 use bytes::{Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
@@ -108,6 +110,10 @@ fn meet(peer: &Peer, incoming: Incoming) -> (Answer, Fate) {
     if let Some(Fault::Answer(canned)) = fate.fault {
         judged.answer = prescribed(&judged, canned, incoming.at);
     }
+    // Apple does not count tokens that are gone.
+    if judged.answer.status.is_client_error() && judged.answer.status != StatusCode::GONE {
+        peer.errors.fetch_add(1, Ordering::Relaxed);
+    }
     (log(peer, incoming, judged, fate.fault), fate)
 }
 
@@ -182,7 +188,12 @@ fn finish(mut respond: SendResponse<Bytes>, answer: Answer, fault: Option<Fault>
         }
         Some(Fault::GoAway(reason)) => Next::GoAway(reason),
         Some(
-            Fault::Answer(_) | Fault::Delay(..) | Fault::RefuseConnection | Fault::NoHandshake | Fault::Streams(_),
+            Fault::Answer(_)
+            | Fault::Delay(..)
+            | Fault::RefuseConnection
+            | Fault::NoHandshake
+            | Fault::Streams(_)
+            | Fault::Errors(_),
         )
         | None => Next::GoOn,
     };

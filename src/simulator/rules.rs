@@ -167,13 +167,22 @@ impl Rules {
 
     /// Decides whether a new connection is refused or not shaken hands with.
     pub(super) fn draw_connection(&self, host: Host, clock: &Clock, now: Timestamp) -> Option<Fault> {
-        self.draw_of_connection(host, |fault| !matches!(fault, Fault::Streams(_)), clock, now)
+        let is_at_once = |fault: &Fault| matches!(fault, Fault::RefuseConnection | Fault::NoHandshake);
+        self.draw_of_connection(host, is_at_once, clock, now)
     }
 
     /// Decides how many streams a new connection allows.
     pub(super) fn draw_streams(&self, host: Host, clock: &Clock, now: Timestamp) -> Option<Streams> {
         match self.draw_of_connection(host, |fault| matches!(fault, Fault::Streams(_)), clock, now) {
             Some(Fault::Streams(streams)) => Some(streams),
+            _ => None,
+        }
+    }
+
+    /// Decides after how many errors a new connection is ended.
+    pub(super) fn draw_errors(&self, host: Host, clock: &Clock, now: Timestamp) -> Option<u32> {
+        match self.draw_of_connection(host, |fault| matches!(fault, Fault::Errors(_)), clock, now) {
+            Some(Fault::Errors(most)) => Some(most),
             _ => None,
         }
     }

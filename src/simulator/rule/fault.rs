@@ -37,6 +37,8 @@ pub(in crate::simulator) enum Fault {
     NoHandshake,
     /// A connection allows this many streams at once.
     Streams(Streams),
+    /// A connection is ended once it has caused so many errors.
+    Errors(u32),
 }
 
 /// How many streams a connection allows.
@@ -61,7 +63,7 @@ pub(in crate::simulator) struct Canned {
 impl Fault {
     /// Whether it befalls connections and not requests.
     pub(in crate::simulator) fn is_of_connection(&self) -> bool {
-        matches!(self, Self::RefuseConnection | Self::NoHandshake | Self::Streams(_))
+        matches!(self, Self::RefuseConnection | Self::NoHandshake | Self::Streams(_) | Self::Errors(_))
     }
 
     pub(super) fn parse(text: &str, host: Host, reasons: &[(&'static str, u16)]) -> Result<Self, RuleError> {
@@ -81,6 +83,10 @@ impl Fault {
             "half-open" => Self::HalfOpen,
             "refuse-connection" => Self::RefuseConnection,
             "no-handshake" => Self::NoHandshake,
+            "errors" => {
+                let number = |text: &str| text.parse().ok().filter(|most| *most > 0);
+                Self::Errors(read(words.next(), "a number of errors from 1", number)?)
+            }
             "streams" => Self::Streams(streams(&mut words, host)?),
             word => {
                 let canned = canned(reasons, word).ok_or_else(|| error("fault", expected(reasons), first))?;
@@ -95,7 +101,7 @@ fn expected(reasons: &[(&'static str, u16)]) -> String {
     let names = reasons.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     format!(
         "a status from 400 to 599, delay, refuse, reset-stream, goaway, goaway-before, reset, close, half-open, \
-         refuse-connection, no-handshake, streams, or one of {names}"
+         refuse-connection, no-handshake, streams, errors, or one of {names}"
     )
 }
 
@@ -159,6 +165,7 @@ impl fmt::Display for Fault {
             Self::HalfOpen => ("half-open", None),
             Self::RefuseConnection => ("refuse-connection", None),
             Self::NoHandshake => ("no-handshake", None),
+            Self::Errors(most) => return write!(f, "errors {most}"),
             Self::Streams(Streams { most, until_authenticated: false }) => return write!(f, "streams {most}"),
             Self::Streams(Streams { most, .. }) => return write!(f, "streams {most} until-authenticated"),
         };

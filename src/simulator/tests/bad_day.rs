@@ -173,6 +173,25 @@ async fn streams_are_reset_and_connections_closed() {
 }
 
 #[tokio::test]
+async fn a_connection_that_causes_too_many_errors_is_ended() {
+    let (simulator, clock) = start(&["apns errors 2"]).await;
+    simulator.unregister("ee", clock.now());
+    let client = Client::to_apns(&simulator).await;
+    let ask = Ask::voip(&simulator, &clock);
+    let to = |token: &str| Ask { path: format!("/3/device/{token}"), ..again(&ask) };
+    let mut statuses = Vec::new();
+    for token in ["zz", "ee", "ee", "ff", "zz"] {
+        statuses.push(client.get(to(token)).await.status);
+    }
+    assert_eq!(statuses, [400, 410, 410, 200, 400], "tokens that are gone do not count");
+    let Client { requests, connection, .. } = client;
+    drop(requests);
+    let ended = tokio::time::timeout(SOON, connection).await.expect("ended").expect("not panicked");
+    ended.expect("in order");
+    assert_eq!(push(&simulator, &clock).await.status, 200);
+}
+
+#[tokio::test]
 async fn delays_are_spread() {
     let (simulator, clock) = start(&["apns delay 1ms..400ms"]).await;
     let client = Client::to_apns(&simulator).await;
