@@ -75,6 +75,16 @@ impl Receipt {
         self.at - Duration::from_millis(self.latency_ms)
     }
 
+    /// When the push was first handed to the transport, about: the answers may have taken different times.
+    pub fn first_sent_at(&self) -> Timestamp {
+        self.since.unwrap_or(self.at) - Duration::from_millis(self.latency_ms)
+    }
+
+    /// Whether this is an earlier receipt, counted on or as it was.
+    pub(super) fn goes_on_from(&self, earlier: &Self) -> bool {
+        self.says(earlier) && self.since.unwrap_or(self.at) == earlier.since.unwrap_or(earlier.at)
+    }
+
     /// How often this answer came.
     pub const fn times(&self) -> u32 {
         self.again.saturating_add(1)
