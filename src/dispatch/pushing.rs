@@ -37,7 +37,7 @@ impl Dispatcher {
         loop {
             let report = self.pushers.send(push).await;
             log(call, &push.device, task, &plan, &report);
-            self.measure(call, &push.device, &plan, &report, task.attempt == 1 && receipts.is_empty());
+            self.measure(&push.device, &plan, &report);
             receipts.push(receipt(task, &plan, &push.device, &report, now()));
             let after = match report.verdict {
                 Verdict::Accepted => {
@@ -64,14 +64,10 @@ impl Dispatcher {
         }
     }
 
-    fn measure(&self, call: &Call, device: &Device, plan: &Plan, report: &Report, is_first: bool) {
+    fn measure(&self, device: &Device, plan: &Plan, report: &Report) {
         let &Report { provider, status, latency, .. } = report;
         let (verdict, reason) = (word(report.verdict), report.reason.as_str());
         self.metrics.pushed(&Attempt { device, provider, push: plan.name, verdict, status, reason, latency });
-        if is_first && plan.name == "ring" && plan.number == 1 {
-            let handed_over = self.engine.clock().now() - latency;
-            self.metrics.ring_sent(device, handed_over.since(call.created_at));
-        }
     }
 
     async fn note_silence(&self, call: &Call, device: &Device) {

@@ -21,6 +21,7 @@ pub mod ring;
 pub mod state;
 pub mod task;
 pub mod time;
+pub mod timing;
 pub mod unknown;
 
 pub use acks::{Acks, Heard};
@@ -37,4 +38,5 @@ pub use ring::{Leg, LegState};
 pub use state::{DeclineScope, EndReason, Media, State};
 pub use task::{StopReason, Task, TaskKind, TaskResult};
 pub use time::Timestamp;
+pub use timing::{Mark, Step};
 pub use unknown::Unknown;

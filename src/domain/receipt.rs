@@ -75,6 +75,11 @@ impl Receipt {
         self.at - Duration::from_millis(self.latency_ms)
     }
 
+    /// When the push was first handed to the transport, about: the answers may have taken different times.
+    pub fn first_sent_at(&self) -> Timestamp {
+        self.since.unwrap_or(self.at) - Duration::from_millis(self.latency_ms)
+    }
+
     /// How often this answer came.
     pub const fn times(&self) -> u32 {
         self.again.saturating_add(1)

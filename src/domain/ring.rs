@@ -50,6 +50,9 @@ pub struct Leg {
     /// When no answer could come from it any more: it answered or declined, was stopped, or has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
+    /// When the device first spoke after it had been stopped, having said nothing before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_at: Option<Timestamp>,
     /// What providers said of its pushes; the first and the latest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<Receipt>,
@@ -123,6 +126,7 @@ impl Leg {
             alerting_at: None,
             acked_at: None,
             closed_at: None,
+            late_at: None,
             receipts: Vec::new(),
             unknown: Unknown::default(),
         }
@@ -136,6 +140,11 @@ impl Leg {
     /// Whether its device was in touch while it rang by VoIP, and said nothing to the end.
     pub const fn kept_silent(&self) -> bool {
         matches!(self.state, LegState::Stopped) && self.contacted_at.is_some() && self.acked_at.is_none()
+    }
+
+    /// Whether a word of its device would be its first, and late.
+    pub const fn can_be_late(&self) -> bool {
+        matches!(self.state, LegState::Stopped) && self.acked_at.is_none() && self.late_at.is_none()
     }
 
     fn close(&mut self, state: LegState, reason: Option<String>, now: Timestamp) {
@@ -170,6 +179,15 @@ impl Call {
         let counted = self.leg(device).is_some_and(|leg| self.rules.push.counts_silence(&leg.device));
         match self.leg_mut(device).filter(|leg| counted && leg.is_silent() && leg.contacted_at.is_none()) {
             Some(leg) => leg.contacted_at = Some(now),
+            None => return false,
+        }
+        true
+    }
+
+    /// A device spoke when its ring was over. Returns whether that was news.
+    pub(super) fn came_late(&mut self, device: &DeviceId, now: Timestamp) -> bool {
+        match self.leg_mut(device).filter(|leg| leg.can_be_late()) {
+            Some(leg) => leg.late_at = Some(now),
             None => return false,
         }
         true
@@ -292,7 +310,10 @@ impl Call {
             }
             // An earlier push was taken, and may ring yet; unless it was for nobody.
             Settled::Refused if *number > 1 && last.is_none_or(|last| last.verdict != Receipt::DEAD_TOKEN) => {}
-            Settled::Refused => leg.close(LegState::Failed, last.map(|last| last.reason.clone()), now),
+            Settled::Refused => {
+                leg.close(LegState::Failed, last.map(|last| last.reason.clone()), now);
+                self.tasks.retain(|task| !task.kind.rings(device));
+            }
             Settled::Later => {}
         }
     }

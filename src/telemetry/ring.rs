@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use super::metrics::{Answered, CallEnd, LegEnd, Metrics, Pushed, observe};
-use crate::domain::{Call, Device, Leg, LegState, Timestamp};
+use crate::domain::timing::marks;
+use crate::domain::{Call, Device, Leg, Mark, Step};
 
 /// An attempt to push, as `dispatch` knows it.
 #[derive(Debug, Clone, Copy)]
@@ -39,42 +40,21 @@ impl Metrics {
         self.pushes.get_or_create(&answered).inc();
     }
 
-    /// Notes that the first push of a ring was handed over, so long after its call had begun.
-    pub fn ring_sent(&self, device: &Device, after: Duration) {
-        observe(&self.ring_sent_seconds, &self.kind(device), after);
-    }
-
     /// Notes what a commit changed.
     pub fn committed(&self, call: &Call, before: Option<&Call>) {
-        for leg in &call.legs {
-            self.leg(leg, before.and_then(|before| before.leg(&leg.device.id)), call.answered_at);
+        for Mark { leg, step } in marks(before, call) {
+            let kind = || self.kind(&leg.device);
+            match step {
+                Step::Sent(after) => observe(&self.ring_sent_seconds, &kind(), after),
+                Step::Alerting(after) => observe(&self.ring_alerting_seconds, &kind(), after),
+                Step::Picked(after) => observe(&self.ring_answer_seconds, &kind(), after),
+                Step::Closed => drop(self.legs.get_or_create(&self.leg_end(leg)).inc()),
+            }
         }
         let was_live = before.is_none_or(|before| before.end_reason.is_none());
         if let Some(reason) = call.end_reason.filter(|_| was_live) {
             let labels = CallEnd { media: call.media.as_str(), reason: reason.as_str() };
             self.calls.get_or_create(&labels).inc();
-        }
-    }
-
-    fn leg(&self, leg: &Leg, before: Option<&Leg>, answered_at: Option<Timestamp>) {
-        let was = before.map(|before| before.state);
-        if was == Some(leg.state) {
-            return;
-        }
-        match (leg.state, leg.alerting_at) {
-            (LegState::Alerting, Some(alerting)) => {
-                if let Some(taken) = leg.sent_at {
-                    observe(&self.ring_alerting_seconds, &self.kind(&leg.device), alerting.since(taken));
-                }
-            }
-            (LegState::Answered, Some(alerting)) => {
-                let span = answered_at.unwrap_or(alerting).since(alerting);
-                observe(&self.ring_answer_seconds, &self.kind(&leg.device), span);
-            }
-            _ => {}
-        }
-        if !leg.state.is_open() && was.is_none_or(LegState::is_open) {
-            self.legs.get_or_create(&self.leg_end(leg)).inc();
         }
     }
 

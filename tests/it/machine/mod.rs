@@ -18,6 +18,7 @@ mod ring;
 mod scenes;
 mod table;
 mod task;
+mod timing;
 
 use std::time::Duration;
 
