@@ -106,6 +106,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
             let mut next = tokio::select! {
                 // First all that has come in, then the answers to it; accepting is also what writes them out.
                 biased;
+                () = self.limit.moves() => None,
                 accepted = self.connection.accept() => match accepted {
                     Some(request) => {
                         let (request, mut respond) = request?;
@@ -119,7 +120,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Served<T> {
                     None => return Ok(End::Closed),
                 },
                 Some(next) = exchanges.next() => Some(next),
-                () = self.limit.moves() => None,
             };
             while let Some(order) = next {
                 match order {
