@@ -14,6 +14,7 @@ mod machine;
 mod main_flow;
 mod moderation;
 mod openapi;
+mod outage;
 mod promises;
 mod providers;
 mod records;

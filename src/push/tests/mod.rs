@@ -5,6 +5,7 @@ mod connections;
 mod credentials;
 mod faults;
 mod fcm;
+mod outage;
 mod server;
 mod start;
 mod verdicts;
