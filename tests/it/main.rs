@@ -16,6 +16,7 @@ mod main_flow;
 mod metrics;
 mod moderation;
 mod openapi;
+mod outage;
 mod promises;
 mod providers;
 mod records;

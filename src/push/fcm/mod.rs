@@ -61,9 +61,10 @@ impl Fcm {
     /// Begins to connect and to get an access token.
     pub(super) fn start(section: &Config, files: &Files, stale: Stale, setup: &Arc<Setup>) -> Result<Self, PushError> {
         let name = format!("fcm {}", section.app);
-        let identity = Identity::of(files, &name, setup)?;
+        let mut identity = Identity::of(files, &name, setup)?;
+        identity.project = section.project_id.clone().or(identity.project);
         let no_project = |problem| PushError::Value { key: files.key("project_id"), problem };
-        let path = match section.project_id.as_ref().or(identity.project.as_ref()) {
+        let path = match &identity.project {
             Some(project) => Some(path(project).ok_or_else(|| no_project("must name a project"))?),
             // The metadata server will say.
             None if matches!(identity.kind, Kind::Metadata(_)) => None,

@@ -7,6 +7,7 @@ mod faults;
 mod fcm;
 mod golden;
 mod limits;
+mod outage;
 mod profiles;
 mod server;
 mod start;

@@ -31,8 +31,18 @@ impl Server {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        Self::on(TcpListener::bind("127.0.0.1:0").await.expect("a port"), handle)
+    }
+
+    /// The same on a listener that is there already.
+    pub(super) fn on<F>(
+        listener: TcpListener,
+        handle: impl Fn(u32, TlsStream<TcpStream>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let (acceptor, ca_pem) = tls();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let handle = Arc::new(handle);
         let accepting = tokio::spawn(async move {
