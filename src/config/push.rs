@@ -171,12 +171,11 @@ fn read_apns(fields: &mut Fields, of_all: PayloadProfile) -> Option<Apns> {
     let ring_sound = fields.optional("ring_sound", &kind::text());
     let team_id = fields.required("team_id", &apple_id());
     let key_id_file = fields.optional("key_id_file", &kind::path());
-    let key_id = match &key_id_file {
-        None => fields.required("key_id", &apple_id()),
-        Some(_) => {
-            fields.refuse("key_id", "stands beside key_id_file; expected one of the two");
-            Some(String::new())
-        }
+    let key_id = if key_id_file.is_some() {
+        fields.refuse("key_id", "stands beside key_id_file; expected one of the two");
+        Some(String::new())
+    } else {
+        fields.required("key_id", &apple_id())
     };
     let key_file = fields.required("key_file", &kind::path());
     let endpoint = fields.optional("endpoint", &endpoint(apple_host(environment)));

@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn one_at_a_time_probes_and_the_first_success_closes() {
         let (breaker, now) = open(Standing::Fails);
-        let probe = breaker.enter(now).ok().expect("the probe");
+        let Ok(probe) = breaker.enter(now) else { panic!("the probe goes") };
         let held = breaker.enter(now).err().expect("held back");
         assert_eq!(held.action, Action::Retry { after: Some(COME_BACK_AFTER), fresh: false });
         assert_eq!(held.reason, "held-back: why");

@@ -35,7 +35,7 @@ struct File {
 pub(super) struct Text<'a> {
     pub key: String,
     pub path: &'a Path,
-    pub text: &'a str,
+    pub contents: &'a str,
 }
 
 impl Files {
@@ -59,7 +59,7 @@ impl Files {
         let Some(file) = self.files.iter().find(|file| file.key == key) else { return Ok(None) };
         let name = self.key(key);
         match &file.text {
-            Ok(text) => Ok(Some(Text { key: name, path: &file.path, text })),
+            Ok(text) => Ok(Some(Text { key: name, path: &file.path, contents: text })),
             Err(error) => {
                 let source = io::Error::new(error.kind(), error.to_string());
                 Err(PushError::Read { key: name, path: file.path.clone(), source })

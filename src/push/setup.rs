@@ -44,7 +44,7 @@ impl Setup {
 
     /// The endpoint of a section, trusting its `ca_file` too; `key` is the configuration key of the URL.
     pub(super) fn endpoint(&self, key: &str, url: &str, files: &Files) -> Result<Endpoint, PushError> {
-        let tls = self.roots.client(&files.key("ca_file"), files.get("ca_file")?)?;
+        let tls = self.roots.client(&files.key("ca_file"), files.get("ca_file")?.as_ref())?;
         let uri: Uri = url.parse().map_err(|_| PushError::Value { key: key.to_owned(), problem: "must be a URL" })?;
         Endpoint::new(key, &uri, tls, self.surroundings.clone())
     }
@@ -52,12 +52,12 @@ impl Setup {
     /// The provider token of a key: one and the same for all that use the key, so that it is renewed no more often than Apple allows,
     /// however many sections there are and however often they are made anew.
     pub(super) fn provider_token(&self, team: &str, key_id: &str, pem: &Text) -> Result<Arc<ProviderToken>, PushError> {
-        let key = Es256Key::from_pem(pem.text).map_err(|source| PushError::Key {
+        let key = Es256Key::from_pem(pem.contents).map_err(|source| PushError::Key {
             key: pem.key.clone(),
             path: pem.path.to_owned(),
             source,
         })?;
-        let of = (team.to_owned(), key_id.to_owned(), digest(&SHA256, pem.text.as_bytes()).as_ref().to_vec());
+        let of = (team.to_owned(), key_id.to_owned(), digest(&SHA256, pem.contents.as_bytes()).as_ref().to_vec());
         let mut known = self.provider_tokens.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(token) = known.get(&of).and_then(Weak::upgrade) {
             return Ok(token);

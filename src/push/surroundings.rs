@@ -13,6 +13,7 @@ const IDLE_BEFORE_PING: Duration = Duration::from_mins(1);
 /// Whether a key or certificate has changed is looked up this often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+type Resolve = dyn Fn(&str, u16) -> Resolving + Send + Sync;
 type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 /// What a process has around it.
@@ -28,7 +29,7 @@ pub(super) struct Surroundings {
 
 /// Finds the addresses of a host; asked anew for each connection.
 #[derive(Clone)]
-pub(super) struct Resolver(Arc<dyn Fn(&str, u16) -> Resolving + Send + Sync>);
+pub(super) struct Resolver(Arc<Resolve>);
 
 /// What Google calls Application Default Credentials: where they may be found.
 ///

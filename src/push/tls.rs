@@ -25,11 +25,11 @@ impl Roots {
     }
 
     /// The TLS settings of a section; `key` is the full name of its `ca_file`.
-    pub(super) fn client(&self, key: &str, ca_file: Option<Text<'_>>) -> Result<Arc<ClientConfig>, PushError> {
+    pub(super) fn client(&self, key: &str, ca_file: Option<&Text<'_>>) -> Result<Arc<ClientConfig>, PushError> {
         let mut roots = self.native.clone();
-        if let Some(Text { path, text, .. }) = ca_file {
-            let not_certificates = || PushError::Certificates { key: key.to_owned(), path: path.to_owned() };
-            let certificates = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
+        if let Some(Text { path, contents, .. }) = ca_file {
+            let not_certificates = || PushError::Certificates { key: key.to_owned(), path: (*path).to_owned() };
+            let certificates = CertificateDer::pem_slice_iter(contents.as_bytes()).collect::<Result<Vec<_>, _>>();
             let (added, ignored) = roots.add_parsable_certificates(certificates.map_err(|_| not_certificates())?);
             if added == 0 || ignored > 0 {
                 return Err(not_certificates());

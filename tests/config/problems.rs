@@ -205,6 +205,20 @@ fn an_issuer_and_the_ids_of_a_push_section_are_needed() {
 }
 
 #[test]
+fn the_id_of_a_key_stands_in_one_place() {
+    let section = |id: &str| {
+        format!(
+            "[[push.apns]]\napp = \"a\"\nteam_id = \"TEAM123456\"\n{id}key_file = \"a.p8\"\nkey_id_file = \"key-id\"\n"
+        )
+    };
+    assert!(by_file(&section(""), &[TICKET]).is_ok());
+    assert_eq!(
+        problems(by_file(&section("key_id = \"ABC123DEFG\"\n"), &[TICKET])),
+        ["push.apns[0].key_id: stands beside key_id_file; expected one of the two"]
+    );
+}
+
+#[test]
 fn an_app_has_one_section_per_provider_and_environment() {
     let apns = |environment: &str| {
         format!(

@@ -50,7 +50,7 @@ impl Host {
         stale: Stale,
         setup: &Setup,
     ) -> Result<Self, PushError> {
-        let key_id = files.get("key_id_file")?.map_or(section.key_id.as_str(), |file| file.text.trim());
+        let key_id = files.get("key_id_file")?.map_or(section.key_id.as_str(), |file| file.contents.trim());
         if key_id.is_empty() {
             return Err(PushError::Value { key: files.key("key_id_file"), problem: "must hold the id of the key" });
         }

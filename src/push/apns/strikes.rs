@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn user(number: usize) -> UserId {
-        UserId::new(&format!("user-{number}")).expect("a user")
+        UserId::new(format!("user-{number}")).expect("a user")
     }
 
     fn token(number: usize) -> PushToken {

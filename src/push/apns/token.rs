@@ -120,6 +120,17 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_renewed_early_where_it_may_be() {
+        let (token, clock) = provider_token();
+        let first = token.current().expect("signed");
+        token.renew_early();
+        assert_eq!(token.current().expect("signed").authorization, first.authorization);
+        clock.advance(Duration::from_mins(21));
+        token.renew_early();
+        assert_ne!(token.current().expect("signed").authorization, first.authorization);
+    }
+
+    #[test]
     fn no_token_is_printed() {
         let (token, _) = provider_token();
         let issued = token.current().expect("signed");

@@ -25,7 +25,7 @@ const ASSERTION_VALID_FOR: Duration = Duration::from_hours(1);
 /// What is handed in.
 pub(super) enum Form {
     Assertion {
-        key: Rs256Key,
+        key: Box<Rs256Key>,
         key_id: Option<String>,
         client_email: String,
     },

@@ -34,7 +34,7 @@ pub(super) struct Identity {
 
 /// How it asks.
 pub(super) enum Kind {
-    Grant(Grant),
+    Grant(Box<Grant>),
     Metadata(MetadataServer),
 }
 
@@ -101,7 +101,7 @@ impl Identity {
     }
 
     fn of_file(file: &Text<'_>, files: &Files, name: &str, setup: &Setup) -> Result<Self, PushError> {
-        let credentials = serde_json::from_str(file.text).map_err(|source| PushError::ServiceAccount {
+        let credentials = serde_json::from_str(file.contents).map_err(|source| PushError::ServiceAccount {
             key: file.key.clone(),
             path: file.path.to_owned(),
             source,
@@ -113,6 +113,7 @@ impl Identity {
                     path: file.path.to_owned(),
                     source,
                 })?;
+                let key = Box::new(key);
                 let form = Form::Assertion { key, key_id: account.private_key_id, client_email: account.client_email };
                 (form, account.token_uri, account.project_id, None)
             }
@@ -131,7 +132,7 @@ impl Identity {
         // Faults of the token's address are faults of the file that it stands in.
         let endpoint = setup.endpoint(&file.key, &token_uri, files)?;
         Ok(Self {
-            kind: Kind::Grant(Grant::new(form, token_uri, endpoint, name, setup.clock.clone())),
+            kind: Kind::Grant(Box::new(Grant::new(form, token_uri, endpoint, name, setup.clock.clone()))),
             project,
             quota_project: quota_project.and_then(|project| HeaderValue::try_from(project).ok()),
         })
