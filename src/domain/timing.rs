@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use super::call::Call;
+use super::leg::{Leg, LegState};
 use super::receipt::Receipt;
-use super::ring::{Leg, LegState};
 
 /// A step that a commit brought, of one device of the callee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
