@@ -28,9 +28,8 @@ impl Stage {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        if tokio::time::timeout(SOON, says).await.is_err() {
-            panic!("the gateway says {:?}", self.apple_is_ready().await);
-        }
+        let in_time = tokio::time::timeout(SOON, says).await.is_ok();
+        assert!(in_time, "the gateway says {:?}", self.apple_is_ready().await);
     }
 
     async fn rung(&self, device: &Device, call: &Value) -> std::sync::Arc<Received> {
