@@ -10,6 +10,7 @@ pub mod again;
 pub mod call;
 pub mod device;
 mod ending;
+pub mod explain;
 pub mod event;
 pub mod ids;
 pub mod input;
