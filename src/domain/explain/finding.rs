@@ -29,11 +29,9 @@ pub(super) enum Word<'a> {
 
 /// What a device last said of its ring.
 pub(super) fn last_word(leg: &Leg) -> Option<Word<'_>> {
-    let refused = leg.not_rung.as_deref().or_else(|| match leg.state {
-        // Older releases wrote it down here alone.
-        LegState::NotRung => leg.reason.as_deref(),
-        _ => None,
-    });
+    // Older releases wrote it down with the state alone.
+    let of_state = leg.reason.as_deref().filter(|_| leg.state == LegState::NotRung);
+    let refused = leg.not_rung.as_deref().or(of_state);
     match (leg.alerting_at, refused) {
         // It rang, and then said that it could not: only the first word has a time of its own.
         (Some(at), Some(reason)) if leg.acked_at.is_none_or(|first| first >= at) && leg.state != LegState::Alerting => {

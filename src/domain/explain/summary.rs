@@ -12,21 +12,28 @@ use crate::domain::time::millis;
 pub(super) fn of(call: &Call, around: &Around<'_>) -> String {
     let (caller, callee) = (&call.caller.id, &call.callee.id);
     if call.hidden {
-        return format!("{callee} has blocked {caller}, so nothing was pushed, and {caller} cannot tell it from a call that nobody answers.");
+        return format!(
+            "{callee} has blocked {caller}, so nothing was pushed, and {caller} cannot tell it from a call that nobody answers."
+        );
     }
     let ended = call.ended_at.map(|at| after(call, at)).unwrap_or_default();
     match (call.state, call.end_reason) {
         (State::Calling, _) => format!("No device of {callee} has said yet that it rings."),
-        (State::Ringing, _) => format!("{} for {caller}'s call; nobody has answered yet.", rings(call, "rings", "ring")),
+        (State::Ringing, _) => {
+            format!("{} for {caller}'s call; nobody has answered yet.", rings(call, "rings", "ring"))
+        }
         (State::Active, _) => format!("{}, and the call goes on.", answered(call)),
         (State::Ended, Some(EndReason::Unreachable)) => unreachable(call, around),
         (State::Ended, Some(EndReason::Busy)) if was_busy_at_once(call) => {
             format!("{callee} was on another call, so no device was rung.")
         }
         (State::Ended, Some(EndReason::Busy)) => {
-            format!("Every device that could have answered said that {callee} is on another call; the call ended at {ended}.")
+            format!(
+                "Every device that could have answered said that {callee} is on another call; the call ended at {ended}."
+            )
         }
-        (State::Ended, Some(EndReason::Declined)) => match call.legs.iter().find(|leg| leg.state == LegState::Declined) {
+        (State::Ended, Some(EndReason::Declined)) => match call.legs.iter().find(|leg| leg.state == LegState::Declined)
+        {
             Some(leg) => format!("{callee} declined on {} at {ended}.", leg.device.id),
             None => format!("{callee} declined at {ended}."),
         },
@@ -36,10 +43,18 @@ pub(super) fn of(call: &Call, around: &Around<'_>) -> String {
             format!("Nobody answered within {seconds} s; {}.", who_rang(call))
         }
         (State::Ended, Some(EndReason::Completed)) => {
-            format!("{}, and the call was hung up at {ended}, after {} s of talk.", answered(call), call.presence.talk_ms / 1000)
+            format!(
+                "{}, and the call was hung up at {ended}, after {} s of talk.",
+                answered(call),
+                call.presence.talk_ms / 1000
+            )
         }
         (State::Ended, Some(EndReason::NotConnected)) => {
-            format!("{}, but the two were not both in the room within {} s.", answered(call), call.rules.connect_timeout_ms / 1000)
+            format!(
+                "{}, but the two were not both in the room within {} s.",
+                answered(call),
+                call.rules.connect_timeout_ms / 1000
+            )
         }
         (State::Ended, Some(EndReason::ConnectionLost)) => {
             format!("{}, and the call ended at {ended}, since a party was lost and did not come back.", answered(call))
@@ -73,7 +88,9 @@ fn answered(call: &Call) -> String {
     let at = call.answered_at.map(|at| format!(" at {}", after(call, at))).unwrap_or_default();
     match &call.answered_by {
         _ if call.answered_at.is_none() => "Nobody had answered".to_owned(),
-        _ if answered_by_calling(call) => format!("{callee} called {} at the same moment, which answered{at}", call.caller.id),
+        _ if answered_by_calling(call) => {
+            format!("{callee} called {} at the same moment, which answered{at}", call.caller.id)
+        }
         Some(device) => format!("{callee} answered on {device}{at}"),
         None => format!("{callee} answered{at}"),
     }

@@ -20,7 +20,9 @@ pub(super) fn of_leg(call: &Call, leg: &Leg, cause: Cause) -> String {
 pub(super) fn of_outsider(call: &Call, device: &Device, cause: Cause) -> String {
     let (caller, callee) = (&call.caller.id, &call.callee.id);
     let text = match cause {
-        Cause::BlockedCaller => format!("{callee} has blocked {caller}, so nothing was pushed and it learns nothing of the call"),
+        Cause::BlockedCaller => {
+            format!("{callee} has blocked {caller}, so nothing was pushed and it learns nothing of the call")
+        }
         Cause::CalleeBanned => format!("{callee} is banned, so nothing was pushed"),
         Cause::RegisteredLater => {
             format!("it was registered or refreshed at {}, after the call had begun", device.registered_at)
@@ -77,18 +79,25 @@ impl Scene<'_> {
                 format!("{}, and{at} {callee} called {caller} from elsewhere, which answered", self.taken())
             }
             Cause::DoNotDisturb => format!("{}, and it is on Do Not Disturb, so that it did not ring", self.taken()),
-            Cause::BlockedOnDevice => format!("{}, and its own block list has {caller}, so that it did not ring", self.taken()),
+            Cause::BlockedOnDevice => {
+                format!("{}, and its own block list has {caller}, so that it did not ring", self.taken())
+            }
             Cause::NoPermission => format!("{}, and it said that it may not ring: {}", self.taken(), self.not_rung()),
             Cause::CouldNotRing => format!("{}, and it said that it could not ring: {}", self.taken(), self.not_rung()),
             Cause::WaitingForWord => format!("{}, and it has not spoken yet", self.taken()),
             Cause::StoppedSoon => {
-                format!("{}, and the call was over{}, too soon for a word from it", self.taken(), self.at(self.over_at()))
+                format!(
+                    "{}, and the call was over{}, too soon for a word from it",
+                    self.taken(),
+                    self.at(self.over_at())
+                )
             }
-            Cause::SilentIphone | Cause::SilentAndroid | Cause::UnackedIphone | Cause::UnackedAndroid => self.silent(cause),
-            Cause::AlertMode => format!(
-                "{}, no alerting ack; it was an alert, which iOS shows without starting the app",
-                self.taken()
-            ),
+            Cause::SilentIphone | Cause::SilentAndroid | Cause::UnackedIphone | Cause::UnackedAndroid => {
+                self.silent(cause)
+            }
+            Cause::AlertMode => {
+                format!("{}, no alerting ack; it was an alert, which iOS shows without starting the app", self.taken())
+            }
             Cause::SilentInTouch => format!(
                 "{}, and its app was in touch with the gateway{}, yet said nothing of the ring",
                 self.taken(),
@@ -100,10 +109,16 @@ impl Scene<'_> {
                 self.taken(),
                 self.leg.device.acks.silent
             ),
-            Cause::PushedAgain => format!("{}, no alerting ack to any; it is likely off, offline or without the app", self.all_taken()),
+            Cause::PushedAgain => {
+                format!("{}, no alerting ack to any; it is likely off, offline or without the app", self.all_taken())
+            }
             Cause::OnItsWay => format!("its push is on its way to {}, which has not answered yet", self.company()),
             Cause::EndedBeforePush => {
-                format!("the call was over{}, before {} had answered for its push", self.at(self.over_at()), self.company())
+                format!(
+                    "the call was over{}, before {} had answered for its push",
+                    self.at(self.over_at()),
+                    self.company()
+                )
             }
             Cause::NoRecord => "nothing is recorded of any push to it".to_owned(),
             Cause::CalleeBusy => format!("{callee} was on another call, so nothing was pushed"),
@@ -173,7 +188,11 @@ impl Scene<'_> {
             Cause::Throttled => format!("{answered}: {company} takes no more pushes for a while"),
             Cause::ProviderSilent => format!("{company} did not answer in time{}", self.tries()),
             Cause::ProviderUnreachable => format!("{company} could not be reached{}: {}", self.tries(), self.reason()),
-            Cause::HeldBack => format!("its push was held back{}, since {company} failed on everything: {}", self.tries(), self.reason()),
+            Cause::HeldBack => format!(
+                "its push was held back{}, since {company} failed on everything: {}",
+                self.tries(),
+                self.reason()
+            ),
             _ => answered,
         }
     }
@@ -212,7 +231,8 @@ impl Scene<'_> {
 
     /// `FCM accepted 3 pushes (+41 ms, +6200 ms, +12.3 s)`.
     fn all_taken(&self) -> String {
-        let times: Vec<_> = taken(self.leg).map(|receipt| after(self.call, receipt.since.unwrap_or(receipt.at))).collect();
+        let times: Vec<_> =
+            taken(self.leg).map(|receipt| after(self.call, receipt.since.unwrap_or(receipt.at))).collect();
         format!("{} accepted {} pushes ({})", self.service(), times.len(), times.join(", "))
     }
 
