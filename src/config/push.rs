@@ -18,13 +18,13 @@ pub struct Push {
     pub privacy: Privacy,
     /// Whether missed calls are pushed.
     pub missed_call: bool,
-    /// How long after a push without an ack it is sent again.
+    /// How long after a ring was taken, without an ack, it is pushed again.
     pub repush_after: Duration,
     /// How often at most.
     pub repush_max: u32,
     /// Whether iPhones get a second push too.
     pub repush_ios: bool,
-    /// Rings without an ack before an alert push goes beside; 0: off.
+    /// Silent rings of an app that is awake before an alert push goes beside; 0: off.
     pub voip_budget: u32,
     /// One section per app and environment at Apple.
     pub apns: Vec<Apns>,

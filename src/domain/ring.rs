@@ -292,7 +292,10 @@ impl Call {
             }
             // An earlier push was taken, and may ring yet; unless it was for nobody.
             Settled::Refused if *number > 1 && last.is_none_or(|last| last.verdict != Receipt::DEAD_TOKEN) => {}
-            Settled::Refused => leg.close(LegState::Failed, last.map(|last| last.reason.clone()), now),
+            Settled::Refused => {
+                leg.close(LegState::Failed, last.map(|last| last.reason.clone()), now);
+                self.tasks.retain(|task| !task.kind.rings(device));
+            }
             Settled::Later => {}
         }
     }

@@ -9,6 +9,7 @@ mod events;
 mod fleet;
 mod hostile;
 mod http_frame;
+mod legs;
 mod livekit_server;
 mod machine;
 mod main_flow;

@@ -63,7 +63,6 @@ pub(super) fn count(
         }
         (_, Some((id, count))) if id == key(call) => {
             if newest < count {
-                write_told(txn, pair, Told { teller: None, ..told })?;
                 return silent(count);
             }
             if now < told.next() {
@@ -86,7 +85,8 @@ pub(super) fn count(
     missed.insert(pair, (until.as_millis(), before, calls.as_slice()))?;
     expiry::note(txn, until, Expiring::Missed, pair.0, pair.1)?;
     let count = before.saturating_add(ordinal(calls.len() / ID_BYTES - 1));
-    if told.teller.is_some() && now < told.next() + MISSED_TELLER_HAS {
+    let will_tell = told.teller.is_some_and(|(_, number)| newest >= number) && now < told.next() + MISSED_TELLER_HAS;
+    if will_tell {
         silent(count)
     } else if told.call.is_none() || now >= told.next() {
         tell(txn, pair, told, (key(call), count), now)

@@ -1,5 +1,6 @@
 //! Declines, and what each platform is told when a ring is over.
 
+use bellwire::store::MISSED_TOLD_EVERY;
 use serde_json::{Value, json};
 
 use crate::support::people::{path, push_data};
@@ -157,6 +158,8 @@ async fn a_call_that_nobody_answers_stops_and_is_missed() {
 async fn missed_calls_are_counted_by_caller_until_called_back() {
     let mut r = ringing("").await;
     for count in 1..=3 {
+        // Of calls that come sooner bob would be told together.
+        r.stage.clock.advance(MISSED_TOLD_EVERY);
         r.post("cancel", &bearer("alice"), json!({})).await;
         r.expect_missed(&r.iphone, count).await;
         r.expect_missed(&r.pixel, count).await;
@@ -167,6 +170,7 @@ async fn missed_calls_are_counted_by_caller_until_called_back() {
     r.stage.pixel("alice", "alice-phone").await;
     let back = r.stage.invite("bob", "alice").await["call"]["id"].clone();
     r.stage.http.post(&path(&back, "cancel"), &bearer("bob"), json!({})).await.expect(200);
+    r.stage.clock.advance(MISSED_TOLD_EVERY);
     r.call = r.stage.invite("alice", "bob").await["call"]["id"].clone();
     r.post("cancel", &bearer("alice"), json!({})).await;
     r.expect_missed(&r.pixel, 1).await;

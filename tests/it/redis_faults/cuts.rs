@@ -4,6 +4,7 @@ use std::future::Future;
 
 use bellwire::domain::CallId;
 use bellwire::engine::Asker;
+use bellwire::store::MISSED_TOLD_EVERY;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -102,6 +103,8 @@ async fn a_cancelled_call_goes_its_way_whatever_breaks() {
             scene.stage.ticket(&scene.phone, &call).await;
             scene.say(cut, &call, "cancel", &bearer("ann"), "ended").await;
             scene.expect(&call, &events, &["ring", "missed"]).await;
+            // Of the next one bob would be told later.
+            scene.stage.clock.advance(MISSED_TOLD_EVERY);
         }
     }
 }

@@ -88,7 +88,9 @@ pub async fn law_22_what_was_forgotten_is_not_told(subject: &Subject) {
         }
         clock.advance(MISSED_TOLD_EVERY);
         assert_eq!(miss(subject, "ann", first).await.tell, Tell::NotAtAll, "a second device comes late");
-        assert_eq!(miss(subject, "ann", second).await.tell, Tell::NotAtAll);
+        for _ in 0..2 {
+            assert_eq!(miss(subject, "ann", second).await.tell, Tell::NotAtAll, "each device of it");
+        }
         assert_eq!(miss(subject, "ann", clock.call_id()).await, missed(1, Tell::Now), "the next one is the first");
         store.forget_missed(&bob, &ann).await.expect("forgotten");
         clock.advance(MISSED_TOLD_EVERY);

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::Timestamp;
@@ -55,6 +56,17 @@ impl Process {
     pub async fn kill(&mut self) {
         self.child.kill().expect("killed");
         self.exit().await;
+    }
+
+    /// How much processor time it has had.
+    pub fn cpu_time(&self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("its threads");
+        let spent = threads.map(|thread| {
+            let path = thread.expect("a thread").path().join("schedstat");
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).unwrap_or_default()
+        });
+        Duration::from_nanos(spent.sum())
     }
 
     /// SIGTERM: it is asked to end.

@@ -40,7 +40,6 @@ if told == call then
 end
 if teller == call then
   if newest < teller_number then
-    note(at, told, told_number, '-', 0)
     return { teller_number, -1 }
   end
   if now < at + every then
@@ -57,7 +56,7 @@ local number = newest + 1
 redis.call('ZADD', KEYS[1], '-' .. ARGV[3], '', number, call)
 redis.call('ZREMRANGEBYRANK', KEYS[1], 1, -tonumber(ARGV[4]) - 1)
 redis.call('PEXPIREAT', KEYS[1], ARGV[3])
-if teller ~= '-' and now < at + every + tonumber(ARGV[7]) then
+if teller ~= '-' and newest >= teller_number and now < at + every + tonumber(ARGV[7]) then
   return { number, -1 }
 end
 if told == '-' or now >= at + every then

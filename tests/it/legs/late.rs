@@ -1,0 +1,94 @@
+//! What a device hears that speaks after the end: little, at once, and precisely.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::people::path;
+use crate::support::{Device, Stage, bearer};
+
+/// The most bytes of such an answer.
+const SMALL: usize = 512;
+
+/// Asks to alert and to answer, and gives what is said to both.
+async fn late<G>(stage: &Stage<G>, ticket: &str, call: &Value) -> Value {
+    let mut answers = Vec::new();
+    for verb in ["alerting", "answer", "alerting"] {
+        let answer = stage.http.post(&path(call, verb), ticket, json!({})).await;
+        assert!(answer.text.len() <= SMALL, "{} bytes", answer.text.len());
+        answers.push(answer.json);
+    }
+    for answer in &answers {
+        for field in ["code", "status", "end_reason", "stop_reason"] {
+            assert_eq!(answer[field], answers[0][field]);
+        }
+    }
+    answers.swap_remove(0)
+}
+
+async fn two_phones(stage: &Stage) -> [Device; 2] {
+    [stage.iphone("bob", "iphone-1").await, stage.pixel("bob", "pixel-1").await]
+}
+
+#[tokio::test]
+async fn a_phone_that_was_answered_elsewhere_is_told_so_during_the_talk_and_after_it() {
+    let stage = Stage::new().await;
+    let [iphone, pixel] = two_phones(&stage).await;
+    let call = stage.invite("alice", "bob").await["call"]["id"].take();
+    let ticket = stage.ticket(&pixel, &call).await;
+    let winner = stage.ticket(&iphone, &call).await;
+    stage.answer(&iphone, &call).await;
+    let told = late(&stage, &ticket, &call).await;
+    assert_eq!((&told["code"], &told["stop_reason"]), (&json!("answered-elsewhere"), &json!("answered_elsewhere")));
+    stage.http.post(&path(&call, "hangup"), &bearer("alice"), json!({})).await.expect(200);
+    let told = late(&stage, &ticket, &call).await;
+    assert_eq!((&told["code"], &told["end_reason"]), (&json!("call-ended"), &json!("completed")));
+    assert_eq!(told["stop_reason"], "answered_elsewhere");
+    assert_eq!(late(&stage, &winner, &call).await["stop_reason"], "ended", "the one that talked");
+}
+
+#[tokio::test]
+async fn a_phone_is_told_who_ended_the_ring() {
+    let stage = Stage::new().await;
+    let [iphone, pixel] = two_phones(&stage).await;
+    let call = stage.invite("alice", "bob").await["call"]["id"].take();
+    let (ticket, decliner) = (stage.ticket(&pixel, &call).await, stage.ticket(&iphone, &call).await);
+    stage.http.post(&path(&call, "decline"), &decliner, json!({})).await.expect(200);
+    let told = late(&stage, &ticket, &call).await;
+    assert_eq!((&told["end_reason"], &told["stop_reason"]), (&json!("declined"), &json!("declined_elsewhere")));
+    // Its own decline, once more: a success, as the first one was.
+    stage.http.post(&path(&call, "decline"), &decliner, json!({})).await.expect(200);
+
+    let call = stage.invite("alice", "bob").await["call"]["id"].take();
+    let ticket = stage.ticket(&pixel, &call).await;
+    stage.cancel("alice", &call).await;
+    let told = late(&stage, &ticket, &call).await;
+    assert_eq!((&told["end_reason"], &told["stop_reason"]), (&json!("cancelled"), &json!("cancelled")));
+
+    let call = stage.invite("alice", "bob").await["call"]["id"].take();
+    let ticket = stage.ticket(&pixel, &call).await;
+    stage.clock.advance(Duration::from_secs(46));
+    stage.event("alice", "call.ended", &call).await;
+    let told = late(&stage, &ticket, &call).await;
+    assert_eq!((&told["end_reason"], &told["stop_reason"]), (&json!("timed_out"), &json!("timed_out")));
+}
+
+#[tokio::test]
+async fn a_late_request_takes_less_than_a_millisecond_of_the_gateways_time() {
+    const REQUESTS: u32 = 2_000;
+    let stage = Stage::of_process("").await;
+    let phone = stage.pixel("bob", "pixel-1").await;
+    let call = stage.invite("alice", "bob").await["call"]["id"].take();
+    let ticket = stage.ticket(&phone, &call).await;
+    stage.cancel("alice", &call).await;
+    stage.push("missed", &phone.notice_token, &call).await;
+    for verb in ["alerting", "answer", "decline"] {
+        let before = stage.gateway.cpu_time();
+        for _ in 0..REQUESTS {
+            stage.http.post(&path(&call, verb), &ticket, json!({})).await;
+        }
+        let each = (stage.gateway.cpu_time() - before) / REQUESTS;
+        println!("{verb} on an ended call: {each:?} of CPU");
+        assert!(each < Duration::from_millis(1), "{verb}: {each:?}");
+    }
+}
