@@ -46,31 +46,22 @@ pub(super) struct Entry {
 /// The whole explanation as text.
 pub(super) fn for_people(document: &Value) -> String {
     let call = &document["call"];
-    let mut text = format!(
-        "call {} of {} to {}, {}, at {}: {} {}\n{}\n",
-        plain(&call["id"]),
-        plain(&call["caller"]["id"]),
-        plain(&call["callee"]["id"]),
-        plain(&call["media"]),
-        plain(&call["created_at"]),
-        plain(&call["state"]),
-        plain(&call["end_reason"]),
-        plain(&document["summary"]),
-    )
-    .replace(" \n", "\n");
-    let mut entries = timeline(document);
+    let [id, caller, callee] = [&call["id"], &call["caller"]["id"], &call["callee"]["id"]].map(plain);
+    let [media, at, state, end] = ["media", "created_at", "state", "end_reason"].map(|field| plain(&call[field]));
+    let about = format!("call {id} of {caller} to {callee}, {media}, at {at}: {state} {end}");
+    let mut lines = vec![about.trim_end().to_owned(), plain(&document["summary"])];
+    let entries = timeline(document);
     for device in devices(document) {
         let id = plain(&device["device_id"]);
         let about = ["platform", "app", "environment", "state", "reason"].map(|field| plain(&device[field]));
         let about: Vec<_> = about.into_iter().filter(|word| !word.is_empty()).collect();
-        text += &format!("\n{id}: {}\n", about.join(", "));
-        text += &format!("  {}: {}\n", plain(&device["cause"]), plain(&device["verdict"]));
-        text += &format!("  to do: {}\n", plain(&device["advice"]));
-        for entry in entries.extract_if(.., |entry| entry.device == id) {
-            text += &format!("  {} {}\n", time(entry.after_ms), entry.text);
-        }
+        lines.push(format!("\n{id}: {}", about.join(", ")));
+        lines.push(format!("  {}: {}", plain(&device["cause"]), plain(&device["verdict"])));
+        lines.push(format!("  to do: {}", plain(&device["advice"])));
+        let of_device = entries.iter().filter(|entry| entry.device == id);
+        lines.extend(of_device.map(|entry| format!("  {} {}", time(entry.after_ms), entry.text)));
     }
-    text
+    lines.join("\n") + "\n"
 }
 
 /// What happened to all devices, in order.
@@ -108,16 +99,16 @@ fn of_device(device: &Value) -> Vec<Entry> {
 
 fn of_push(push: &Value) -> String {
     let number = push["number"].as_u64().filter(|number| *number > 1).map(|number| format!(" {number}"));
-    let place = [&push["provider"], &push["environment"]].map(plain).join(" ");
-    let answer = [&push["status"], &push["reason"]].map(plain).join(" ");
-    let mut text = format!("{}{} by {}: ", plain(&push["push"]), number.unwrap_or_default(), place.trim_end());
-    text += &format!("{} ({}, {} ms)", answer.trim(), plain(&push["outcome"]), push["latency_ms"]);
-    if push["times"].as_u64().is_some_and(|times| times > 1) {
-        text +=
-            &format!(", {} times until {}", push["times"], time(push["last"]["after_ms"].as_u64().unwrap_or(0)).trim());
-    }
-    match push["id"].as_str() {
-        Some(_) => format!("{text}, id {}", plain(&push["id"])),
-        None => text,
-    }
+    let [kind, provider, environment] = ["push", "provider", "environment"].map(|field| plain(&push[field]));
+    let [status, reason, outcome] = ["status", "reason", "outcome"].map(|field| plain(&push[field]));
+    let (by, answer) = (format!("{provider} {environment}"), format!("{status} {reason}"));
+    let times = push["times"].as_u64().filter(|times| *times > 1);
+    let last = push["last"]["after_ms"].as_u64().unwrap_or_default();
+    [
+        format!("{kind}{} by {}: {}", number.unwrap_or_default(), by.trim_end(), answer.trim()),
+        format!(" ({outcome}, {} ms)", push["latency_ms"]),
+        times.map(|times| format!(", {times} times until +{last} ms")).unwrap_or_default(),
+        push["id"].as_str().map(|_| format!(", id {}", plain(&push["id"]))).unwrap_or_default(),
+    ]
+    .concat()
 }

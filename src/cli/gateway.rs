@@ -34,8 +34,8 @@ pub(super) struct Reach {
     file: ConfigFile,
 }
 
-fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
-    Ok(Secret::new(text))
+fn secret(text: &str) -> Result<Secret, &'static str> {
+    if text.is_empty() { Err("must not be empty") } else { Ok(Secret::new(text)) }
 }
 
 /// A running gateway.
