@@ -86,7 +86,8 @@ fn of_device(device: &Value) -> Vec<Entry> {
     let entry = |after: &Value, text: String| Some(Entry { after_ms: after.as_u64()?, device: id.clone(), text });
     let pushes = device["pushes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut entries: Vec<_> = pushes.iter().map(|push| entry(&push["first"]["after_ms"], of_push(push))).collect();
-    let (contacted, ack, closed, stop) = (&device["contacted"], &device["ack"], &device["closed"], &device["stop"]);
+    let [contacted, late, ack, closed, stop] = ["contacted", "late", "ack", "closed", "stop"].map(|name| &device[name]);
+    entries.push(entry(&late["after_ms"], "the device first spoke, too late".to_owned()));
     entries.push(entry(&contacted["after_ms"], "the device was in touch, without a word about its ring".to_owned()));
     let said = format!("the device said {} {}", plain(&ack["kind"]), plain(&ack["reason"]));
     entries.push(entry(&ack["after_ms"], said.trim_end().to_owned()));

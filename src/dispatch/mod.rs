@@ -23,7 +23,7 @@ use crate::ticket::Tickets;
 /// The pause before the first retry; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause where somebody waits: a provider that is back is found out soon.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(1600);
 /// The longest pause of what may come late.
 const LONGEST_PAUSE_OF_MISSED: Duration = Duration::from_mins(10);
 /// The pause after an attempt of anything else.

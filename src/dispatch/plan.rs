@@ -56,24 +56,20 @@ impl Plan {
 
 impl Dispatcher {
     pub(super) async fn plan(&self, call: &Call, leg: &Leg, task: &Task) -> Result<Plan, PlanError> {
-        let push =
-            |message, expires_at| Push { id: push_id(call, task, ""), device: leg.device.clone(), expires_at, message };
+        let id = push_id(call, task, "");
         Ok(match &task.kind {
             TaskKind::Ring { number, .. } => {
-                let ring = Message::Ring(self.ring(call, leg)?);
-                Plan { number: *number, ..Plan::of("ring", push(ring, call.ring_until)) }
+                let ring = push(leg, id, Message::Ring(self.ring(call, leg)?), call.ring_until);
+                Plan { number: *number, ..Plan::of("ring", ring) }
             }
             TaskKind::RingAlert { .. } => {
-                let mut alert = push(Message::Ring(self.ring(call, leg)?), call.ring_until);
+                let mut alert = push(leg, id, Message::Ring(self.ring(call, leg)?), call.ring_until);
                 alert.device.ios_push_mode = IosPushMode::Alert;
                 Plan::of("ring_alert", alert)
             }
             // It was opened for a VoIP push that its app is not configured for.
             TaskKind::StopRing { .. } if !self.can_stop(leg) => Plan::NOTHING,
-            TaskKind::StopRing { reason, .. } => {
-                let id = push_id(call, task, "");
-                Plan::of("stop", Push { id, ..self.stop(call, leg, task, *reason) })
-            }
+            TaskKind::StopRing { reason, .. } => Plan::of("stop", self.stop(call, leg, id, *reason)),
             TaskKind::NotifyMissed { .. } => self.missed(call, leg, task).await?,
             TaskKind::FreeLine { .. } | TaskKind::AskPresence => Plan::NOTHING,
         })
@@ -83,13 +79,9 @@ impl Dispatcher {
         leg.device.notice_token().is_some() || self.pushers.can_push(&leg.device, MessageKind::Cancel)
     }
 
-    fn stop(&self, call: &Call, leg: &Leg, task: &Task, reason: StopReason) -> Push {
-        Push {
-            id: push_id(call, task, "stop"),
-            device: leg.device.clone(),
-            expires_at: call.ring_until.max(self.engine.clock().now() + STOP_KEPT_FOR),
-            message: Message::Cancel { call_id: call.id, reason },
-        }
+    fn stop(&self, call: &Call, leg: &Leg, id: Uuid, reason: StopReason) -> Push {
+        let expires_at = call.ring_until.max(self.engine.clock().now() + STOP_KEPT_FOR);
+        push(leg, id, Message::Cancel { call_id: call.id, reason }, expires_at)
     }
 
     /// The push of a missed call is the cancel of a ringing Android phone; where it does not go out now, the cancel does.
@@ -100,13 +92,13 @@ impl Dispatcher {
                 let (call_id, caller) = (call.id, call.caller.clone());
                 let at = call.ended_at.unwrap_or(call.ring_until);
                 let message = Message::Missed { call_id, caller, count: missed.count, at };
-                let (id, device) = (push_id(call, task, ""), leg.device.clone());
-                return Ok(Plan::of("missed", Push { id, device, expires_at: task.until, message }));
+                return Ok(Plan::of("missed", push(leg, push_id(call, task, ""), message, task.until)));
             }
             Tell::Later(at) => Some(at),
             Tell::NotAtAll => None,
         };
-        let stop = self.needs_stop(call, leg).map(|reason| self.stop(call, leg, task, reason));
+        let stop = self.needs_stop(call, leg);
+        let stop = stop.map(|reason| self.stop(call, leg, push_id(call, task, "stop"), reason));
         Ok(Plan { push: stop, name: "stop", comes_back, ..Plan::NOTHING })
     }
 
@@ -139,6 +131,10 @@ impl Dispatcher {
             metadata: call.metadata.clone(),
         })
     }
+}
+
+fn push(leg: &Leg, id: Uuid, message: Message, expires_at: Timestamp) -> Push {
+    Push { id, device: leg.device.clone(), expires_at, message }
 }
 
 /// The provider's id of a push: the same for every attempt of a task, so that a repeated one can be told. `what` tells the pushes of

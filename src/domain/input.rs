@@ -19,6 +19,8 @@ pub enum Input {
     DeviceNotRung(DeviceId, String),
     /// A device was in touch with the gateway, and said nothing of its ring.
     DeviceContacted(DeviceId),
+    /// A device spoke of its ring when that was over.
+    DeviceLate(DeviceId),
     /// A device answers (SIP 200).
     Answer(DeviceId),
     /// The callee has called the caller meanwhile, from this device if named: glare, which answers.
@@ -67,6 +69,7 @@ impl Input {
             Self::DeviceAlerting(_) => "device alerting",
             Self::DeviceNotRung(..) => "device not rung",
             Self::DeviceContacted(_) => "device contacted",
+            Self::DeviceLate(_) => "device late",
             Self::Answer(_) => "answer",
             Self::InvitedBack(_) => "invited back",
             Self::Decline(..) => "decline",

@@ -7,7 +7,8 @@ use super::call::Call;
 use super::device::Device;
 use super::ids::{DeviceId, UserId};
 use super::input::{DeclineReason, Input, Outcome, Refusal, RefusalReason};
-use super::ring::{Leg, LegState, Settled};
+use super::leg::{Leg, LegState};
+use super::ring::Settled;
 use super::state::{DeclineScope, EndReason, State};
 use super::task::{Task, TaskKind, TaskResult};
 use super::time::Timestamp;
@@ -46,6 +47,7 @@ fn apply(call: &mut Call, input: &Input, now: Timestamp) -> Result<Effect, Refus
             Ok(changed_if(call.not_rung(device, reason, now)))
         }
         Input::DeviceContacted(device) => Ok(if_live(call, |call| call.contacted(device, now))),
+        Input::DeviceLate(device) => Ok(changed_if(call.came_late(device, now))),
         Input::Answer(device) => answer(call, device, now),
         Input::InvitedBack(device) => invited_back(call, device.as_ref(), now),
         Input::Decline(device, reason) => decline(call, device, *reason, now),

@@ -51,6 +51,9 @@ pub struct Receipt {
     /// Which of Apple's hosts answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
+    /// Of a dead token: since when, as the provider knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_since: Option<Timestamp>,
     /// What follows from it: `accepted`, `retry`, `drop_token`, `our_fault` or `give_up`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub verdict: String,
@@ -73,6 +76,16 @@ impl Receipt {
     /// When the push of the last answer was handed to the transport.
     pub fn sent_at(&self) -> Timestamp {
         self.at - Duration::from_millis(self.latency_ms)
+    }
+
+    /// When the push was first handed to the transport, about: the answers may have taken different times.
+    pub fn first_sent_at(&self) -> Timestamp {
+        self.since.unwrap_or(self.at) - Duration::from_millis(self.latency_ms)
+    }
+
+    /// Whether this is an earlier receipt, counted on or as it was.
+    pub(super) fn goes_on_from(&self, earlier: &Self) -> bool {
+        self.says(earlier) && self.since.unwrap_or(self.at) == earlier.since.unwrap_or(earlier.at)
     }
 
     /// How often this answer came.
@@ -101,7 +114,7 @@ impl Receipt {
 
     /// How many bytes it takes in a record, at most: JSON writes a quotation mark as two.
     fn bytes(&self) -> usize {
-        290 + 2 * self.reason.len() + self.provider_id.as_ref().map_or(0, String::len)
+        320 + 2 * self.reason.len() + self.provider_id.as_ref().map_or(0, String::len)
     }
 }
 

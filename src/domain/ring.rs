@@ -3,147 +3,22 @@
 //! The rules of RFC 3261's forking proxies hold (section 16.7): the first answer wins and all other branches
 //! are stopped. When the state of the whole call changes is `machine`'s.
 
-use serde::{Deserialize, Serialize};
-
 use super::call::Call;
-use super::device::{Device, Platform};
+use super::device::Platform;
 use super::ending::stop_reason;
 use super::event::EventKind;
 use super::ids::DeviceId;
 use super::input::DeclineReason;
+use super::leg::{Leg, LegState};
 use super::receipt::Receipt;
 use super::state::{EndReason, State};
 use super::task::{StopReason, TaskKind};
 use super::time::Timestamp;
-use super::unknown::Unknown;
 
 /// How long a device that missed the stop push may be told again.
 const STOP_FOR: std::time::Duration = std::time::Duration::from_mins(1);
 /// How long a missed call is news.
 const MISSED_FOR: std::time::Duration = std::time::Duration::from_hours(24);
-
-/// One device of the callee and how far its ring got.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leg {
-    /// The device as it was registered when the call began.
-    pub device: Device,
-    /// How far its ring got.
-    pub state: LegState,
-    /// Why, where the state has a reason: `not_rung`, `failed`, and `stopped`, with the word of the push that stops.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Why the device could not ring, if it said so; it stays when the leg goes on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_rung: Option<String>,
-    /// When a provider first took the ring.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sent_at: Option<Timestamp>,
-    /// When the device was first in touch without a word about its ring; noted only where a VoIP budget asks for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub contacted_at: Option<Timestamp>,
-    /// When the device said that it rings.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alerting_at: Option<Timestamp>,
-    /// When the device first said anything: that it rings or could not, an answer, a decline.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub acked_at: Option<Timestamp>,
-    /// When no answer could come from it any more: it answered or declined, was stopped, or has failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub closed_at: Option<Timestamp>,
-    /// What providers said of its pushes; the first and the latest.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub receipts: Vec<Receipt>,
-    /// Fields of a newer release.
-    #[serde(flatten)]
-    pub unknown: Unknown,
-}
-
-/// How far the ring of a leg got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LegState {
-    /// The push is on its way to the provider.
-    Queued,
-    /// The provider took it, or the device is awake and needs none.
-    Sent,
-    /// The device says that it rings.
-    Alerting,
-    /// The device says that it could not ring.
-    NotRung,
-    /// The device answered.
-    Answered,
-    /// The device declined.
-    Declined,
-    /// The device is on another call.
-    Busy,
-    /// Ended from elsewhere.
-    Stopped,
-    /// The provider refused for good.
-    Failed,
-}
-
-impl LegState {
-    /// The name used in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Sent => "sent",
-            Self::Alerting => "alerting",
-            Self::NotRung => "not_rung",
-            Self::Answered => "answered",
-            Self::Declined => "declined",
-            Self::Busy => "busy",
-            Self::Stopped => "stopped",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// Whether an answer may still come from it.
-    pub const fn is_open(self) -> bool {
-        matches!(self, Self::Queued | Self::Sent | Self::Alerting | Self::NotRung)
-    }
-}
-
-impl Leg {
-    /// A leg that is about to be pushed to, or, for a browser, that needs no push.
-    pub fn new(device: Device) -> Self {
-        let (state, reason) = match (device.ring_token(), device.platform) {
-            (Some(_), _) => (LegState::Queued, None),
-            (None, Platform::Web) => (LegState::Sent, None),
-            // Its provider has called the token dead. What else it has is good for a missed call.
-            (None, Platform::Ios | Platform::Android) => (LegState::Failed, Some("no-token".to_owned())),
-        };
-        Self {
-            device,
-            state,
-            reason,
-            not_rung: None,
-            sent_at: None,
-            contacted_at: None,
-            alerting_at: None,
-            acked_at: None,
-            closed_at: None,
-            receipts: Vec::new(),
-            unknown: Unknown::default(),
-        }
-    }
-
-    /// Whether its device has said nothing yet.
-    pub const fn is_silent(&self) -> bool {
-        matches!(self.state, LegState::Queued | LegState::Sent)
-    }
-
-    /// Whether its device was in touch while it rang by VoIP, and said nothing to the end.
-    pub const fn kept_silent(&self) -> bool {
-        matches!(self.state, LegState::Stopped) && self.contacted_at.is_some() && self.acked_at.is_none()
-    }
-
-    fn close(&mut self, state: LegState, reason: Option<String>, now: Timestamp) {
-        self.state = state;
-        self.reason = reason;
-        self.closed_at = Some(now);
-    }
-}
 
 impl Call {
     pub(super) fn leg_mut(&mut self, device: &DeviceId) -> Option<&mut Leg> {
@@ -170,6 +45,15 @@ impl Call {
         let counted = self.leg(device).is_some_and(|leg| self.rules.push.counts_silence(&leg.device));
         match self.leg_mut(device).filter(|leg| counted && leg.is_silent() && leg.contacted_at.is_none()) {
             Some(leg) => leg.contacted_at = Some(now),
+            None => return false,
+        }
+        true
+    }
+
+    /// A device spoke when its ring was over. Returns whether that was news.
+    pub(super) fn came_late(&mut self, device: &DeviceId, now: Timestamp) -> bool {
+        match self.leg_mut(device).filter(|leg| leg.can_be_late()) {
+            Some(leg) => leg.late_at = Some(now),
             None => return false,
         }
         true
@@ -281,13 +165,15 @@ impl Call {
         }
         // The alert goes beside the ring: whether the phone can be rung is not for it to say.
         let TaskKind::Ring { number, .. } = kind else { return };
+        if settled == Settled::Accepted {
+            leg.sent_at.get_or_insert(now);
+        }
         if !leg.is_silent() {
             return;
         }
         match settled {
             Settled::Accepted => {
                 leg.state = LegState::Sent;
-                leg.sent_at.get_or_insert(now);
                 self.ring_again(device, *number, now);
             }
             // An earlier push was taken, and may ring yet; unless it was for nobody.

@@ -2,7 +2,7 @@
 //! it be lost, the next ring shows it again.
 
 use super::{Engine, EngineError};
-use crate::domain::{Call, DeviceId, Heard, Input};
+use crate::domain::{Call, CallId, DeviceId, Heard, Input};
 
 impl Engine {
     /// A device has spoken of its ring. Its registration is written to only if that is news.
@@ -20,10 +20,20 @@ impl Engine {
             && call.leg(device).is_some_and(|leg| {
                 leg.is_silent() && leg.contacted_at.is_none() && call.rules.push.counts_silence(&leg.device)
             });
-        if !is_news {
-            return;
+        if is_news {
+            self.note_beside(call.id, Input::DeviceContacted(device.clone()));
         }
-        let (engine, id, input) = (self.clone(), call.id, Input::DeviceContacted(device.clone()));
+    }
+
+    /// A device spoke when its ring was over.
+    pub(super) fn note_late(&self, call: &Call, device: &DeviceId) {
+        if call.leg(device).is_some_and(|leg| leg.can_be_late()) {
+            self.note_beside(call.id, Input::DeviceLate(device.clone()));
+        }
+    }
+
+    fn note_beside(&self, id: CallId, input: Input) {
+        let engine = self.clone();
         tokio::spawn(async move { told(engine.apply(id, input).await.map(drop)) });
     }
 }

@@ -240,7 +240,7 @@ impl Engine {
         let Some(device) = asker.device() else { return Err(EngineError::UnknownDevice) };
         if call.is_ended() {
             // Nothing leads out of the end, so what was just read is the answer.
-            return late(call, &input(device.clone()), self.clock().now());
+            return self.late(call, device, &input(device.clone()));
         }
         let mut inputs = Vec::new();
         if call.is_unanswered() && call.leg(device).is_none() {
@@ -253,19 +253,26 @@ impl Engine {
         let input = input(device.clone());
         let heard = heard(&input, self.clock().now());
         inputs.push(input);
-        let call = self.apply_all(call.id, inputs, Some(call)).await?;
-        if let Some(heard) = heard {
+        let result = self.apply_all(call.id, inputs, Some(call)).await;
+        match (&result, heard) {
+            (Ok(call), Some(heard)) => self.note_word(call, device, heard),
+            (Err(EngineError::Refused(_, call)), _) => self.note_late(call, device),
+            _ => {}
+        }
+        result
+    }
+
+    /// What a device hears that speaks after the end.
+    fn late(&self, call: Arc<Call>, device: &DeviceId, input: &Input) -> Result<Arc<Call>, EngineError> {
+        let now = self.clock().now();
+        self.note_late(&call, device);
+        if let Some(heard) = heard(input, now) {
             self.note_word(&call, device, heard);
         }
-        Ok(call)
-    }
-}
-
-/// What a device hears that speaks after the end.
-fn late(call: Arc<Call>, input: &Input, now: Timestamp) -> Result<Arc<Call>, EngineError> {
-    match step(&call, input, now) {
-        Ok(_) => Ok(call),
-        Err(refusal) => Err(EngineError::Refused(refusal, call)),
+        match step(&call, input, now) {
+            Ok(_) => Ok(call),
+            Err(refusal) => Err(EngineError::Refused(refusal, call)),
+        }
     }
 }
 

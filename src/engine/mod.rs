@@ -17,7 +17,7 @@ mod reader;
 mod readers;
 mod recent;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -30,7 +30,8 @@ pub use reader::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 pub use crate::store::{Ban, Missed, StoreError, Tell};
 
 use crate::clock::Clock;
-use crate::domain::{Call, CallId, Refusal, Rules, Task, WakeUp};
+use crate::domain::timing::marks;
+use crate::domain::{Call, CallId, Mark, Refusal, Rules, Task, WakeUp};
 use crate::store::Store;
 use attachments::Attachments;
 use inbox::Inbox;
@@ -72,6 +73,9 @@ pub struct FollowUps {
     pub wake_ups: mpsc::UnboundedReceiver<(CallId, WakeUp)>,
 }
 
+/// Is told of each step of a ring that a commit of this instance brought.
+pub type Observer = Box<dyn Fn(&Mark<'_>) + Send + Sync>;
+
 /// The use cases on one store. Clones share everything.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -84,6 +88,7 @@ struct Inner {
     recent: Recent,
     readers: Readers,
     attachments: Attachments,
+    observer: OnceLock<Observer>,
     begun: mpsc::UnboundedSender<Begun>,
     wake_ups: mpsc::UnboundedSender<(CallId, WakeUp)>,
 }
@@ -136,10 +141,17 @@ impl Engine {
             recent: Recent::default(),
             readers,
             attachments: Attachments::default(),
+            observer: OnceLock::new(),
             begun,
             wake_ups,
         };
         (Self(Arc::new(inner)), FollowUps { begun: begun_receiver, wake_ups: wake_ups_receiver })
+    }
+
+    /// Has the steps of rings told from now on; only the first observer is.
+    pub fn observe(&self, observer: Observer) {
+        // A second one would count everything twice.
+        let _ = self.0.observer.set(observer);
     }
 
     /// The clock of this instance.
@@ -158,6 +170,9 @@ impl Engine {
 
     /// Hands on what a commit asks for. Receivers that are gone belong to an instance that stops.
     fn follow_up(&self, call: &Arc<Call>, before: Option<&Call>) {
+        if let Some(observer) = self.0.observer.get() {
+            marks(before, call).for_each(|mark| observer(&mark));
+        }
         let tasks: Vec<Task> = call.begun_since(before).cloned().collect();
         let _ = self.0.wake_ups.send((call.id, call.wake_up()));
         if !tasks.is_empty() {

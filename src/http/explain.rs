@@ -68,6 +68,9 @@ pub struct ExplainedDevice {
     /// When it was in touch with the gateway without a word about its ring; noted only where a VoIP budget asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     contacted: Option<Moment>,
+    /// When it first spoke, if that was after its ring was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    late: Option<Moment>,
     /// What it said of its ring.
     #[serde(skip_serializing_if = "Option::is_none")]
     ack: Option<AckView>,
@@ -153,6 +156,9 @@ pub struct PushView {
     last: Moment,
     /// When the last one was sent.
     sent: Moment,
+    /// Of a dead token: since when, as the provider knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_since: Option<String>,
     /// From sending to the answer, of the last one, in milliseconds.
     latency_ms: u64,
 }
@@ -197,6 +203,7 @@ impl ExplainedDevice {
             advice: cause.advice(),
             sent: leg.and_then(|leg| leg.sent_at).map(moment),
             contacted: leg.and_then(|leg| leg.contacted_at).map(moment),
+            late: leg.and_then(|leg| leg.late_at).map(moment),
             ack: ack.map(|ack| AckView {
                 kind: ack.kind,
                 reason: ack.reason.map(str::to_owned),
@@ -240,6 +247,7 @@ fn push(call: &Call, receipt: &Receipt) -> PushView {
         first: Moment::of(call, first(receipt)),
         last: Moment::of(call, receipt.at),
         sent: Moment::of(call, receipt.sent_at()),
+        dead_since: receipt.dead_since.map(Timestamp::rfc3339),
         latency_ms: receipt.latency_ms,
     }
 }

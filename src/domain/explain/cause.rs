@@ -81,6 +81,9 @@ causes! {
     StoppedSoon = "stopped_soon",
         "The call was over before a device could be expected to have rung.",
         "Nothing is to be done: the call was too short to tell anything about this device.";
+    CameLate = "came_late",
+        "The device first spoke when its ring was over.",
+        "The push reached it too late: it was off or without a network, or its system held the push back.";
     SilentIphone = "silent_iphone",
         "The app, which is known to acknowledge rings, said nothing to an accepted push.",
         "See whether the phone is on, online and has the app; if other calls ring on it, iOS may hold back VoIP pushes after \

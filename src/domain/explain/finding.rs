@@ -9,8 +9,8 @@ use super::cause::Cause;
 use super::refusal::{self, Answer};
 use crate::domain::call::Call;
 use crate::domain::device::{Device, IosPushMode, Platform};
+use crate::domain::leg::{Leg, LegState};
 use crate::domain::receipt::Receipt;
-use crate::domain::ring::{Leg, LegState};
 use crate::domain::state::EndReason;
 use crate::domain::task::StopReason;
 use crate::domain::time::Timestamp;
@@ -147,6 +147,9 @@ fn unheard(call: &Call, leg: &Leg, now: Timestamp) -> Cause {
             Some(_) if until.since(call.created_at) < WORD_WITHIN => stopped_soon(call, leg),
             _ => Cause::BrowserSilent,
         };
+    }
+    if leg.late_at.is_some() {
+        return Cause::CameLate;
     }
     match (taken_at(leg), last_ring(leg)) {
         (Some(at), _) if until.since(at) < WORD_WITHIN => match over_at {

@@ -15,8 +15,8 @@ pub use cause::Cause;
 
 use super::call::Call;
 use super::device::Device;
+use super::leg::{Leg, LegState};
 use super::receipt::Receipt;
-use super::ring::{Leg, LegState};
 use super::time::Timestamp;
 use finding::Word;
 

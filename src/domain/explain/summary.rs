@@ -4,7 +4,7 @@ use super::Around;
 use super::finding::{answered_by_calling, was_busy_at_once};
 use super::verdict::after;
 use crate::domain::call::Call;
-use crate::domain::ring::{Leg, LegState};
+use crate::domain::leg::{Leg, LegState};
 use crate::domain::state::{EndReason, State};
 use crate::domain::time::millis;
 

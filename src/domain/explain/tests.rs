@@ -91,6 +91,7 @@ fn receipt(push: &str, answer: (Option<u16>, &str, &str), at: Timestamp) -> Rece
         again: 0,
         since: None,
         environment: None,
+        dead_since: None,
         verdict: verdict.to_owned(),
         unknown: Unknown::default(),
     }
@@ -311,6 +312,12 @@ fn scenes() -> Vec<(Scene, &'static str, Cause, &'static str)> {
             "rang from +950 ms",
         ),
         (two().at(900), "ios-1", Cause::WaitingForWord, "APNs accepted at +41 ms, and it has not spoken yet"),
+        (
+            two().at(900).give(&Input::Cancel).at(52_000).give(&Input::DeviceLate(id("ios-1"))),
+            "ios-1",
+            Cause::CameLate,
+            "APNs accepted at +41 ms, but it first spoke at +52.0 s, when its ring was over at +900 ms",
+        ),
         (two().at(900).give(&Input::Cancel), "ios-1", Cause::StoppedSoon, "the call was over at +900 ms, too soon"),
         (
             Scene::new(vec![known("ios")]).at(41).taken().times_out(),
@@ -590,6 +597,16 @@ fn every_cause_has_a_scene_and_sentences_for_people() {
 
 fn is_sentence(text: &str) -> bool {
     text.len() > 10 && text.ends_with('.') && text.trim() == text && !text.contains("  ")
+}
+
+#[test]
+fn a_dead_token_is_dead_since_the_providers_word_for_it() {
+    let mut scene = apple(410, "Unregistered", "drop_token");
+    scene.call.legs[0].receipts[0].dead_since = Some(START - Duration::from_mins(5));
+    let verdict = scene.explain().devices.remove(0).verdict;
+    let expected =
+        "iPhone of bob: APNs answered 410 Unregistered at +52 ms: its token is dead since 2026-02-02T02:35:00.000Z.";
+    assert_eq!(verdict, expected);
 }
 
 #[test]

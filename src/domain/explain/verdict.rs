@@ -6,8 +6,8 @@ use super::cause::Cause;
 use super::finding::{Word, last_ring, last_word, rings, taken, taken_at};
 use crate::domain::call::Call;
 use crate::domain::device::{Device, Platform};
+use crate::domain::leg::Leg;
 use crate::domain::receipt::Receipt;
-use crate::domain::ring::Leg;
 use crate::domain::time::{Timestamp, millis};
 
 /// The sentence for a device that takes part.
@@ -92,6 +92,10 @@ impl Scene<'_> {
                     self.at(self.over_at())
                 )
             }
+            Cause::CameLate => {
+                let (late, over) = (self.at(self.leg.late_at), self.at(self.over_at()));
+                format!("{}, but it first spoke{late}, when its ring was over{over}", self.taken())
+            }
             Cause::SilentIphone | Cause::SilentAndroid | Cause::UnackedIphone | Cause::UnackedAndroid => {
                 self.silent(cause)
             }
@@ -163,7 +167,10 @@ impl Scene<'_> {
                 device.environment.as_str()
             ),
             Cause::NoProvider => format!("no [[push.fcm]] section is for the app {app}, so nothing was pushed"),
-            Cause::TokenDead => format!("{answered}: the token of {} is dead", device.registered_at),
+            Cause::TokenDead => match last_ring(self.leg).and_then(|receipt| receipt.dead_since) {
+                Some(since) => format!("{answered}: its token is dead since {since}"),
+                None => format!("{answered}: the token of {} is dead", device.registered_at),
+            },
             Cause::TokenInvalid => format!("{answered}: what was registered at {} is no token", device.registered_at),
             Cause::RefusedInBothEnvironments => format!("{answered}: production and sandbox both call its token bad"),
             Cause::RefusedInOneEnvironment => format!(

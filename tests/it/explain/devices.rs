@@ -206,6 +206,10 @@ async fn a_call_that_was_over_too_soon_tells_nothing_of_a_phone() {
     stage.taken(&call, "iphone-1").await;
     stage.give_up(&call).await;
     stage.explained(&call, "iphone-1", "stopped_soon").await;
+    let ticket = stage.ticket(&phone, &call).await;
+    stage.http.post(&path(&call, "alerting"), &ticket, json!({})).await.expect_problem(409, "call-ended");
+    let late = stage.explained(&call, "iphone-1", "came_late").await;
+    assert!(late["late"]["after_ms"].is_u64(), "{late:#}");
 
     stage.simulator.add_rule("apns delay 1500ms".parse().expect("a rule"));
     let call = stage.call_to("bob").await;

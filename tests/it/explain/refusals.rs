@@ -52,6 +52,8 @@ async fn every_refusal_has_its_cause() {
         assert!(text(&said["verdict"]).contains(sentence), "{refusal}: {}", said["verdict"]);
         assert_eq!(said["state"], "failed", "{refusal}");
         assert!(said["closed"]["after_ms"].is_u64() && !text(&said["advice"]).is_empty(), "{said:#}");
+        let since = said["pushes"][0]["dead_since"].as_str();
+        assert_eq!(since.is_some(), cause == "token_dead" && refusal.starts_with("apns"), "{said:#}");
         assert_eq!(stage.ended("alice", &call).await, "unreachable");
         let summary = stage.explain(&call).await["summary"].take();
         assert!(text(&summary).starts_with(&format!("No device of {user} could be rung")), "{summary}");

@@ -153,6 +153,7 @@ fn callee() -> impl Strategy<Value = Input> {
         3 => any_device().prop_map(|(name, _)| alerting(name)),
         1 => any_device().prop_map(|(name, _)| not_rung(name)),
         1 => any_device().prop_map(|(name, _)| Input::DeviceContacted(id(name))),
+        1 => any_device().prop_map(|(name, _)| Input::DeviceLate(id(name))),
         2 => any_device().prop_map(|(name, _)| answer(name)),
         1 => any_device().prop_map(|(name, _)| declined(name)),
         2 => any_device().prop_map(|(name, _)| busy(name)),

@@ -18,6 +18,7 @@ mod ring;
 mod scenes;
 mod table;
 mod task;
+mod timing;
 
 use std::time::Duration;
 
@@ -165,6 +166,7 @@ fn receipt(reason: &str, at: Timestamp) -> Receipt {
         again: 0,
         since: None,
         environment: None,
+        dead_since: None,
         verdict: String::new(),
         unknown: Unknown::default(),
     }

@@ -41,6 +41,7 @@ fn outcome(call: &Call) -> Call {
     call.compacted = false;
     for leg in &mut call.legs {
         leg.receipts.clear();
+        leg.late_at = None;
         (leg.device.voip_token, leg.device.alert_token) = (None, None);
         (leg.device.fcm_token, leg.device.fcm_fid) = (None, None);
     }

@@ -55,6 +55,13 @@ fn party(row: &str, column: State) -> Option<(Stage, Input)> {
         "device not rung (D1)" => (quiet(column), not_rung(IPHONE)),
         "device not rung (D2)" => (quiet(column), not_rung(PIXEL)),
         "device not rung (D3)" => (quiet(column), not_rung("ipad-1")),
+        "device late (D2)" => (quiet(column), Input::DeviceLate(id(PIXEL))),
+        "device late (D2, known already)" => {
+            let mut stage = quiet(column);
+            stage.give(Input::DeviceLate(id(PIXEL)));
+            (stage, Input::DeviceLate(id(PIXEL)))
+        }
+        "device late (D3)" => (quiet(column), Input::DeviceLate(id("ipad-1"))),
         "device contacted (D1)" => (quiet(column), Input::DeviceContacted(id(IPHONE))),
         "device contacted (D1, whose silence is counted)" => {
             (reach(column, counted(invite()), |_| ()), Input::DeviceContacted(id(IPHONE)))

@@ -11,7 +11,7 @@ use bellwire::domain::EndReason;
 const PAGE: &str = include_str!("../../../docs/STATE-MACHINE.md");
 const STATES: [State; 4] = [State::Calling, State::Ringing, State::Active, State::Ended];
 /// How many inputs there are; `number` counts them.
-const INPUTS: usize = 16;
+const INPUTS: usize = 17;
 
 /// The rows of the table whose head begins with this.
 fn rows(head: &str) -> Vec<Vec<&'static str>> {
@@ -38,6 +38,7 @@ fn number(input: &Input) -> usize {
         Input::Banned(_) => 12,
         Input::Redialled => 13,
         Input::DeviceContacted(_) => 14,
+        Input::DeviceLate(_) => 15,
         Input::Wake => INPUTS - 1,
     }
 }

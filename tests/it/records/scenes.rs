@@ -175,9 +175,9 @@ fn pushed_again() -> Scene {
         .then(Input::DeviceNotRung(device_id("ipad-1"), "do_not_disturb".to_owned()))
 }
 
-/// The iPhone was in touch and silent until the caller gave up.
+/// The iPhone was in touch and silent until the caller gave up, and the Pixel came too late.
 fn kept_silent() -> Scene {
-    pushed_again().then(Input::Cancel)
+    pushed_again().then(Input::Cancel).then(Input::DeviceLate(device_id("pixel-1")))
 }
 
 fn compacted() -> Scene {
@@ -207,6 +207,7 @@ fn receipt(provider: &str, status: u16, reason: &str) -> Receipt {
         again: 0,
         since: None,
         environment: None,
+        dead_since: None,
         verdict: String::new(),
         unknown: Unknown::default(),
     }

@@ -1,0 +1,143 @@
+//! A leg: one device of the callee, how far its ring got, and what is kept of that for who asks why it did not ring.
+//!
+//! What moves it is in `ring`.
+
+use serde::{Deserialize, Serialize};
+
+use super::device::{Device, Platform};
+use super::receipt::Receipt;
+use super::time::Timestamp;
+use super::unknown::Unknown;
+
+/// One device of the callee and how far its ring got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leg {
+    /// The device as it was registered when the call began.
+    pub device: Device,
+    /// How far its ring got.
+    pub state: LegState,
+    /// Why, where the state has a reason: `not_rung`, `failed`, and `stopped`, with the word of the push that stops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why the device could not ring, if it said so; it stays when the leg goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_rung: Option<String>,
+    /// When a provider first took the ring.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<Timestamp>,
+    /// When the device was first in touch without a word about its ring; noted only where a VoIP budget asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contacted_at: Option<Timestamp>,
+    /// When the device said that it rings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerting_at: Option<Timestamp>,
+    /// When the device first said anything: that it rings or could not, an answer, a decline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acked_at: Option<Timestamp>,
+    /// When no answer could come from it any more: it answered or declined, was stopped, or has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Timestamp>,
+    /// When the device first spoke after it had been stopped, having said nothing before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_at: Option<Timestamp>,
+    /// What providers said of its pushes; the first and the latest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub receipts: Vec<Receipt>,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// How far the ring of a leg got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegState {
+    /// The push is on its way to the provider.
+    Queued,
+    /// The provider took it, or the device is awake and needs none.
+    Sent,
+    /// The device says that it rings.
+    Alerting,
+    /// The device says that it could not ring.
+    NotRung,
+    /// The device answered.
+    Answered,
+    /// The device declined.
+    Declined,
+    /// The device is on another call.
+    Busy,
+    /// Ended from elsewhere.
+    Stopped,
+    /// The provider refused for good.
+    Failed,
+}
+
+impl LegState {
+    /// The name used in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::Alerting => "alerting",
+            Self::NotRung => "not_rung",
+            Self::Answered => "answered",
+            Self::Declined => "declined",
+            Self::Busy => "busy",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether an answer may still come from it.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Sent | Self::Alerting | Self::NotRung)
+    }
+}
+
+impl Leg {
+    /// A leg that is about to be pushed to, or, for a browser, that needs no push.
+    pub fn new(device: Device) -> Self {
+        let (state, reason) = match (device.ring_token(), device.platform) {
+            (Some(_), _) => (LegState::Queued, None),
+            (None, Platform::Web) => (LegState::Sent, None),
+            // Its provider has called the token dead. What else it has is good for a missed call.
+            (None, Platform::Ios | Platform::Android) => (LegState::Failed, Some("no-token".to_owned())),
+        };
+        Self {
+            device,
+            state,
+            reason,
+            not_rung: None,
+            sent_at: None,
+            contacted_at: None,
+            alerting_at: None,
+            acked_at: None,
+            closed_at: None,
+            late_at: None,
+            receipts: Vec::new(),
+            unknown: Unknown::default(),
+        }
+    }
+
+    /// Whether its device has said nothing yet.
+    pub const fn is_silent(&self) -> bool {
+        matches!(self.state, LegState::Queued | LegState::Sent)
+    }
+
+    /// Whether its device was in touch while it rang by VoIP, and said nothing to the end.
+    pub const fn kept_silent(&self) -> bool {
+        matches!(self.state, LegState::Stopped) && self.contacted_at.is_some() && self.acked_at.is_none()
+    }
+
+    /// Whether a word of its device would be its first, and late.
+    pub const fn can_be_late(&self) -> bool {
+        matches!(self.state, LegState::Stopped) && self.acked_at.is_none() && self.late_at.is_none()
+    }
+
+    /// No answer can come from it any more.
+    pub(super) fn close(&mut self, state: LegState, reason: Option<String>, now: Timestamp) {
+        self.state = state;
+        self.reason = reason;
+        self.closed_at = Some(now);
+    }
+}
