@@ -2,7 +2,7 @@
 //! it be lost, the next ring shows it again.
 
 use super::{Engine, EngineError};
-use crate::domain::{Call, CallId, DeviceId, Heard, Input};
+use crate::domain::{Call, CallId, DeviceId, Heard, Input, Leg};
 
 impl Engine {
     /// A device has spoken of its ring. Its registration is written to only if that is news.
@@ -27,7 +27,7 @@ impl Engine {
 
     /// A device spoke when its ring was over.
     pub(super) fn note_late(&self, call: &Call, device: &DeviceId) {
-        if call.leg(device).is_some_and(|leg| leg.can_be_late()) {
+        if call.leg(device).is_some_and(Leg::can_be_late) {
             self.note_beside(call.id, Input::DeviceLate(device.clone()));
         }
     }

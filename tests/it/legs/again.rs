@@ -102,7 +102,8 @@ async fn nobody_is_pushed_to_again_who_has_said_anything() {
         ("decline", json!({"reason": "busy"})),
         ("answer", json!({})),
     ];
-    let spare = stage.pixel("bob", "pixel-2").await;
+    // So that a busy phone does not end the call.
+    stage.pixel("bob", "pixel-2").await;
     let phone = stage.pixel("bob", "pixel-1").await;
     acks_once(&stage, &phone).await;
     for (verb, body) in verbs {
@@ -114,7 +115,6 @@ async fn nobody_is_pushed_to_again_who_has_said_anything() {
         assert_eq!(stage.pushes_of("ring", &phone.ring_token, &call).len(), 1, "{verb} {body}");
         stage.http.post(&path(&call, "hangup"), &bearer("alice"), json!({})).await.expect(200);
     }
-    assert!(!spare.id.is_empty());
 }
 
 #[tokio::test]
