@@ -70,7 +70,8 @@ fn googles(word: &str, answer: Answer<'_>) -> Option<Cause> {
 fn by_status(answer: Answer<'_>) -> Cause {
     match (answer.status, answer.verdict) {
         (Some(410), _) => Cause::TokenDead,
-        (Some(401 | 403), _) => Cause::CredentialRefused,
+        // Without a status: a key that signs nothing, say.
+        (Some(401 | 403), _) | (None, "our_fault") => Cause::CredentialRefused,
         (Some(429), _) => Cause::Throttled,
         (Some(500..=599), _) => Cause::ProviderFailing,
         (Some(400..=499), "our_fault") => Cause::PayloadRefused,

@@ -469,6 +469,12 @@ fn scenes() -> Vec<(Scene, &'static str, Cause, &'static str)> {
             "the token endpoint answered 400 at +9 ms",
         ),
         (
+            ios().refused(None, "cannot sign", "our_fault"),
+            "ios-1",
+            Cause::CredentialRefused,
+            "APNs: cannot sign at +0 ms: the credential for the app com.example.phone is not accepted",
+        ),
+        (
             google(401, "THIRD_PARTY_AUTH_ERROR", "our_fault"),
             "android-1",
             Cause::ThirdPartyCredential,

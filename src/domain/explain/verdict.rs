@@ -255,8 +255,8 @@ impl Scene<'_> {
         let Some(last) = last_ring(self.leg) else {
             return format!("{} refused the push ({})", self.service(), self.reason());
         };
-        let status = last.status.map(|status| format!("answered {status} ")).unwrap_or_default();
-        format!("{} {status}{}", self.service(), self.reason()).trim_end().to_owned() + &self.tries()
+        let answer = last.status.map_or_else(|| ":".to_owned(), |status| format!(" answered {status}"));
+        format!("{}{answer} {}{}", self.service(), self.reason(), self.tries())
     }
 
     /// How often, and when, the last answer came.
@@ -280,7 +280,7 @@ impl Scene<'_> {
 
     fn reason(&self) -> &str {
         let reason = last_ring(self.leg).map(|receipt| receipt.reason.as_str());
-        reason.or(self.leg.reason.as_deref()).filter(|reason| !reason.is_empty()).unwrap_or("no reason given")
+        reason.or(self.leg.reason.as_deref()).filter(|reason| !reason.is_empty()).unwrap_or("(no reason given)")
     }
 
     fn not_rung(&self) -> &str {

@@ -38,7 +38,7 @@ async fn a_call_is_told_from_the_push_to_the_answer() {
     let push = stage.push("cancel", &iphone.notice_token, &call).await;
 
     stage.explained(&call, "pixel-1", "answered").await;
-    let document = told(&stage, &call, "iphone-1").await;
+    let document = stage.explained_once(&call, "iphone-1", |found| found["stop"]["told"].is_object()).await;
     assert_eq!((&document["call"]["id"], &document["call"]["state"]), (&call, &json!("active")));
     assert!(text(&document["summary"]).starts_with("bob answered on pixel-1 at +"), "{}", document["summary"]);
     let iphone = of(&document, "iphone-1");
@@ -68,17 +68,6 @@ async fn a_call_is_told_from_the_push_to_the_answer() {
     assert_eq!((&pixel["ack"]["kind"], pixel["closed"]["after_ms"].is_u64()), (&json!("answered"), true));
     assert!(text(&pixel["pushes"][0]["id"]).starts_with("projects/"), "{pixel:#}");
     assert_eq!((pixel.get("environment"), pixel.get("stop")), (None, None));
-}
-
-/// The explanation once the device was told to stop by a push.
-async fn told(stage: &Stage, call: &Value, device: &str) -> Value {
-    loop {
-        let document = stage.explain(call).await;
-        if of(&document, device)["stop"]["told"].is_object() {
-            return document;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 #[tokio::test]
@@ -186,9 +175,7 @@ async fn an_app_that_is_awake_and_says_nothing_gets_an_alert_beside() {
         let ticket = stage.ticket(&phone, &call).await;
         stage.taken(&call, "iphone-1").await;
         stage.http.get(&path(&call, ""), &ticket).await.expect(200);
-        while !of(&stage.explain(&call).await, "iphone-1")["contacted"].is_object() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        stage.explained_once(&call, "iphone-1", |found| found["contacted"].is_object()).await;
         ring_out(&stage, &call).await;
         let said = stage.explained(&call, "iphone-1", cause).await;
         let kinds: Vec<_> = said["pushes"].as_array().expect("pushes").iter().map(|push| text(&push["push"])).collect();

@@ -22,19 +22,24 @@ impl<G> Stage<G> {
 
     /// What is said of one device, once that has this cause.
     async fn explained(&self, call: &Value, device: &str, cause: &str) -> Value {
+        let document = self.explained_once(call, device, |found| found["cause"] == cause).await;
+        of(&document, device).clone()
+    }
+
+    /// The explanation once this is so of what it says of a device.
+    async fn explained_once(&self, call: &Value, device: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
         let found = async {
             loop {
-                let document = self.explain(call).await;
-                last = of(&document, device).clone();
-                if last["cause"] == cause {
+                last = self.explain(call).await;
+                if is_so(of(&last, device)) {
                     return last.clone();
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         let found = tokio::time::timeout(SOON, found).await;
-        found.unwrap_or_else(|_| panic!("{device} has not the cause {cause}: {last:#}"))
+        found.unwrap_or_else(|_| panic!("{device} is not so in time: {:#}", of(&last, device)))
     }
 
     /// alice calls; the call's id.
