@@ -408,7 +408,7 @@ fn scenes() -> Vec<(Scene, &'static str, Cause, &'static str)> {
             apple(410, "Unregistered", "drop_token"),
             "ios-1",
             Cause::TokenDead,
-            "APNs answered 410 Unregistered at +52 ms: the token of 2026-02-02T01:40:00.000Z is dead",
+            "APNs answered 410 Unregistered at +52 ms: the token registered at 2026-02-02T01:40:00.000Z is dead",
         ),
         (apple(410, "ExpiredToken", "drop_token"), "ios-1", Cause::TokenDead, "APNs answered 410 ExpiredToken"),
         (

@@ -169,7 +169,7 @@ impl Scene<'_> {
             Cause::NoProvider => format!("no [[push.fcm]] section is for the app {app}, so nothing was pushed"),
             Cause::TokenDead => match last_ring(self.leg).and_then(|receipt| receipt.dead_since) {
                 Some(since) => format!("{answered}: its token is dead since {since}"),
-                None => format!("{answered}: the token of {} is dead", device.registered_at),
+                None => format!("{answered}: the token registered at {} is dead", device.registered_at),
             },
             Cause::TokenInvalid => format!("{answered}: what was registered at {} is no token", device.registered_at),
             Cause::RefusedInBothEnvironments => format!("{answered}: production and sandbox both call its token bad"),
