@@ -83,6 +83,7 @@ fn pushed(call: &Call, now: Timestamp) -> Input {
         again: 0,
         since: None,
         environment: None,
+        dead_since: None,
         verdict: String::new(),
         unknown: Unknown::default(),
     };

@@ -5,6 +5,9 @@
 
 mod check;
 mod demo;
+mod explain;
+mod gateway;
+mod push_test;
 mod serve;
 mod simulate;
 mod token;
@@ -36,6 +39,10 @@ enum Command {
     Token(token::Token),
     /// Run a simulator of APNs and FCM, for tests and staging.
     Simulate(simulate::Simulate),
+    /// Tell why each phone of a call rang or did not.
+    Explain(explain::Explain),
+    /// Ring a device for real, and follow it: exit code 0 if it says that it rings.
+    PushTest(push_test::PushTest),
     /// Show three calls on this machine: no credentials, no network.
     Demo(demo::Demo),
     /// Print the `OpenAPI` document.
@@ -61,6 +68,9 @@ enum CliError {
     Io(#[from] std::io::Error),
     #[error("{0}")]
     Failed(String),
+    /// It was called wrongly.
+    #[error("{0}")]
+    Usage(String),
 }
 
 /// Runs the command that the process was called with.
@@ -77,7 +87,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bellwire: {}", with_causes(&error));
-            ExitCode::FAILURE
+            if matches!(error, CliError::Usage(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -95,6 +105,8 @@ fn run(command: Command) -> Result<(), CliError> {
             Command::Check(file) => check::run(&file).await,
             Command::Token(token) => token.run(),
             Command::Simulate(simulate) => simulate.run().await,
+            Command::Explain(explain) => explain.run().await,
+            Command::PushTest(test) => test.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Openapi => Ok(()),
         }

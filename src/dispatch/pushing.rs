@@ -113,6 +113,10 @@ fn receipt(task: &Task, plan: &Plan, device: &Device, report: &Report, now: Time
         again: 0,
         since: None,
         environment: environment(device, report),
+        dead_since: match report.verdict {
+            Verdict::DropToken { since } => since,
+            _ => None,
+        },
         verdict: word(report.verdict).to_owned(),
         unknown: Unknown::default(),
     }

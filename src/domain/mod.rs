@@ -11,6 +11,7 @@ pub mod call;
 pub mod device;
 mod ending;
 pub mod event;
+pub mod explain;
 pub mod ids;
 pub mod input;
 pub mod invite;

@@ -51,6 +51,9 @@ pub struct Receipt {
     /// Which of Apple's hosts answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
+    /// Of a dead token: since when, as the provider knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_since: Option<Timestamp>,
     /// What follows from it: `accepted`, `retry`, `drop_token`, `our_fault` or `give_up`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub verdict: String,
@@ -106,7 +109,7 @@ impl Receipt {
 
     /// How many bytes it takes in a record, at most: JSON writes a quotation mark as two.
     fn bytes(&self) -> usize {
-        290 + 2 * self.reason.len() + self.provider_id.as_ref().map_or(0, String::len)
+        320 + 2 * self.reason.len() + self.provider_id.as_ref().map_or(0, String::len)
     }
 }
 

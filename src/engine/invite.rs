@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::meetings::{Line, OwnLine};
 use super::{Engine, EngineError};
-use crate::domain::{Call, CallId, DeviceId, Invite, Media, Party, Platform, Timestamp, UserId, begin};
+use crate::domain::{Call, CallId, DeviceId, Invite, Media, Party, Platform, Rules, Timestamp, UserId, begin};
 use crate::store::{Callee, Claim, Opening, Reservation, Role, Slot, StoreError};
 
 /// How long an idempotency key is remembered.
@@ -33,6 +33,10 @@ pub struct InviteRequest {
     pub caller_device: Option<DeviceId>,
     /// Who is called.
     pub callee: UserId,
+    /// The one device to ring; absent: all of them.
+    pub callee_device: Option<DeviceId>,
+    /// Whether it only tries whether phones ring, so that nobody has missed a call.
+    pub test: bool,
     /// Sound or pictures.
     pub media: Media,
     /// How long to ring; the configured time if absent.
@@ -74,6 +78,11 @@ impl Engine {
     }
 
     async fn run_invite(&self, request: InviteRequest) -> Result<Arc<Call>, EngineError> {
+        if let Some(device) = &request.callee_device
+            && !self.devices(&request.callee).await?.iter().any(|known| known.id == *device)
+        {
+            return Err(EngineError::UnknownDevice);
+        }
         let mut buried = Vec::new();
         for _ in 0..MAX_TRIES {
             match self.try_invite(&request, &buried).await? {
@@ -144,6 +153,8 @@ impl Engine {
         let mut connected = self.0.readers.devices_of(&request.callee);
         connected.extend(callee.attached);
         devices.retain(|device| device.platform != Platform::Web || connected.contains(&device.id));
+        devices.retain(|device| request.callee_device.as_ref().is_none_or(|only| *only == device.id));
+        let rules = self.0.settings.rules.clone();
         let invite = Invite {
             id,
             caller: request.caller.clone(),
@@ -152,7 +163,7 @@ impl Engine {
             media: request.media,
             room: self.room_name(id),
             metadata: request.metadata.clone(),
-            rules: self.0.settings.rules.clone(),
+            rules: Rules { missed_call: rules.missed_call && !request.test, ..rules },
             ring_until: now + request.ring.unwrap_or(self.0.settings.ring),
             devices,
             busy,

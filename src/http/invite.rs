@@ -51,6 +51,11 @@ pub struct InviteBody {
     metadata: Option<Value>,
     /// Who calls; for services, and only for them.
     caller: Option<CallerBody>,
+    /// The one device of the callee to push to; for services only. It makes the call a test.
+    #[schema(value_type = Option<String>)]
+    callee_device: Option<DeviceId>,
+    /// Whether it only tries whether phones ring, so that no missed call follows; for services only.
+    test: Option<bool>,
 }
 
 /// The caller that a service names.
@@ -79,6 +84,13 @@ pub async fn invite(
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers, &bytes)?;
     let caller = caller_of(&who.0, body.caller)?;
+    if who.0 != Caller::Service {
+        for (pointer, is_there) in [("/callee_device", body.callee_device.is_some()), ("/test", body.test.is_some())] {
+            if is_there {
+                return Err(Problem::field(pointer, "is for services only"));
+            }
+        }
+    }
     if caller.id == body.callee {
         return Err(Problem::field("/callee", "must not be the caller"));
     }
@@ -95,6 +107,8 @@ pub async fn invite(
         caller,
         caller_device: body.device_id,
         callee: body.callee,
+        test: body.test == Some(true) || body.callee_device.is_some(),
+        callee_device: body.callee_device,
         media: body.media,
         ring,
         metadata: body.metadata,

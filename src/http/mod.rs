@@ -8,6 +8,7 @@ mod calls;
 pub mod code;
 mod devices;
 mod events;
+mod explain;
 mod extract;
 mod heads;
 pub mod health;
@@ -64,6 +65,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(devices::list))
         .routes(routes!(devices::put, devices::delete))
         .routes(routes!(calls::get))
+        .routes(routes!(explain::explain))
         .routes(routes!(calls::alerting))
         .routes(routes!(calls::answer))
         .routes(routes!(calls::decline))

@@ -152,6 +152,7 @@ mod tests {
             again: 0,
             since: None,
             environment: None,
+            dead_since: None,
             verdict: String::new(),
             unknown: Unknown::default(),
         };

@@ -6,6 +6,7 @@ mod calls;
 mod crashes;
 mod devices;
 mod events;
+mod explain;
 mod fleet;
 mod hostile;
 mod http_frame;

@@ -22,6 +22,7 @@ const ROUTES: &[&str] = &[
     "get /v1/blocks/{user}",
     "get /v1/calls",
     "get /v1/calls/{id}",
+    "get /v1/calls/{id}/explain",
     "get /v1/devices",
     "get /v1/events",
     "post /v1/calls",

@@ -41,7 +41,7 @@ fn version_and_help_go_to_stdout() {
     assert_eq!(stdout(&version), format!("bellwire {}\n", env!("CARGO_PKG_VERSION")));
     let help = run(folder.path(), &["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for command in ["serve", "check", "token", "simulate", "demo", "openapi"] {
+    for command in ["serve", "check", "explain", "push-test", "token", "simulate", "demo", "openapi"] {
         assert!(stdout(&help).contains(command), "{command}");
     }
 }

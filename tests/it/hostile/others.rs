@@ -49,7 +49,8 @@ async fn a_call_is_nobody_elses_business() {
     let world = World::new().await;
     let before = world.state().await;
     let unknown = json!("0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a");
-    for route in route::all(&world).await.iter().filter(|route| route.template.starts_with("/v1/calls/{id}")) {
+    let of_call = |route: &&Route| route.template.starts_with("/v1/calls/{id}") && matches!(route.who, Who::OfCall);
+    for route in route::all(&world).await.iter().filter(of_call) {
         let name = route.name();
         for stranger in ["erin", "carol", "Bob", "bob\u{301}", "ALICE"] {
             let token = crate::support::user_token(

@@ -102,6 +102,7 @@ fn good(world: &World, method: &Method, template: &str) -> (String, Who, String,
         ("DELETE", "/v1/devices/{device_id}") => ("/v1/devices/iphone-1".into(), Who::User, bob, None),
         ("POST", "/v1/calls") => (template.to_owned(), Who::User, bearer("carol"), Some(invite)),
         ("GET", "/v1/calls/{id}") => (call(""), Who::OfCall, bob, None),
+        ("GET", "/v1/calls/{id}/explain") => (call("explain"), Who::Service, service, None),
         ("POST", "/v1/calls/{id}/alerting") => {
             let body = json!({"device_id": "iphone-1", "rung": false, "reason": "do_not_disturb"});
             (call("alerting"), Who::OfCall, bob, Some(body))

@@ -166,6 +166,7 @@ fn receipt(reason: &str, at: Timestamp) -> Receipt {
         again: 0,
         since: None,
         environment: None,
+        dead_since: None,
         verdict: String::new(),
         unknown: Unknown::default(),
     }

@@ -207,6 +207,7 @@ fn receipt(provider: &str, status: u16, reason: &str) -> Receipt {
         again: 0,
         since: None,
         environment: None,
+        dead_since: None,
         verdict: String::new(),
         unknown: Unknown::default(),
     }

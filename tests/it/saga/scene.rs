@@ -129,6 +129,8 @@ pub fn request(from: &UserId, to: &UserId, key: Option<&str>) -> InviteRequest {
         caller: party(from),
         caller_device: Some(device_id("phone")),
         callee: to.clone(),
+        callee_device: None,
+        test: false,
         media: Media::Audio,
         ring: None,
         metadata: None,

@@ -68,6 +68,8 @@ async fn invite(engine: &Engine) -> Result<Arc<Call>, EngineError> {
         caller: Party { id: user("ann"), name: None, avatar: None, unknown: Unknown::default() },
         caller_device: None,
         callee: user("bob"),
+        callee_device: None,
+        test: false,
         media: Media::Audio,
         ring: None,
         metadata: None,
