@@ -219,6 +219,23 @@ fn goodbyes_are_taken_as_the_page_says() {
     }
 }
 
+#[tokio::test]
+async fn a_goodbye_for_an_old_provider_token_has_it_renewed() {
+    let stage = Stage::with(|config| config.apns[0].connections = 1).await;
+    let push = async || {
+        let report = stage.pushers.send(&stage.message(&iphone(1), Message::Ring(stage.ring()))).await;
+        assert_eq!(report.verdict, Verdict::Accepted, "{report:?}");
+        let last = stage.received(Provider::Apns).pop().expect("a push");
+        last.header("authorization").map(str::to_owned)
+    };
+    let first = push().await;
+    stage.clock.advance(Duration::from_mins(21));
+    stage.rule("apns-production goaway ExpiredProviderToken times 1");
+    assert_eq!(push().await, first);
+    let renewed = async { while push().await == first {} };
+    tokio::time::timeout(WITHIN, renewed).await.expect("renewed");
+}
+
 /// The words in quotes in the code of a verdict, without its tests.
 fn words_in(code: &str, is_word: impl Fn(char) -> bool) -> HashSet<&str> {
     let code = code.split("#[cfg(test)]").next().unwrap_or_default();
