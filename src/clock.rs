@@ -17,6 +17,9 @@ use crate::domain::time::{Timestamp, millis};
 /// A correction that differs from the one that stands by less than this changes nothing: time shall not jitter.
 const CORRECTED_FROM_MS: u64 = 5;
 
+/// How often whoever waits for a time looks at the clock: timers do not go on while the machine is suspended.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// A wall clock and a source of randomness. Clones share the correction and how far it was moved.
 #[derive(Clone)]
 pub struct Clock(Arc<Inner>);
@@ -84,7 +87,8 @@ impl Clock {
                 return;
             }
             tokio::select! {
-                () = tokio::time::sleep(left) => {}
+                // A machine that was suspended, or whose clock was set, is noticed.
+                () = tokio::time::sleep(left.min(LOOK_EVERY)) => {}
                 _ = changed.changed() => {}
             }
         }

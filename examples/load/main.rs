@@ -105,7 +105,7 @@ enum Scenario {
     Whole,
     /// Many calls that ring at once and time out.
     Ringing,
-    /// Three devices each, providers that take 50 ms and cut one connection in a hundred requests; then 3,000 invites in a second.
+    /// Three devices each, an Apple that takes 50 ms and cuts connections; then 3,000 invites in a second.
     BadDay,
 }
 

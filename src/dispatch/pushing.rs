@@ -3,6 +3,8 @@
 //! What a push says is in `plan`; what a provider's answer means is `push`'s. Here is what is done about it: a token is dropped, an
 //! environment kept, the same push sent again with the same id.
 
+use std::time::Duration;
+
 use super::plan::Plan;
 use super::{Dispatcher, Patience};
 use crate::domain::{
@@ -13,6 +15,10 @@ use crate::telemetry::Attempt;
 
 /// The most characters of a provider's reason that a record keeps.
 const LONGEST_REASON: usize = 64;
+/// How often it is looked after a ring that its provider keeps waiting.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The reason of a push that was too late to be sent.
+const RING_OVER: &str = "ring-over";
 /// The most characters of a provider's id that a record keeps.
 const LONGEST_ID: usize = 128;
 
@@ -35,7 +41,10 @@ impl Dispatcher {
         let mut patience = Patience::new(&task.kind, task.attempt);
         let mut receipts = Vec::new();
         loop {
-            let report = self.pushers.send(push).await;
+            let report = tokio::select! {
+                report = self.pushers.send(push) => report,
+                () = self.rings_no_more(call), if task.kind.is_ring() => return None,
+            };
             log(call, &push.device, task, &plan, &report);
             self.measure(&push.device, &plan, &report);
             receipts.push(receipt(task, &plan, &push.device, &report, now()));
@@ -48,18 +57,34 @@ impl Dispatcher {
                     self.drop_token(call, &push.device, report.token, since).await;
                     return Some(plan.settled(false, receipts, now()));
                 }
+                // The timeout is about to be committed, and says more than this.
+                Verdict::GiveUp if report.reason == RING_OVER => return None,
                 Verdict::OurFault | Verdict::GiveUp => return Some(plan.settled(false, receipts, now())),
                 Verdict::Retry { after } => after,
             };
             match patience.next(self, after) {
                 Ok(pause) => tokio::time::sleep(pause).await,
                 // The provider did not say that it will not take it: the task goes on to its end, and is not a failure.
-                Err(later) if after.is_none() && now() + later >= task.until => return None,
+                Err(later) if !(after.is_some() && report.status.is_some()) && now() + later >= task.until => {
+                    return None;
+                }
                 Err(later) => return Some(TaskResult::Retry(later, receipts)),
             }
-            // Elsewhere the call may have ended, or the device spoken.
-            if !self.engine.wants(call.id, task.id, task.attempt).await.unwrap_or(true) {
+            // Elsewhere the call may have ended, or the device spoken. Where that cannot be known, a push that may have arrived is not repeated.
+            let may_repeat = report.status.is_some() || was_not_sent(&report);
+            if !self.engine.wants(call.id, task.id, task.attempt).await.unwrap_or(may_repeat) {
                 return None;
+            }
+        }
+    }
+
+    /// Returns once the call rings no more, answered or ended at whichever instance. A push that waits for its provider is looked after like
+    /// this, so that it does not go out when the phone was told to stop already.
+    async fn rings_no_more(&self, call: &Call) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if !self.engine.still_rings(call.id).await.unwrap_or(true) {
+                return;
             }
         }
     }
@@ -122,6 +147,11 @@ fn receipt(task: &Task, plan: &Plan, device: &Device, report: &Report, now: Time
     }
 }
 
+/// Whether it is certain that no byte of it reached the provider.
+fn was_not_sent(report: &Report) -> bool {
+    ["not-connected", "held-back"].iter().any(|reason| report.reason.starts_with(reason))
+}
+
 /// Which of Apple's hosts answered.
 fn environment(device: &Device, report: &Report) -> Option<Environment> {
     report.environment.or_else(|| (device.platform == Platform::Ios).then_some(device.environment))
@@ -144,4 +174,10 @@ fn log(call: &Call, device: &Device, task: &Task, plan: &Plan, report: &Report) 
         provider = report.provider, status = report.status, reason = report.reason, verdict = ?report.verdict,
         latency_ms = report.latency.as_millis(), left_out = %report.left_out, "pushed"
     );
+    if report.verdict == Verdict::OurFault {
+        tracing::error!(
+            provider = report.provider, status = report.status, reason = report.reason, app = %device.app,
+            "a push was refused, and it is not the phone's fault: see docs/PUSH.md"
+        );
+    }
 }

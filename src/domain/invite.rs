@@ -43,7 +43,7 @@ pub struct Invite {
 
 /// The first record of a call: calling, or ended at once as `busy` or `unreachable`.
 pub fn begin(invite: Invite, now: Timestamp) -> Call {
-    let mut legs: Vec<Leg> = invite.devices.into_iter().map(Leg::new).collect();
+    let mut legs: Vec<Leg> = invite.devices.into_iter().map(|device| Leg::new(device, now)).collect();
     let reachable = legs.iter().any(|leg| leg.state.is_open());
     if invite.hidden {
         // Of a blocked caller's call the callee's devices learn nothing.

@@ -2,12 +2,17 @@
 //!
 //! What moves it is in `ring`.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::device::{Device, Platform};
 use super::receipt::Receipt;
 use super::time::Timestamp;
 use super::unknown::Unknown;
+
+/// A phone that is on and online has the push, and its app says what became of the ring, within this time.
+pub const WORD_WITHIN: Duration = Duration::from_secs(5);
 
 /// One device of the callee and how far its ring got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +101,7 @@ impl LegState {
 
 impl Leg {
     /// A leg that is about to be pushed to, or, for a browser, that needs no push.
-    pub fn new(device: Device) -> Self {
+    pub fn new(device: Device, now: Timestamp) -> Self {
         let (state, reason) = match (device.ring_token(), device.platform) {
             (Some(_), _) => (LegState::Queued, None),
             (None, Platform::Web) => (LegState::Sent, None),
@@ -112,7 +117,7 @@ impl Leg {
             contacted_at: None,
             alerting_at: None,
             acked_at: None,
-            closed_at: None,
+            closed_at: (state == LegState::Failed).then_some(now),
             late_at: None,
             receipts: Vec::new(),
             unknown: Unknown::default(),
@@ -124,9 +129,10 @@ impl Leg {
         matches!(self.state, LegState::Queued | LegState::Sent)
     }
 
-    /// Whether its device was in touch while it rang by VoIP, and said nothing to the end.
-    pub const fn kept_silent(&self) -> bool {
-        matches!(self.state, LegState::Stopped) && self.contacted_at.is_some() && self.acked_at.is_none()
+    /// Whether its device was in touch while it rang by VoIP, and said nothing to the end though it had the time.
+    pub fn kept_silent(&self) -> bool {
+        let had = self.closed_at.zip(self.contacted_at).map(|(closed, contacted)| closed.since(contacted));
+        self.state == LegState::Stopped && self.acked_at.is_none() && had.is_some_and(|had| had >= WORD_WITHIN)
     }
 
     /// Whether a word of its device would be its first, and late.

@@ -37,7 +37,7 @@ const LATE: Effect = Effect::Nothing("the call has gone on since");
 
 fn apply(call: &mut Call, input: &Input, now: Timestamp) -> Result<Effect, RefusalReason> {
     match input {
-        Input::LegAdded(device) => Ok(add_leg(call, device)),
+        Input::LegAdded(device) => Ok(add_leg(call, device, now)),
         Input::DeviceAlerting(device) => {
             rings(call, device)?;
             Ok(changed_if(call.alert(device, now)))
@@ -84,7 +84,7 @@ fn rings(call: &Call, device: &DeviceId) -> Result<(), RefusalReason> {
     }
 }
 
-fn add_leg(call: &mut Call, device: &Device) -> Effect {
+fn add_leg(call: &mut Call, device: &Device, now: Timestamp) -> Effect {
     if !call.is_unanswered() || call.hidden {
         return LATE;
     }
@@ -95,7 +95,7 @@ fn add_leg(call: &mut Call, device: &Device) -> Effect {
         return Effect::Nothing("the call has as many legs as its record can hold");
     }
     // It has spoken, so it is awake and needs no push.
-    call.legs.push(Leg { state: LegState::Sent, reason: None, ..Leg::new(device.clone()) });
+    call.legs.push(Leg { state: LegState::Sent, reason: None, closed_at: None, ..Leg::new(device.clone(), now) });
     Effect::Changed
 }
 

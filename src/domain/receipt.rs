@@ -138,7 +138,7 @@ impl Call {
             let longest = self.legs.iter_mut().max_by_key(|leg| leg.receipts.len());
             let Some(leg) = longest.filter(|leg| !leg.receipts.is_empty()) else { return };
             // The first says whether the phone was rung at all, the last what came of it.
-            leg.receipts.remove(usize::from(leg.receipts.len() > 2));
+            leg.receipts.remove(usize::from(leg.receipts.len() > 1));
         }
     }
 

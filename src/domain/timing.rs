@@ -20,7 +20,7 @@ pub struct Mark<'a> {
 /// A step of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The first push of the ring was handed to the transport, so long after the invite was committed.
+    /// The first push of the ring that a provider answered was handed to the transport, so long after the invite was committed.
     Sent(Duration),
     /// The device said that it rings, so long after the provider took the push.
     Alerting(Duration),
@@ -39,10 +39,11 @@ pub fn marks<'a>(before: Option<&'a Call>, after: &'a Call) -> impl Iterator<Ite
 }
 
 fn steps(known: Option<&Leg>, leg: &Leg, call: &Call) -> [Option<Step>; 4] {
-    let rang_before = known.is_some_and(|known| known.alerting_at.is_some());
+    // The device may be quicker than the provider's answer.
+    let rang = |leg: &Leg| leg.alerting_at.zip(leg.sent_at);
     let closed_before = known.is_some_and(|known| known.closed_at.is_some());
     let sent = first_ring(leg).filter(|_| known.and_then(first_ring).is_none());
-    let alerting = leg.alerting_at.filter(|_| !rang_before).zip(leg.sent_at);
+    let alerting = rang(leg).filter(|_| known.and_then(rang).is_none());
     let closed = leg.closed_at.filter(|_| !closed_before);
     let picked = closed.filter(|_| leg.state == LegState::Answered).zip(leg.alerting_at);
     [
@@ -53,6 +54,7 @@ fn steps(known: Option<&Leg>, leg: &Leg, call: &Call) -> [Option<Step>; 4] {
     ]
 }
 
+/// What a provider first answered to the ring; one that it was not given says nothing.
 fn first_ring(leg: &Leg) -> Option<&Receipt> {
-    leg.receipts.iter().find(|receipt| receipt.push == "ring" && receipt.number <= 1)
+    leg.receipts.iter().find(|receipt| receipt.push == "ring" && receipt.number <= 1 && receipt.status.is_some())
 }

@@ -214,6 +214,12 @@ impl Engine {
         Ok(matches!(slot, Slot::Call(call) if call.wants(task, attempt)))
     }
 
+    /// Whether a call is neither answered nor over.
+    pub async fn still_rings(&self, id: CallId) -> Result<bool, EngineError> {
+        let slot = self.store().load(id).await?;
+        Ok(matches!(slot, Slot::Call(call) if call.is_unanswered()))
+    }
+
     /// What a device of the callee says. A device that was registered after the invite takes part when it speaks.
     async fn device_input(
         &self,

@@ -164,7 +164,9 @@ impl Engine {
         self.0.metrics.committed(call, before);
         let tasks: Vec<Task> = call.begun_since(before).cloned().collect();
         let _ = self.0.wake_ups.send((call.id, call.wake_up()));
-        if !tasks.is_empty() {
+        // That it rings no more calls back what is on its way.
+        let falls_silent = before.is_some_and(Call::is_unanswered) && !call.is_unanswered();
+        if falls_silent || !tasks.is_empty() {
             let _ = self.0.begun.send(Begun { call: Arc::clone(call), tasks });
         }
     }

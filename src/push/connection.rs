@@ -21,6 +21,8 @@ use super::endpoint::Endpoint;
 use super::error::TransportError;
 use super::goaway::{Goodbye, Heard, LastWords};
 
+/// The longest that a provider can ask to be left alone.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
@@ -74,10 +76,10 @@ impl Answer {
         }
     }
 
-    /// The `retry-after` header, in its form of seconds.
+    /// The `retry-after` header, in its form of seconds, at most a day.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds))
+        let seconds: u64 = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
     }
 }
 

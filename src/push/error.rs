@@ -41,16 +41,17 @@ pub enum PushError {
         /// The file.
         path: PathBuf,
     },
-    /// The service account's file is not one.
-    #[error("{key}: {} is not the key file of a service account", path.display())]
+    /// The file of credentials is not one. Why is not told: the reader's words may repeat what is in the file.
+    #[error("{key}: {} does not hold credentials as Google writes them (line {line}, column {column})", path.display())]
     ServiceAccount {
         /// The configuration key.
         key: String,
         /// The file.
         path: PathBuf,
-        /// Why.
-        #[source]
-        source: serde_json::Error,
+        /// Where it is wrong, from 1.
+        line: usize,
+        /// Where in the line, from 1.
+        column: usize,
     },
     /// A value cannot be used.
     #[error("{key}: {problem}")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::apns::{Apns, Host};
 use super::fcm::Fcm;
@@ -22,6 +22,8 @@ use crate::domain::Device;
 
 /// Refusals of a credential have its file read again at once, but no more often than this.
 const BETWEEN_READS: Duration = Duration::from_millis(500);
+/// How long a refused push waits for the files.
+const READ_WITHIN: Duration = Duration::from_secs(1);
 /// A push whose credential was refused within this time is sent again with a new one, within the time of the same attempt.
 const TIME_FOR_ANOTHER: Duration = Duration::from_secs(1);
 
@@ -161,6 +163,11 @@ impl Shared {
 
     /// Whether there are other providers than those of this generation; reads the files if nobody has since the refusal.
     async fn has_changed_since(&self, generation: u64, refused_at: Instant) -> bool {
+        // A file system that hangs must not hold a push up.
+        timeout(READ_WITHIN, self.read_since(generation, refused_at)).await.unwrap_or(false)
+    }
+
+    async fn read_since(&self, generation: u64, refused_at: Instant) -> bool {
         let mut sections = self.sections.lock().await;
         if self.generation.load(Ordering::Acquire) != generation {
             return true;

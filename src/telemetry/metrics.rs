@@ -72,8 +72,8 @@ pub(super) struct LegEnd {
     pub(super) app: String,
     /// The state in which it ended.
     pub(super) state: &'static str,
-    /// Whether the device said that it rings.
-    pub(super) alerted: &'static str,
+    /// Whether its app said a word: `yes`, `no`, or `too_soon` where it had no time to.
+    pub(super) acked: &'static str,
 }
 
 /// Calls that came to the same end.
@@ -113,9 +113,9 @@ macro_rules! metrics {
 metrics! {
     /// Calls that have ended, by why.
     calls: Counts<CallEnd> = Family::default(),
-    /// Devices that were rung and are done with, by the state in which they ended; alerted tells whether they ever said that they ring.
+    /// Devices that were rung and are done with, by the state in which they ended; acked tells whether they ever said a word, or had no time to.
     legs: Counts<LegEnd> = Family::default(),
-    /// From a call's beginning until its first push to a device was handed to the connections to its provider.
+    /// From a call's beginning until the first push to a device that its provider answered was handed to the connections to it.
     ring_sent_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
     /// From the provider's taking the ring until the device said that it rings.
     ring_alerting_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),

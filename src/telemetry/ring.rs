@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use super::metrics::{Answered, CallEnd, LegEnd, Metrics, Pushed, observe};
+use crate::domain::leg::WORD_WITHIN;
 use crate::domain::timing::marks;
-use crate::domain::{Call, Device, Leg, Mark, Step};
+use crate::domain::{Call, Device, Leg, LegState, Mark, Step};
 
 /// An attempt to push, as `dispatch` knows it.
 #[derive(Debug, Clone, Copy)]
@@ -59,12 +60,13 @@ impl Metrics {
     }
 
     fn leg_end(&self, leg: &Leg) -> LegEnd {
-        let alerted = if leg.alerting_at.is_some() { "yes" } else { "no" };
-        LegEnd {
-            platform: leg.device.platform.as_str(),
-            app: self.app(&leg.device),
-            state: leg.state.as_str(),
-            alerted,
-        }
+        let rang_for = leg.closed_at.zip(leg.sent_at).map_or(Duration::ZERO, |(closed, sent)| closed.since(sent));
+        let acked = match leg.acked_at {
+            Some(_) => "yes",
+            None if leg.state == LegState::Stopped && rang_for < WORD_WITHIN => "too_soon",
+            None => "no",
+        };
+        let (platform, app) = (leg.device.platform.as_str(), self.app(&leg.device));
+        LegEnd { platform, app, state: leg.state.as_str(), acked }
     }
 }

@@ -2,21 +2,16 @@
 //!
 //! What the device said counts first, then whether a provider took the ring, then why none did.
 
-use std::time::Duration;
-
 use super::Around;
 use super::cause::Cause;
 use super::refusal::{self, Answer};
 use crate::domain::call::Call;
 use crate::domain::device::{Device, IosPushMode, Platform};
-use crate::domain::leg::{Leg, LegState};
+use crate::domain::leg::{Leg, LegState, WORD_WITHIN};
 use crate::domain::receipt::Receipt;
 use crate::domain::state::EndReason;
 use crate::domain::task::StopReason;
 use crate::domain::time::Timestamp;
-
-/// A phone that is on and online has the push, and says so, within this time.
-pub(super) const WORD_WITHIN: Duration = Duration::from_secs(5);
 
 /// The last that a device said of its ring, but for an answer or a decline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

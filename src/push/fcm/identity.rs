@@ -101,11 +101,13 @@ impl Identity {
     }
 
     fn of_file(file: &Text<'_>, files: &Files, name: &str, setup: &Setup) -> Result<Self, PushError> {
-        let credentials = serde_json::from_str(file.contents).map_err(|source| PushError::ServiceAccount {
-            key: file.key.clone(),
-            path: file.path.to_owned(),
-            source,
-        })?;
+        let credentials =
+            serde_json::from_str(file.contents).map_err(|error: serde_json::Error| PushError::ServiceAccount {
+                key: file.key.clone(),
+                path: file.path.to_owned(),
+                line: error.line(),
+                column: error.column(),
+            })?;
         let (form, token_uri, project, quota_project) = match credentials {
             Credentials::ServiceAccount(account) => {
                 let key = Rs256Key::from_pem(&account.private_key).map_err(|source| PushError::Key {

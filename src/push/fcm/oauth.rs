@@ -174,7 +174,7 @@ impl Shared {
                     }
                 }
                 Err(error) => {
-                    let refused = matches!(error, OAuthError::Refused { status: 400..=499, .. });
+                    let refused = matches!(error, OAuthError::Refused { status: 400 | 401 | 403, .. });
                     let text = chain(&error);
                     tracing::warn!(error = text, "no access token for FCM; will try again");
                     self.known.send_modify(|known| known.failure = Some(Failure { text, refused }));

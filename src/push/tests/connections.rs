@@ -24,13 +24,13 @@ use crate::push::surroundings::{Resolver, Surroundings};
 
 /// Has Apple's production host be this server, over so many connections.
 fn at(server: &Server, connections: usize) -> impl FnOnce(&mut config::push::Push) + use<> {
-    let (url, ca) = (server.url(), server.ca_file(&std::env::temp_dir().join(server.address.port().to_string())));
+    let (url, pem) = (server.url(), server.ca_pem.clone());
     move |config| {
         config.apns.truncate(1);
         config.apns[0].endpoint = url;
         // Into the folder that goes with the test.
         let kept = config.apns[0].key_file.with_file_name("ca-of-server.pem");
-        std::fs::rename(&ca, &kept).or_else(|_| std::fs::copy(&ca, &kept).map(|_| ())).expect("moved");
+        std::fs::write(&kept, pem).expect("written");
         config.apns[0].ca_file = Some(kept);
         config.apns[0].connections = connections;
     }
@@ -322,9 +322,8 @@ async fn each_connection_asks_dns_anew() {
     })
     .await;
     addresses.lock().expect("a lock").push(first.address);
-    let mut trust = first.ca_file(&std::env::temp_dir().join("both"));
-    let both = [&first, &second].map(|server| std::fs::read_to_string(server.ca_file(&trust)).expect("read")).concat();
-    std::fs::remove_file(&trust).expect("removed");
+    let both = [&first, &second].map(|server| server.ca_pem.clone()).concat();
+    let mut trust = std::path::PathBuf::new();
     let stage = Stage::within(resolver(&asked, &addresses), |config| {
         trust = config.apns[0].key_file.with_file_name("both.pem");
         std::fs::write(&trust, both).expect("written");

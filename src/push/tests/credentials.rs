@@ -254,12 +254,14 @@ async fn a_token_that_lives_no_longer_is_not_asked_for_all_the_time() {
     let pushers = with_google(&stage, google, Some("bellwire-simulator")).await.expect("pushers");
     let push = || stage.message(&android(1), Message::Ring(stage.ring()));
     all_accepted(&[pushers.send(&push()).await]);
+    // More than one where a busy machine let the first answer come too late.
+    let so_far = asked.lock().expect("a lock").len();
     stage.clock.advance(Duration::from_secs(100));
     all_accepted(&[pushers.send(&push()).await]);
-    assert_eq!(asked.lock().expect("a lock").len(), 1);
+    assert_eq!(asked.lock().expect("a lock").len(), so_far);
     stage.clock.advance(Duration::from_mins(1));
     let renewed = async {
-        while asked.lock().expect("a lock").len() < 2 {
+        while asked.lock().expect("a lock").len() == so_far {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -332,6 +334,11 @@ async fn a_users_credentials_name_no_project_and_others_are_refused_in_words() {
         let error = with_google(&stage, google, None).await.err().expect("refused");
         assert!(error.contains("a type that is not supported") && error.contains("external_account"), "{error}");
     }
-    let google = Ambient { file: Some(written(&stage, "none.json", "{\"type\": 1}")), ..Ambient::default() };
-    assert!(with_google(&stage, google, None).await.err().expect("refused").contains("key file of a service account"));
+    // The last one is what comes of a key that was quoted once too often.
+    for text in ["{\"type\": 1}", "\"secret-key\""] {
+        let google = Ambient { file: Some(written(&stage, "none.json", text)), ..Ambient::default() };
+        let error = with_google(&stage, google, None).await.err().expect("refused");
+        assert!(error.contains("does not hold credentials as Google writes them (line 1, "), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
 }

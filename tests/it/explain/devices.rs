@@ -138,7 +138,7 @@ async fn silence_means_another_thing_for_each_phone() {
 #[tokio::test]
 async fn a_phone_in_alert_mode_says_nothing_and_that_is_said() {
     let stage = Stage::new().await;
-    let body = json!({"platform": "ios", "app": APP, "alert_token": "a1e27", "ios_push_mode": "alert"});
+    let body = json!({"platform": "ios", "app": APP, "alert_token": "a1e270", "ios_push_mode": "alert"});
     stage.http.put("/v1/devices/iphone-1", &bearer("bob"), body).await.expect(200);
     let call = stage.call_to("bob").await;
     stage.taken(&call, "iphone-1").await;

@@ -47,6 +47,8 @@ async fn a_phone_that_rings_is_a_success_and_the_others_are_left_alone() {
     let test = start(&stage, &["--user", "bob", "--device", "iphone-1", "--caller-name", "The tester"]);
     let push = ring(&stage, &iphone).await;
     assert_eq!(push_data(&push)["caller_name"], "The tester");
+    let call = &push_data(&push)["call_id"];
+    stage.explained_once(call, "iphone-1", |found| found["state"] == "sent").await;
     let call = says(&stage, &iphone, "alerting", json!({})).await;
     let ended = test.end().await;
     expect(

@@ -2,6 +2,7 @@
 //!
 //! The rules of a call are tested elsewhere, and so is each law of the store; here is what only shows between instances.
 
+mod called_back;
 mod closing;
 mod events;
 mod idle;

@@ -1,5 +1,6 @@
 //! The VoIP budget: an alert beside the VoIP push for an app that is awake and never says that it rings.
 
+use bellwire::domain::leg::WORD_WITHIN;
 use serde_json::{Value, json};
 
 use super::until;
@@ -13,6 +14,8 @@ async fn call(stage: &Stage, phone: &Device, doing: impl AsyncFnOnce(&str, &Valu
     let call = stage.invite("alice", "bob").await["call"]["id"].take();
     let ticket = stage.ticket(phone, &call).await;
     doing(&ticket, &call).await;
+    // It had the time to say that it rings.
+    stage.clock.advance(WORD_WITHIN);
     stage.cancel("alice", &call).await;
     // The silent ring is counted before this goes out.
     stage.push("cancel", &phone.notice_token, &call).await;
@@ -27,6 +30,10 @@ async fn call(stage: &Stage, phone: &Device, doing: impl AsyncFnOnce(&str, &Valu
 /// The app was woken, reads the call, and says nothing.
 async fn in_touch(stage: &Stage, ticket: &str, call: &Value) {
     stage.http.get(&path(call, ""), ticket).await.expect(200);
+    noted(stage, call).await;
+}
+
+async fn noted(stage: &Stage, call: &Value) {
     let id = bellwire::domain::CallId::parse(call.as_str().expect("an id")).expect("an id");
     let noted = async || {
         let call = stage.gateway.engine.call(id, &bellwire::engine::Asker::Service).await.expect("a call");
@@ -67,7 +74,7 @@ async fn an_open_event_stream_is_touch_enough() {
     for _ in 0..2 {
         let listens = async |ticket: &str, call: &Value| {
             let (_stream, _) = stage.events(ticket, "").await;
-            in_touch(&stage, ticket, call).await;
+            noted(&stage, call).await;
         };
         assert!(!call(&stage, &phone, listens).await);
     }
@@ -83,5 +90,19 @@ async fn without_a_budget_nothing_is_counted() {
             stage.http.get(&path(call, ""), ticket).await.expect(200);
         };
         assert!(!call(&stage, &phone, reads).await);
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_had_no_time_to_speak_is_not_counted() {
+    let stage = Stage::with(BUDGET).await;
+    let phone = stage.iphone("bob", "iphone-1").await;
+    for _ in 0..4 {
+        let call = stage.invite("alice", "bob").await["call"]["id"].take();
+        let ticket = stage.ticket(&phone, &call).await;
+        in_touch(&stage, &ticket, &call).await;
+        stage.cancel("alice", &call).await;
+        stage.push("cancel", &phone.notice_token, &call).await;
+        assert!(stage.pushes_of("ring", &phone.notice_token, &call).is_empty());
     }
 }

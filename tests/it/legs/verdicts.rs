@@ -93,8 +93,10 @@ async fn the_record_says_what_became_of_each_push_and_keeps_it() {
     let stage = Stage::new().await;
     let (iphone, pixel) = (stage.iphone("bob", "iphone-1").await, stage.pixel("bob", "pixel-1").await);
     let call = stage.invite("alice", "bob").await["call"]["id"].take();
+    for phone in [&iphone, &pixel] {
+        until("sent", async || stage.leg(&phone.id, &call).await == "sent").await;
+    }
     stage.ring(&iphone, &call).await;
-    until("sent", async || stage.leg(&pixel.id, &call).await == "sent").await;
     stage.cancel("alice", &call).await;
     for (phone, expected) in [(&iphone, vec!["missed", "ring", "stop"]), (&pixel, vec!["missed", "ring"])] {
         let pushed = async || {

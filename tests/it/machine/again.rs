@@ -1,6 +1,7 @@
 //! When a ring is pushed again, when an alert goes beside it, and when neither: one sentence each.
 
 use super::*;
+use bellwire::domain::leg::WORD_WITHIN;
 use bellwire::domain::{Acks, CallId, StopReason};
 
 const AFTER: Duration = Duration::from_secs(6);
@@ -191,19 +192,21 @@ fn the_alert_says_nothing_about_the_ring() {
 
 #[test]
 fn a_ring_is_silent_if_its_device_was_in_touch_and_said_nothing() {
-    let silent = |inputs: &[Input]| {
+    let silent = |inputs: &[Input], for_as_long: Duration| {
         let mut stage = Stage::new(counted(invite()));
         stage.settle();
         for input in inputs {
             stage.give(input.clone());
         }
-        stage.give(Input::Cancel);
+        stage.after(for_as_long).give(Input::Cancel);
         stage.call.leg(&id(IPHONE)).expect("a leg").kept_silent()
     };
     let contact = Input::DeviceContacted(id(IPHONE));
-    assert!(silent(std::slice::from_ref(&contact)));
-    assert!(!silent(&[]), "it may have been off");
-    assert!(!silent(&[contact.clone(), alerting(IPHONE)]) && !silent(&[contact, not_rung(IPHONE)]));
+    assert!(silent(std::slice::from_ref(&contact), WORD_WITHIN));
+    assert!(!silent(std::slice::from_ref(&contact), WORD_WITHIN - Duration::from_millis(1)), "it had no time to speak");
+    assert!(!silent(&[], WORD_WITHIN), "it may have been off");
+    let spoken = |word| !silent(&[contact.clone(), word], WORD_WITHIN);
+    assert!(spoken(alerting(IPHONE)) && spoken(not_rung(IPHONE)));
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(super) const NAME: &str = "provider.test";
 /// A listener on loopback; its connections end when it is dropped.
 pub(super) struct Server {
     pub address: SocketAddr,
-    ca_pem: String,
+    pub(super) ca_pem: String,
     accepting: JoinHandle<()>,
 }
 
