@@ -203,7 +203,7 @@ fn a_ring_is_silent_if_its_device_was_in_touch_and_said_nothing() {
     };
     let contact = Input::DeviceContacted(id(IPHONE));
     assert!(silent(std::slice::from_ref(&contact), WORD_WITHIN));
-    assert!(!silent(std::slice::from_ref(&contact), WORD_WITHIN - Duration::from_millis(1)), "it had no time to speak");
+    assert!(!silent(std::slice::from_ref(&contact), Duration::from_secs(4)), "it had no time to speak");
     assert!(!silent(&[], WORD_WITHIN), "it may have been off");
     let spoken = |word| !silent(&[contact.clone(), word], WORD_WITHIN);
     assert!(spoken(alerting(IPHONE)) && spoken(not_rung(IPHONE)));
