@@ -27,6 +27,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1600);
 /// The longest pause of what may come late.
 const LONGEST_PAUSE_OF_MISSED: Duration = Duration::from_mins(10);
+/// How long a try that began within the time of its attempt may go on after it; the lease is a second longer than that time.
+const AFTER_ITS_TIME: Duration = Duration::from_millis(700);
 /// The pause after an attempt of anything else.
 const NEXT_ATTEMPT: Duration = Duration::from_millis(500);
 /// How long LiveKit, which this version cannot ask, is left alone before it would be asked again.
@@ -147,6 +149,11 @@ impl Patience {
         let doublings = attempt.saturating_sub(1).saturating_mul(3).min(16);
         let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(longest);
         Self { ends: Instant::now() + kind.deadline(), pause, longest }
+    }
+
+    /// Waits until an attempt under way must be given up, since its lease is about to pass.
+    async fn used_up(&self) {
+        tokio::time::sleep_until((self.ends + AFTER_ITS_TIME).into()).await;
     }
 
     /// The next pause, or, if there is no time for it, how long the record shall wait.

@@ -44,6 +44,11 @@ impl Dispatcher {
             let report = tokio::select! {
                 report = self.pushers.send(push) => report,
                 () = self.rings_no_more(call), if task.kind.is_ring() => return None,
+                // The wake-up begins the next attempt when the lease passes: never two of them at a time.
+                () = patience.used_up() => {
+                    let goes_on = now() + super::NEXT_ATTEMPT < task.until;
+                    return goes_on.then_some(TaskResult::Retry(super::NEXT_ATTEMPT, receipts));
+                }
             };
             log(call, &push.device, task, &plan, &report);
             self.measure(&push.device, &plan, &report);

@@ -32,6 +32,12 @@ pub const MISSED_KEPT: Duration = Duration::from_hours(30 * 24);
 /// How long after a user was told of missed calls from a peer they are told of the next ones, of all together.
 pub const MISSED_TOLD_EVERY: Duration = Duration::from_secs(5);
 
+/// How many missed calls of a peer it takes until that becomes [`MISSED_PERSISTENT_EVERY`].
+pub const MISSED_PERSISTENT_FROM: u32 = 5;
+
+/// The same pause for a peer who calls on and on, who shall not use up what the user is told in an hour.
+pub const MISSED_PERSISTENT_EVERY: Duration = Duration::from_mins(10);
+
 /// How often a user is told of missed calls in any hour, whoever called.
 pub const MISSED_TOLD_AN_HOUR: usize = 30;
 
@@ -151,7 +157,8 @@ pub trait Store: Send + Sync + 'static {
     /// Counts a missed call; the answer is how many were missed from this caller, this one included, and whether to tell the callee now.
     ///
     /// Law 16: the same call counted again, for a second device, gives the same number. The count lasts for [`MISSED_KEPT`].
-    /// Law 22: of the calls of one caller at most one is told of in any [`MISSED_TOLD_EVERY`], and of all callers at most
+    /// Law 22: of the calls of one caller at most one is told of in any [`MISSED_TOLD_EVERY`], from the
+    /// [`MISSED_PERSISTENT_FROM`]th on in any [`MISSED_PERSISTENT_EVERY`], and of all callers at most
     /// [`MISSED_TOLD_AN_HOUR`] in any hour, on whichever instance. Of calls that come sooner the first is to come back and tells the
     /// newest number; the others are silent. A call that may be told of may be asked about again, by each device of the callee. What was
     /// forgotten meanwhile is not told.

@@ -7,7 +7,10 @@ use redb::{AccessGuard, ReadableTable, TableDefinition, WriteTransaction};
 use super::calls::key;
 use super::expiry::{self, Expiring};
 use crate::domain::{CallId, Timestamp, UserId};
-use crate::store::{MISSED_KEPT, MISSED_TELLER_HAS, MISSED_TOLD_AN_HOUR, MISSED_TOLD_EVERY, Missed, StoreError, Tell};
+use crate::store::{
+    MISSED_KEPT, MISSED_PERSISTENT_EVERY, MISSED_PERSISTENT_FROM, MISSED_TELLER_HAS, MISSED_TOLD_AN_HOUR,
+    MISSED_TOLD_EVERY, Missed, StoreError, Tell,
+};
 
 /// By user and peer: until when (ms) it is kept, how many were missed before those that follow, and the ids of the last
 /// calls in the order in which they were counted, 16 bytes each.
@@ -35,8 +38,10 @@ struct Told {
 }
 
 impl Told {
-    fn next(self) -> Timestamp {
-        self.at + MISSED_TOLD_EVERY
+    /// When the next telling may be; `newest` is the number counted last, which goes back when the two have talked.
+    fn next(self, newest: u32) -> Timestamp {
+        let number = self.call.map_or(0, |(_, number)| number.min(newest));
+        self.at + if number < MISSED_PERSISTENT_FROM { MISSED_TOLD_EVERY } else { MISSED_PERSISTENT_EVERY }
     }
 }
 
@@ -55,6 +60,7 @@ pub(super) fn count(
     };
     let newest = before.saturating_add(u32::try_from(calls.len() / ID_BYTES).unwrap_or(u32::MAX));
     let told = read_told(txn, pair)?;
+    let next = told.next(newest);
     let silent = |count| Ok(Missed { count, tell: Tell::NotAtAll });
     // What is asked about again: forgotten, if the newest number went back.
     match (told.call, told.teller) {
@@ -65,8 +71,8 @@ pub(super) fn count(
             if newest < count {
                 return silent(count);
             }
-            if now < told.next() {
-                return Ok(Missed { count, tell: Tell::Later(told.next()) });
+            if now < next {
+                return Ok(Missed { count, tell: Tell::Later(next) });
             }
             return tell(txn, pair, told, (key(call), newest), now);
         }
@@ -85,14 +91,14 @@ pub(super) fn count(
     missed.insert(pair, (until.as_millis(), before, calls.as_slice()))?;
     expiry::note(txn, until, Expiring::Missed, pair.0, pair.1)?;
     let count = before.saturating_add(ordinal(calls.len() / ID_BYTES - 1));
-    let will_tell = told.teller.is_some_and(|(_, number)| newest >= number) && now < told.next() + MISSED_TELLER_HAS;
+    let will_tell = told.teller.is_some_and(|(_, number)| newest >= number) && now < next + MISSED_TELLER_HAS;
     if will_tell {
         silent(count)
-    } else if told.call.is_none() || now >= told.next() {
+    } else if told.call.is_none() || now >= next {
         tell(txn, pair, told, (key(call), count), now)
     } else {
         write_told(txn, pair, Told { teller: Some((key(call), count)), ..told })?;
-        Ok(Missed { count, tell: Tell::Later(told.next()) })
+        Ok(Missed { count, tell: Tell::Later(next) })
     }
 }
 

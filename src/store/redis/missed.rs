@@ -6,7 +6,10 @@ use super::script::COUNT_MISSED;
 use super::{Redis, unreadable};
 use crate::domain::time::millis;
 use crate::domain::{CallId, Timestamp, UserId};
-use crate::store::{MISSED_KEPT, MISSED_TELLER_HAS, MISSED_TOLD_AN_HOUR, MISSED_TOLD_EVERY, Missed, StoreError, Tell};
+use crate::store::{
+    MISSED_KEPT, MISSED_PERSISTENT_EVERY, MISSED_PERSISTENT_FROM, MISSED_TELLER_HAS, MISSED_TOLD_AN_HOUR,
+    MISSED_TOLD_EVERY, Missed, StoreError, Tell,
+};
 
 /// How many missed calls of a pair are remembered as counted.
 const REMEMBERED: usize = 100;
@@ -22,6 +25,7 @@ impl Redis {
         ]);
         step.arg(call.to_string()).arg(now.as_millis()).arg((now + MISSED_KEPT).as_millis()).arg(REMEMBERED);
         step.arg(millis(MISSED_TOLD_EVERY)).arg(MISSED_TOLD_AN_HOUR).arg(millis(MISSED_TELLER_HAS));
+        step.arg(MISSED_PERSISTENT_FROM).arg(millis(MISSED_PERSISTENT_EVERY));
         let answer = from_redis_value(self.link.run(&COUNT_MISSED, &step).await?).map_err(unreadable)?;
         let (count, tell): (u32, i64) = answer;
         let tell = match u64::try_from(tell) {

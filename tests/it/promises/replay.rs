@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bellwire::store::MISSED_TOLD_EVERY;
+use bellwire::store::MISSED_PERSISTENT_EVERY;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -117,14 +117,14 @@ async fn settled(stage: &Stage, call: &Value) -> Value {
 
 /// Another call is carried through, so that whatever a repetition set off has been sent; then pushes are counted.
 async fn each_phone_was_told_once(stage: &Stage, phones: &[Device], call: &Value) {
-    // Bob is told of each missed call by itself.
-    stage.clock.advance(MISSED_TOLD_EVERY);
-    let other = stage.invite("alice", "bob").await["call"]["id"].take();
-    stage.http.post(&path(&other, "cancel"), &bearer("alice"), json!({})).await.expect(200);
+    // Bob is told of each missed call by itself, also of those of a caller who calls on and on.
+    stage.clock.advance(MISSED_PERSISTENT_EVERY);
+    let caller = format!("after-{}", call.as_str().expect("an id"));
+    let other = stage.invite(&caller, "bob").await["call"]["id"].take();
+    stage.http.post(&path(&other, "cancel"), &bearer(&caller), json!({})).await.expect(200);
     for phone in phones {
         stage.push("missed", &phone.notice_token, &other).await;
     }
-    stage.clock.advance(MISSED_TOLD_EVERY);
     let mut count: HashMap<(String, String), usize> = HashMap::new();
     for push in stage.pushes().all() {
         let data = push_data(&push);

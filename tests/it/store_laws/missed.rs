@@ -39,8 +39,27 @@ pub async fn law_22_a_caller_who_calls_on_is_told_of_now_and_then(subject: &Subj
         assert_eq!(miss(subject, "ann", calls[1]).await, missed(1000, Tell::Now));
     }
     assert_eq!(miss(subject, "ann", calls[990]).await, missed(991, Tell::NotAtAll), "another one has told");
+    // Ann has called a thousand times, and is told of more seldom.
     clock.advance(MISSED_TOLD_EVERY);
-    assert_eq!(miss(subject, "ann", clock.call_id()).await, missed(1001, Tell::Now));
+    let late = clock.call_id();
+    let Missed { count: 1001, tell: Tell::Later(at) } = miss(subject, "ann", late).await else { panic!("too soon") };
+    clock.advance(at.since(clock.now()));
+    assert_eq!(miss(subject, "ann", late).await, missed(1001, Tell::Now));
+    // When they have talked she is told of as anybody.
+    subject.store.forget_missed(&user("bob"), &user("ann")).await.expect("forgotten");
+    clock.advance(MISSED_TOLD_EVERY);
+    assert_eq!(miss(subject, "ann", clock.call_id()).await, missed(1, Tell::Now));
+}
+
+pub async fn law_22_one_caller_leaves_room_for_others(subject: &Subject) {
+    let clock = &subject.clock;
+    let mut told = 0;
+    for _ in 0..60 {
+        clock.advance(Duration::from_secs(59));
+        told += usize::from(miss(subject, "ann", clock.call_id()).await.tell == Tell::Now);
+    }
+    assert!((5..MISSED_TOLD_AN_HOUR / 2).contains(&told), "told of {told} times");
+    assert_eq!(miss(subject, "cid", clock.call_id()).await, missed(1, Tell::Now));
 }
 
 pub async fn law_22_a_thousand_callers_are_told_of_thirty_times_an_hour(subject: &Subject) {

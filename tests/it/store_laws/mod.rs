@@ -133,6 +133,7 @@ macro_rules! laws {
                 law_22_a_caller_who_calls_on_is_told_of_now_and_then,
                 law_22_a_thousand_callers_are_told_of_thirty_times_an_hour,
                 law_22_of_many_missed_at_once_one_tells_and_one_will,
+                law_22_one_caller_leaves_room_for_others,
                 law_22_what_was_forgotten_is_not_told,
                 law_22_a_teller_that_never_comes_back_keeps_nobody_silent_for_long,
             ],
