@@ -76,9 +76,11 @@ pub(super) fn was_busy_at_once(call: &Call) -> bool {
     call.end_reason == Some(EndReason::Busy) && call.ended_at == Some(call.created_at)
 }
 
-/// The last answer about the ring.
+/// The last answer about the ring, one from outside if there is any.
 pub(super) fn last_ring(leg: &Leg) -> Option<&Receipt> {
-    rings(leg).next_back()
+    // That pushes were held back says less than what made it so, where this device saw that itself.
+    let held_back = |receipt: &&Receipt| receipt.reason.starts_with("held-back");
+    rings(leg).rfind(|receipt| !held_back(receipt)).or_else(|| rings(leg).next_back())
 }
 
 /// The answers about the ring, in order.
