@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::CallId;
 use super::time::Timestamp;
-use super::unknown::Unknown;
+use super::unknown::{Unknown, is_default};
 
 /// How an app has taken the rings of its device so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct Acks {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// How many of its last VoIP rings it was in touch with the gateway and said nothing, none in between that it spoke in.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub silent: u32,
     /// The last call that was counted so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,17 +36,7 @@ pub enum Heard {
     Silent(CallId),
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over so")]
-const fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
 impl Acks {
-    /// Whether nothing is known.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Whether this would be news. A word is written down once: the first, and the first after a silence.
     pub fn lacks(&self, heard: Heard) -> bool {
         self.clone().note(heard)

@@ -12,16 +12,16 @@ use super::device::{Device, IosPushMode, Platform};
 use super::ids::DeviceId;
 use super::task::TaskKind;
 use super::time::Timestamp;
-use super::unknown::Unknown;
+use super::unknown::{Unknown, is_default};
 
 /// What the configuration says about pushes of one call. Durations are in milliseconds; the default is a single push.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushRules {
     /// How long after the provider took a ring it is pushed again to an Android phone that has said nothing.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub repush_after_ms: u64,
     /// How often a ring is pushed again, at most.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub repush_max: u64,
     /// The same time for an iPhone, which is pushed to again once: not before Apple has given up the first push. Absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,24 +30,14 @@ pub struct PushRules {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cancel_by_voip: bool,
     /// Silent VoIP rings after which an alert push goes beside the VoIP push; 0: never.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub voip_budget: u64,
     /// Fields of a newer release.
     #[serde(flatten)]
     pub unknown: Unknown,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over so")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
 impl PushRules {
-    /// Whether they ask for nothing.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Whether the app of a device has used up its VoIP budget, so that an alert goes beside the VoIP push.
     pub(super) fn wants_alert(&self, device: &Device) -> bool {
         self.counts_silence(device) && u64::from(device.acks.silent) >= self.voip_budget

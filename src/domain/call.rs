@@ -16,7 +16,7 @@ use super::presence::Presence;
 use super::state::{DeclineScope, EndReason, Media, State};
 use super::task::{Task, TaskKind};
 use super::time::Timestamp;
-use super::unknown::Unknown;
+use super::unknown::{Unknown, is_default};
 
 /// How long after its end a record still carries what only a live call needs.
 pub const COMPACT_AFTER: Duration = Duration::from_mins(10);
@@ -126,7 +126,7 @@ pub struct Rules {
     /// Whether LiveKit can be asked who is in the room; without it nobody's absence ends a call.
     pub presence: bool,
     /// When a push goes out again, and by which ways.
-    #[serde(default, skip_serializing_if = "PushRules::is_empty")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub push: PushRules,
     /// Fields of a newer release.
     #[serde(flatten)]

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::acks::Acks;
 use super::ids::{AppId, DeviceId, PushToken};
 use super::time::Timestamp;
-use super::unknown::Unknown;
+use super::unknown::{Unknown, is_default};
 
 /// The operating system family, which decides the push provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -112,7 +112,7 @@ pub struct Device {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app_version: Option<String>,
     /// How its app took earlier rings.
-    #[serde(default, skip_serializing_if = "Acks::is_empty")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub acks: Acks,
     /// When it was registered or refreshed last; a 410 of APNs older than this proves nothing.
     pub registered_at: Timestamp,

@@ -10,7 +10,7 @@ use super::call::Call;
 use super::device::Environment;
 use super::ids::DeviceId;
 use super::time::Timestamp;
-use super::unknown::Unknown;
+use super::unknown::{Unknown, is_default};
 
 /// The most receipts that a leg keeps.
 const MOST_OF_A_LEG: usize = 8;
@@ -37,13 +37,13 @@ pub struct Receipt {
     /// From sending to the answer, in milliseconds.
     pub latency_ms: u64,
     /// Which push of its kind to this device, from 1: a ring that is pushed again has the next number. 0 is not known.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub number: u32,
     /// Which attempt of the task, from 1; an attempt may send several times. 0 is not known.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub attempt: u32,
     /// How often the same answer came again.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub again: u32,
     /// When it came first, if it came again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,11 +60,6 @@ pub struct Receipt {
     /// Fields of a newer release.
     #[serde(flatten)]
     pub unknown: Unknown,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over so")]
-const fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 impl Receipt {

@@ -1,4 +1,5 @@
-//! What a newer release wrote into an object of a record and this one cannot read: it is kept, and written back as it came.
+//! What a newer release wrote into an object of a record and this one cannot read: it is kept, and written back as it came; and what need not be
+//! written.
 //!
 //! Every object of a record has its own, so that what belongs to a leg or a task lives and goes with it. None of it is printed, since
 //! it may be a secret.
@@ -8,6 +9,11 @@ use std::fmt;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
+
+/// Whether a field may be left out of a record: who reads it there, or in an older release's, takes it for this.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
 
 /// Fields that this code does not know, by name.
 ///
