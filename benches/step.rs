@@ -80,12 +80,7 @@ fn pushed(call: &Call, now: Timestamp) -> Input {
         latency_ms: 80,
         number: 1,
         attempt: 1,
-        again: 0,
-        since: None,
-        environment: None,
-        dead_since: None,
-        verdict: String::new(),
-        unknown: Unknown::default(),
+        ..Receipt::default()
     };
     Input::TaskFinished { task: task.id, attempt: task.attempt, result: TaskResult::Done(vec![receipt]) }
 }

@@ -18,7 +18,7 @@ const MOST_OF_A_LEG: usize = 8;
 const MOST_BYTES: usize = 7 * 1024;
 
 /// What a push provider answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// When the answer came, the last one of several.
     pub at: Timestamp,

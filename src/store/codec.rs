@@ -145,16 +145,10 @@ mod tests {
             push: "ring".to_owned(),
             status: Some(200),
             reason: "ok".to_owned(),
-            provider_id: None,
             latency_ms: 3,
             number: 1,
             attempt: 1,
-            again: 0,
-            since: None,
-            environment: None,
-            dead_since: None,
-            verdict: String::new(),
-            unknown: Unknown::default(),
+            ..Receipt::default()
         };
         let finished =
             move |task| Input::TaskFinished { task, attempt: 1, result: TaskResult::Done(vec![receipt.clone()]) };

@@ -84,16 +84,11 @@ fn receipt(push: &str, answer: (Option<u16>, &str, &str), at: Timestamp) -> Rece
         push: push.to_owned(),
         status,
         reason: reason.to_owned(),
-        provider_id: None,
         latency_ms: 30,
         number: 1,
         attempt: 1,
-        again: 0,
-        since: None,
-        environment: None,
-        dead_since: None,
         verdict: verdict.to_owned(),
-        unknown: Unknown::default(),
+        ..Receipt::default()
     }
 }
 

@@ -204,12 +204,7 @@ fn receipt(provider: &str, status: u16, reason: &str) -> Receipt {
         latency_ms: 41,
         number: 1,
         attempt: 1,
-        again: 0,
-        since: None,
-        environment: None,
-        dead_since: None,
-        verdict: String::new(),
-        unknown: Unknown::default(),
+        ..Receipt::default()
     }
 }
 
