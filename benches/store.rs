@@ -138,8 +138,8 @@ fn claim_two_lines(bencher: Bencher, at_once: usize) {
             let outgoing = claim(&call, &from, &to, Role::Caller);
             let incoming = claim(&call, &to, &from, Role::Callee);
             async move {
-                store.open_line(outgoing, None).await.expect("opened");
-                store.ring_line(incoming).await.expect("rung");
+                store.open_line(outgoing, None, &[]).await.expect("opened");
+                store.ring_line(incoming, &[]).await.expect("rung");
             }
         });
     });

@@ -17,7 +17,7 @@ use crate::crypto::AlreadyInstalled;
 use crate::dispatch::{self, Dispatcher};
 use crate::domain::time::millis;
 use crate::domain::{AppId, PushRules, Rules, Unknown};
-use crate::engine::{Engine, Settings};
+use crate::engine::{Engine, Rates, Settings};
 use crate::http::auth::{AuthConfigError, Authenticator};
 use crate::http::health::Part;
 use crate::http::server::{Server, Times};
@@ -222,7 +222,18 @@ fn settings(config: &Config) -> Settings {
         },
         call_waiting: call.call_waiting,
         devices_per_user: DEVICES_PER_USER,
+        rates: rates(&config.limits),
         deployment: config.livekit.deployment.clone(),
+    }
+}
+
+fn rates(limits: &config::Limits) -> Rates {
+    Rates {
+        invites_per_user: limits.invites_per_user,
+        invites_per_pair: limits.invites_per_pair,
+        invites_per_callee: limits.invites_per_callee,
+        tokens_per_user: limits.tokens_per_user,
+        registrations_per_user: limits.registrations_per_user,
     }
 }
 

@@ -128,7 +128,9 @@ impl Engine {
 
     /// The user whom a LiveKit token for this call may be made for: its caller while it lives, or the one device that answered.
     pub async fn may_join(&self, call: &Arc<Call>, asker: &Asker) -> Result<UserId, EngineError> {
-        self.refuse_banned_asker(asker).await?;
+        if !self.admit(asker).await? {
+            return Err(EngineError::Banned);
+        }
         joins(call, asker)
     }
 

@@ -10,6 +10,7 @@ mod calls;
 mod devices;
 mod inbox;
 mod invite;
+mod limits;
 mod lines;
 mod meetings;
 mod moderation;
@@ -25,12 +26,13 @@ use tokio::sync::mpsc;
 
 pub use calls::{Asker, Page, joins};
 pub use invite::{InviteRequest, Key};
+pub use limits::Rates;
 pub use reader::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 
 pub use crate::store::{Ban, Missed, StoreError, Tell};
 
 use crate::clock::Clock;
-use crate::domain::{Call, CallId, Refusal, Rules, Task, WakeUp};
+use crate::domain::{Call, CallId, Limited, Refusal, Rules, Task, WakeUp};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use attachments::Attachments;
@@ -52,6 +54,8 @@ pub struct Settings {
     pub call_waiting: bool,
     /// How many devices a user may have.
     pub devices_per_user: usize,
+    /// How often users may do what is limited.
+    pub rates: Rates,
     /// Part of every room's name, so that deployments that share a LiveKit project tell theirs apart.
     pub deployment: String,
 }
@@ -117,9 +121,21 @@ pub enum EngineError {
     /// The user is banned.
     #[error("the user is banned")]
     Banned,
+    /// The user has done it as often as they may for now.
+    #[error("{0}")]
+    Limited(Limited),
     /// The store failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Limited(limited) => Self::Limited(limited),
+            error => Self::Store(error),
+        }
+    }
 }
 
 impl Engine {

@@ -16,6 +16,7 @@ mod invite;
 mod moderation;
 mod openapi;
 pub mod problem;
+mod rate_limit;
 pub mod server;
 mod view;
 
@@ -117,7 +118,8 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
     (!origins.is_empty()).then(|| {
         let layer = CorsLayer::new().allow_origin(AllowOrigin::list(origins));
-        layer.allow_headers(headers).allow_methods(methods).expose_headers([header::LOCATION, header::RETRY_AFTER])
+        let exposed = [header::LOCATION, header::RETRY_AFTER, rate_limit::RATELIMIT_POLICY, rate_limit::RATELIMIT];
+        layer.allow_headers(headers).allow_methods(methods).expose_headers(exposed)
     })
 }
 

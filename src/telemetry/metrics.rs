@@ -15,7 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::domain::{AppId, Device};
+use crate::domain::{AppId, Device, Limit};
 
 /// What [`Metrics::text`] is, for the header of an answer.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -83,6 +83,12 @@ pub(super) struct CallEnd {
     pub(super) reason: &'static str,
 }
 
+/// Requests that one limit refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Refused {
+    pub(super) limit: &'static str,
+}
+
 /// Makes the struct of all metrics: a field's comment is its help text.
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $name:ident: $kind:ty = $make:expr,)+) => {
@@ -123,6 +129,8 @@ metrics! {
     ring_answer_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
     /// From handing a push to the connections to its provider until the answer.
     push_seconds: Seconds<Pushed> = Family::new_with_constructor(seconds),
+    /// Requests that were refused since somebody had asked as often as they may, by the limit.
+    limited: Counts<Refused> = Family::default(),
     /// What providers answered to pushes, and what was made of it.
     pushes: Counts<Answered> = Family::default(),
 }
@@ -138,6 +146,11 @@ impl Metrics {
         // A String takes all that is written to it.
         let _ = text::encode(&mut text, &self.registry);
         text
+    }
+
+    /// Counts a request that a limit refused.
+    pub fn limited(&self, limit: Limit) {
+        self.limited.get_or_create(&Refused { limit: limit.as_str() }).inc();
     }
 
     /// The labels of a device.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::Rules;
-use bellwire::engine::{Engine, FollowUps, Settings};
+use bellwire::engine::{Engine, FollowUps, Rates, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use bellwire::store::redis::Redis;
@@ -70,6 +70,7 @@ impl Ground {
             rules: Rules { presence: false, ..rules() },
             call_waiting: false,
             devices_per_user: 10,
+            rates: Rates::default(),
             deployment: "main".to_owned(),
         };
         let (engine, follow_ups) = Engine::new(wire, self.clock.clone(), settings, Arc::default());

@@ -141,7 +141,7 @@ pub fn claim(clock: &Clock, owner: &str, peer: &str, role: Role) -> Claim {
 
 /// Claims an outgoing call and returns the claims before it.
 pub async fn open(store: &dyn Store, claim: &Claim) -> Vec<Claim> {
-    match store.open_line(claim.clone(), None).await.expect("an opening") {
+    match store.open_line(claim.clone(), None, &[]).await.expect("an opening") {
         Opening::Claimed(others) => others,
         other @ (Opening::Reserved { .. } | Opening::Banned) => panic!("{other:?} without a key or a ban"),
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::{Call, Device, EndReason, Input, Media, Party, Rules, State, TaskResult, Unknown};
-use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Settings};
+use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Rates, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use tempfile::TempDir;
@@ -46,13 +46,19 @@ impl Ground {
     fn engine_on(&self, store: Arc<dyn Store>) -> (Engine, FollowUps) {
         let rules = Rules { presence: false, ..rules() };
         let deployment = "main".to_owned();
-        let settings =
-            Settings { ring: Duration::from_secs(45), rules, call_waiting: false, devices_per_user: 10, deployment };
+        let settings = Settings {
+            ring: Duration::from_secs(45),
+            rules,
+            call_waiting: false,
+            devices_per_user: 10,
+            rates: Rates::default(),
+            deployment,
+        };
         Engine::new(store, self.clock.clone(), settings, Arc::default())
     }
 
     async fn register(&self, device: Device) {
-        self.store.put_device(&user("bob"), device, 10).await.expect("registered");
+        self.store.put_device(&user("bob"), device, 10, &[]).await.expect("registered");
     }
 
     /// Ann calls Bob, whose phone is about to be pushed to.
@@ -69,6 +75,7 @@ async fn invite(engine: &Engine) -> Result<Arc<Call>, EngineError> {
         caller_device: None,
         callee: user("bob"),
         callee_device: None,
+        by_service: false,
         test: false,
         media: Media::Audio,
         ring: None,
