@@ -153,7 +153,7 @@ impl Gateway {
             stop: requests_stop.clone(),
         };
         let addresses = (api.address(), ops.address());
-        let requests = vec![tokio::spawn(api.serve(http::api(app.clone(), &config.http.cors_origins), requests_stop))];
+        let requests = vec![tokio::spawn(api.serve(http::api(app.clone(), &config.http), requests_stop))];
         // The operators' listener goes on while requests drain, to say so.
         let mut work = Phase { stopper: work_stopper, parts: work };
         work.parts.push(tokio::spawn(ops.serve(http::ops(app), work_stop)));

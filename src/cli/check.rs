@@ -7,6 +7,7 @@ use super::{CliError, ConfigFile, with_causes};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::store::StoreUrl;
+use crate::domain::Limit;
 use crate::http::auth::Authenticator;
 use crate::livekit::token::TokenMinter;
 use crate::push::Pushers;
@@ -48,12 +49,35 @@ pub(super) async fn run(file: &ConfigFile) -> Result<(), CliError> {
     check_auth(&config, &clock, &mut checks).await;
     check_push(&config, clock, &mut checks).await;
     checks.line("livekit", check_livekit(&config).await);
-    println!(
-        "note  limits: requests are bounded in size, and event streams per user; rates are read and not enforced yet"
-    );
+    note_limits(&config);
     match checks.failed {
         0 => Ok(()),
         failed => Err(CliError::Failed(format!("{failed} of the checks failed"))),
+    }
+}
+
+/// Where limits are counted, and which there are none of.
+fn note_limits(config: &Config) {
+    let limits = &config.limits;
+    let rates = [
+        (Limit::Ip, limits.ip),
+        (Limit::InvitesPerUser, limits.invites_per_user),
+        (Limit::InvitesPerPair, limits.invites_per_pair),
+        (Limit::InvitesPerCallee, limits.invites_per_callee),
+        (Limit::TokensPerUser, limits.tokens_per_user),
+        (Limit::RegistrationsPerUser, limits.registrations_per_user),
+    ];
+    println!(
+        "note  limits: ip and event_streams_per_user count for each gateway, the other rates for all on one store"
+    );
+    let off: Vec<&str> = rates.iter().filter(|(_, rate)| rate.is_none()).map(|(limit, _)| limit.as_str()).collect();
+    if !off.is_empty() {
+        println!("note  limits: there is none of {}", off.join(", "));
+    }
+    if limits.ip.is_some() && config.http.trusted_proxies.is_empty() && !config.http.listen.ip().is_loopback() {
+        println!(
+            "note  limits.ip: http.trusted_proxies is empty; behind a load balancer all clients would share one rate"
+        );
     }
 }
 

@@ -43,6 +43,9 @@ pub struct Call {
     pub caller_device: Option<DeviceId>,
     /// Who is called.
     pub callee: Party,
+    /// The one device of the callee that is rung, if it was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callee_device: Option<DeviceId>,
     /// Sound alone, or pictures too.
     pub media: Media,
     /// The LiveKit room, whose name cannot be guessed.
@@ -162,6 +165,11 @@ impl Call {
     /// Whether a user may know of the call: its parties, but for a callee who has blocked the caller.
     pub fn is_visible_to(&self, user: &UserId) -> bool {
         self.caller.id == *user || (self.callee.id == *user && !self.hidden)
+    }
+
+    /// Whether a user is told of it as it goes, on this device: of a call to one device of the callee, the others hear nothing.
+    pub fn is_announced_to(&self, user: &UserId, device: Option<&DeviceId>) -> bool {
+        self.callee.id != *user || self.callee_device.is_none() || self.callee_device.as_ref() == device
     }
 
     /// Whether it has ended.

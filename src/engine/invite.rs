@@ -168,6 +168,7 @@ impl Engine {
             caller: request.caller.clone(),
             caller_device: request.caller_device.clone(),
             callee: request.callee.clone(),
+            callee_device: request.callee_device.clone(),
             media: request.media,
             room: self.room_name(id),
             metadata: request.metadata.clone(),

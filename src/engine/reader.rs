@@ -205,7 +205,7 @@ impl Reader {
     }
 
     fn unseen(&mut self, call: &Arc<Call>) -> Result<Vec<News>, WentBack> {
-        if self.only.is_some_and(|only| only != call.id) {
+        if self.only.is_some_and(|only| only != call.id) || !self.hears_of(call) {
             return Ok(Vec::new());
         }
         let seen = self.seen.get(&call.id);
@@ -263,11 +263,17 @@ impl Reader {
         chosen.map(|event| News { call: Arc::clone(call), event }).collect()
     }
 
+    fn hears_of(&self, call: &Call) -> bool {
+        call.is_announced_to(&self.user, self.mailbox.device.as_ref())
+    }
+
     async fn calls(&self) -> Result<Vec<Arc<Call>>, EngineError> {
-        match self.only {
-            Some(id) => Ok(self.find(id, &[]).await?.into_iter().collect()),
-            None => self.engine.recent_calls(&self.user).await,
+        if let Some(id) = self.only {
+            return Ok(self.find(id, &[]).await?.into_iter().collect());
         }
+        let mut calls = self.engine.recent_calls(&self.user).await?;
+        calls.retain(|call| self.hears_of(call));
+        Ok(calls)
     }
 
     async fn find(&self, id: CallId, known: &[Arc<Call>]) -> Result<Option<Arc<Call>>, EngineError> {
@@ -275,7 +281,7 @@ impl Reader {
             return Ok(Some(Arc::clone(call)));
         }
         Ok(match self.engine.store().load(id).await? {
-            Slot::Call(call) if call.is_visible_to(&self.user) => Some(Arc::from(call)),
+            Slot::Call(call) if call.is_visible_to(&self.user) && self.hears_of(&call) => Some(Arc::from(call)),
             _ => None,
         })
     }

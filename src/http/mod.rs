@@ -3,8 +3,10 @@
 //! A handler checks what came in, asks `engine`, mints LiveKit tokens, and shows the answer. It decides nothing about calls, and never
 //! sends a push. `auth` tells who asks, `extract` checks requests, `problem` and `code` are every error, `view` every answer.
 
+mod address_limit;
 pub mod auth;
 mod calls;
+mod client_address;
 pub mod code;
 mod devices;
 mod events;
@@ -24,17 +26,18 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{HeaderValue, Method, header};
-use axum::middleware::from_extractor;
+use axum::middleware::{from_extractor, from_fn_with_state};
 use axum::routing::connect;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::config::Limits;
+use crate::config::{self, Limits};
 use crate::engine::Engine;
 use crate::lifecycle::Stop;
 use crate::livekit::token::TokenMinter;
 use crate::telemetry::Metrics;
+use address_limit::{AddressLimit, limit_addresses};
 use auth::Authenticator;
 use code::Code;
 use extract::{EmptyBody, Params};
@@ -93,12 +96,19 @@ pub fn openapi_json() -> String {
 }
 
 /// The API.
-pub fn api(app: App, cors_origins: &[String]) -> Router {
+pub fn api(app: App, config: &config::Http) -> Router {
     let (router, _) = routes().split_for_parts();
     // Over HTTP/2 a WebSocket is opened by CONNECT (RFC 8441).
     let router = router.route("/v1/events", connect(events::events));
     let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
-    let router = match cors(cors_origins) {
+    let router = match app.limits.ip {
+        Some(rate) => {
+            let limit = AddressLimit::new(app.clone(), rate, &config.trusted_proxies);
+            router.layer(from_fn_with_state(limit, limit_addresses))
+        }
+        None => router,
+    };
+    let router = match cors(&config.cors_origins) {
         Some(cors) => router.layer(cors),
         None => router,
     };

@@ -49,7 +49,7 @@ pub struct Problem {
     pub(super) retry_after: Option<u32>,
     /// Which limit refused, where one did.
     #[serde(skip)]
-    pub(super) limited: Option<Limited>,
+    pub(super) limited: Option<Box<Limited>>,
 }
 
 /// A field at fault.
@@ -121,9 +121,9 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
         let status = self.code.status();
-        let (retry_after, limited) = (self.retry_after, self.limited);
+        let (retry_after, limited) = (self.retry_after, self.limited.take());
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -19,7 +19,7 @@ impl From<Limited> for Problem {
         let seconds = wait_seconds(&limited);
         let mut problem = Self::new(Code::RateLimited, format!("{limited}; try again in {seconds} s"));
         problem.retry_after = Some(seconds);
-        problem.limited = Some(limited);
+        problem.limited = Some(Box::new(limited));
         problem
     }
 }

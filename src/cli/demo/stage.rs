@@ -201,6 +201,11 @@ url = "embedded:calls.redb"
 [livekit]
 deployment = "demo"
 
+[limits]
+invites_per_user = ""
+invites_per_callee = ""
+invites_per_pair = ""
+
 [[push.apns]]
 app = "{APP}"
 environment = "production"

@@ -54,6 +54,7 @@ fn invite(devices: Vec<Device>) -> Invite {
         id: CallId::parse("019c1bd2-9400-7c3a-8c3a-0192f3d17c3a").expect("a call id"),
         caller: party("alice"),
         caller_device: None,
+        callee_device: None,
         callee: user("bob"),
         media: Media::Audio,
         room: "room".to_owned(),

@@ -91,6 +91,7 @@ fn invite() -> Invite {
         id: CallId::parse("019a3c5e-7c3a-7c3a-8c3a-0192f3d17c3a").expect("a call id"),
         caller: Party { id: user("alice"), name: Some("Alice".to_owned()), avatar: None, unknown: Unknown::default() },
         caller_device: Some(id("alice-phone")),
+        callee_device: None,
         callee: user("bob"),
         media: Media::Video,
         room: "bw_test_room".to_owned(),

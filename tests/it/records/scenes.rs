@@ -231,6 +231,7 @@ fn invite() -> Invite {
         )
         .expect("a party"),
         caller_device: Some(device_id("ann-phone")),
+        callee_device: None,
         callee: user("bob"),
         media: Media::Video,
         room: "bw_fictitious_room".to_owned(),

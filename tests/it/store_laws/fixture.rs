@@ -62,6 +62,7 @@ pub fn new_call(clock: &Clock) -> Call {
         id: clock.call_id(),
         caller: Party { id: user("ann"), name: Some("Ann".to_owned()), avatar: None, unknown: Unknown::default() },
         caller_device: None,
+        callee_device: None,
         callee: user("bob"),
         media: Media::Video,
         room: "room-1".to_owned(),

@@ -105,8 +105,14 @@ async fn start_simulator(clock: &Clock) -> Arc<Simulator> {
 
 /// The lines with every rate that they do not set switched off: tests make more calls than people do.
 fn without_rates(extra: &str) -> String {
-    const RATES: [&str; 6] =
-        ["ip", "invites_per_user", "invites_per_callee", "invites_per_pair", "tokens_per_user", "registrations_per_user"];
+    const RATES: [&str; 6] = [
+        "ip",
+        "invites_per_user",
+        "invites_per_callee",
+        "invites_per_pair",
+        "tokens_per_user",
+        "registrations_per_user",
+    ];
     let is_set = |rate: &str| extra.lines().any(|line| line.trim().starts_with(&format!("{rate} =")));
     let off = RATES.into_iter().filter(|rate| !is_set(rate)).map(|rate| format!("{rate} = \"\"\n"));
     let section = format!("[limits]\n{}", off.collect::<String>());
