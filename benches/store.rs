@@ -47,6 +47,7 @@ fn call(clock: &Clock) -> Call {
         unknown: Unknown::default(),
     };
     let invite = Invite {
+        callee_device: None,
         id: clock.call_id(),
         caller: Party {
             id: user("auth0|5f7c8ec7c33c6c004bbafe82"),

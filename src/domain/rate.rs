@@ -135,13 +135,11 @@ mod tests {
             self.full_us = self.full_us.saturating_sub(now_us(now) - self.at_us);
             self.at_us = now_us(now);
             let free = rate.span_us() - self.full_us;
-            match rate.interval_us().checked_sub(free).filter(|lacks| *lacks > 0) {
-                Some(lacks) => Err(Duration::from_micros(lacks)),
-                None => {
-                    self.full_us += rate.interval_us();
-                    Ok(())
-                }
+            if free < rate.interval_us() {
+                return Err(Duration::from_micros(rate.interval_us() - free));
             }
+            self.full_us += rate.interval_us();
+            Ok(())
         }
     }
 
