@@ -45,6 +45,7 @@ fn scenes() -> Vec<(&'static str, Call)> {
         ("compacted", compacted().call),
         ("pushed-again", pushed_again().call),
         ("kept-silent", kept_silent().call),
+        ("to-one-device", to_one_device().call),
         ("hidden", Scene::of(Invite { hidden: true, ..invite() }).call),
     ]
 }
@@ -178,6 +179,14 @@ fn pushed_again() -> Scene {
 /// The iPhone was in touch and silent until the caller gave up, and the Pixel came too late.
 fn kept_silent() -> Scene {
     pushed_again().then(Input::Cancel).then(Input::DeviceLate(device_id("pixel-1")))
+}
+
+/// The backend tries whether the Pixel rings.
+fn to_one_device() -> Scene {
+    let pixel = device_id("pixel-1");
+    let mut invite = Invite { callee_device: Some(pixel.clone()), ..invite() };
+    invite.devices.retain(|device| device.id == pixel);
+    Scene::of(invite)
 }
 
 fn compacted() -> Scene {

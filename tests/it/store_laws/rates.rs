@@ -11,16 +11,16 @@ use super::fixture::{android, at_once, claim, device_id, line, user};
 const USER: Limit = Limit::InvitesPerUser;
 const PAIR: Limit = Limit::InvitesPerPair;
 
-const fn an_hour(count: u32) -> Option<Rate> {
-    Some(Rate { count, per: Duration::from_hours(1) })
+const fn an_hour(count: u32) -> Rate {
+    Rate { count, per: Duration::from_hours(1) }
 }
 
-fn of_user(limit: Limit, rate: Option<Rate>) -> Vec<Charge> {
-    Charge::of_user(limit, rate).into_iter().collect()
+fn of_user(limit: Limit, rate: Rate) -> Vec<Charge> {
+    vec![Charge { limit, rate, of: None }]
 }
 
 fn of_caller(peer: &str, user_rate: u32, pair_rate: u32) -> Vec<Charge> {
-    let of_pair = Charge::of_pair(PAIR, an_hour(pair_rate), &user(peer));
+    let of_pair = Charge::of_pair(PAIR, Some(an_hour(pair_rate)), &user(peer));
     of_user(USER, an_hour(user_rate)).into_iter().chain(of_pair).collect()
 }
 
@@ -51,7 +51,7 @@ pub async fn law_23_as_many_as_the_rate_has_come_at_once_and_then_one_for_each_i
         open().await.expect("a burst");
     }
     let Limited { limit, rate, wait } = refusal(open().await);
-    assert_eq!((limit, Some(rate)), (USER, an_hour(3)));
+    assert_eq!((limit, rate), (USER, an_hour(3)));
     // The test itself takes a moment.
     assert!(wait > Duration::from_mins(19) && wait <= Duration::from_mins(20), "{wait:?}");
     clock.advance(wait + Duration::from_millis(1));
@@ -145,9 +145,9 @@ pub async fn law_23_a_refused_ring_claims_nothing_and_is_in_no_history(subject: 
 pub async fn law_23_users_pairs_and_limits_do_not_meet(subject: &Subject) {
     let Subject { store, .. } = subject;
     let (tokens, invites) = (of_user(Limit::TokensPerUser, an_hour(1)), of_user(USER, an_hour(1)));
-    let pair = |peer: &str| Charge::of_pair(PAIR, an_hour(1), &user(peer)).into_iter().collect::<Vec<Charge>>();
+    let pair = |peer: &str| Charge::of_pair(PAIR, Some(an_hour(1)), &user(peer)).into_iter().collect::<Vec<Charge>>();
     let device = |id: &str| {
-        Charge::of_device(Limit::TokensPerDevice, an_hour(1), &device_id(id)).into_iter().collect::<Vec<Charge>>()
+        Charge::of_device(Limit::TokensPerDevice, Some(an_hour(1)), &device_id(id)).into_iter().collect::<Vec<Charge>>()
     };
     for owner in ["ann", "bob", "ann:bob"] {
         for charges in [&tokens, &invites, &pair("ann"), &pair("bob"), &device("ann"), &device("phone")] {
