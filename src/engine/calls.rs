@@ -251,8 +251,8 @@ impl Engine {
             return self.late(call, device, &input(device.clone()));
         }
         let mut inputs = Vec::new();
-        let may_join = call.callee_device.as_ref().is_none_or(|only| only == device);
-        if may_join && call.is_unanswered() && call.leg(device).is_none() {
+        let may_take_part = call.callee_device.as_ref().is_none_or(|only| only == device);
+        if may_take_part && call.is_unanswered() && call.leg(device).is_none() {
             let devices = self.store().devices(user).await?;
             let Some(found) = devices.into_iter().find(|found| found.id == *device) else {
                 return Err(EngineError::UnknownDevice);
