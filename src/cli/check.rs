@@ -74,10 +74,8 @@ fn note_limits(config: &Config) {
     if !off.is_empty() {
         println!("note  limits: there is none of {}", off.join(", "));
     }
-    if limits.ip.is_some() && config.http.trusted_proxies.is_empty() && !config.http.listen.ip().is_loopback() {
-        println!(
-            "note  limits.ip: http.trusted_proxies is empty; behind a load balancer all clients would share one rate"
-        );
+    if limits.ip.is_some() && config.http.trusted_proxies.is_empty() {
+        println!("note  limits.ip: http.trusted_proxies is empty; behind a proxy all clients would share one rate");
     }
 }
 

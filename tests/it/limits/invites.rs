@@ -1,7 +1,9 @@
 //! Invites: by one user, of one to another, and to one user.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -117,6 +119,17 @@ async fn a_replay_is_free() {
     // What was refused has reserved no key.
     stage.clock.advance(seconds(3600));
     invite_with(&stage, "alice", "bob", "other").await.expect(201);
+}
+
+#[tokio::test]
+async fn replays_at_once_are_free_too() {
+    let every = "[limits]\ninvites_per_user = \"1/h\"\ninvites_per_pair = \"1/h\"\ninvites_per_callee = \"1/h\"";
+    let stage = Stage::with(every).await;
+    stage.pixel("bob", "pixel-1").await;
+    let answers = join_all((0..10).map(|_| invite_with(&stage, "alice", "bob", "k"))).await;
+    let calls: HashSet<String> =
+        answers.into_iter().map(|answer| answer.expect(201)["call"]["id"].to_string()).collect();
+    assert_eq!(calls.len(), 1);
 }
 
 #[tokio::test]
