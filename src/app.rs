@@ -16,6 +16,7 @@ use crate::config::{self, Config};
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::{self, Dispatcher};
 use crate::domain::time::millis;
+use crate::domain::usage::Plan;
 use crate::domain::{AppId, PushRules, Rules, Unknown};
 use crate::engine::{Engine, Settings};
 use crate::http::auth::{AuthConfigError, Authenticator};
@@ -24,6 +25,7 @@ use crate::http::server::{Server, Times};
 use crate::http::{self, App};
 use crate::lifecycle::{Stopper, stop_signal};
 use crate::livekit::token::TokenMinter;
+use crate::outbound::{self, Webhooks};
 use crate::push::{PushError, Pushers};
 use crate::scheduler;
 use crate::store::Store;
@@ -82,6 +84,9 @@ pub enum StartError {
     /// A key or certificate of a push provider is no good.
     #[error(transparent)]
     Push(#[from] PushError),
+    /// Webhooks cannot be sent.
+    #[error(transparent)]
+    Webhooks(#[from] outbound::ClientError),
     /// No phone could be rung at all.
     #[error("no push provider is configured: add [[push.apns]] or [[push.fcm]], or start with --without-push")]
     NoPush,
@@ -122,22 +127,27 @@ impl Gateway {
 
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
         let metrics = Arc::new(Metrics::new(apps(config)));
-        let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings(config), Arc::clone(&metrics));
         let (work_stopper, work_stop) = stop_signal();
+        let webhooks = Arc::new(Webhooks::new(&config.webhooks, clock.clone(), work_stop.clone())?);
+        let settings = settings(config, &webhooks);
+        let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings, Arc::clone(&metrics));
         let (requests_stopper, requests_stop) = stop_signal();
-        let dispatcher = Dispatcher {
+        let dispatcher = Arc::new(Dispatcher {
             engine: engine.clone(),
             pushers: Arc::clone(&pushers),
+            webhooks,
             tickets,
             public_url: public_url.into(),
             metrics: Arc::clone(&metrics),
-        };
+        });
         let mut warnings = unreachable_platforms(&pushers);
         warnings.extend(store.warnings().await);
         let auth = Arc::new(auth);
         let work = vec![
-            tokio::spawn(dispatch::run(dispatcher, follow_ups.begun, work_stop.clone())),
+            tokio::spawn(dispatch::run(Arc::clone(&dispatcher), follow_ups.begun, work_stop.clone())),
+            tokio::spawn(dispatch::jobs::run(dispatcher, follow_ups.begun_jobs, work_stop.clone())),
             tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, work_stop.clone())),
+            tokio::spawn(scheduler::jobs::run(engine.clone(), follow_ups.job_wake_ups, work_stop.clone())),
         ];
         tokio::spawn({
             let auth = Arc::clone(&auth);
@@ -204,7 +214,7 @@ async fn bind(key: &'static str, address: SocketAddr, times: Times) -> Result<Se
     Server::bind(address, times).await.map_err(|source| StartError::Listen { key, address, source })
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, webhooks: &Webhooks) -> Settings {
     let call = &config.call;
     Settings {
         ring: call.ring,
@@ -218,11 +228,17 @@ fn settings(config: &Config) -> Settings {
             // LiveKit is not asked who is in a room yet, so nobody's absence ends a call.
             presence: false,
             push: push_rules(&config.push),
+            webhooks: webhooks.subscribers(),
             unknown: Unknown::default(),
         },
         call_waiting: call.call_waiting,
         devices_per_user: DEVICES_PER_USER,
         deployment: config.livekit.deployment.clone(),
+        plan: Plan {
+            participant_minutes_per_month: config.usage.participant_minutes_per_month.into(),
+            concurrent_participants: config.usage.concurrent_participants,
+            warn_at: config.usage.warn_at.clone(),
+        },
     }
 }
 

@@ -4,8 +4,10 @@
 //! wake-up after its lease. Quick retries inside a lease stay in memory. A ring that is still on its way to the provider
 //! when its call is answered or over is called back, so that no phone rings for nothing.
 
+pub mod jobs;
 mod plan;
 mod pushing;
+mod report;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::domain::{Call, CallId, Task, TaskKind, TaskResult, UserId};
 use crate::engine::{Begun, Engine, EngineError};
 use crate::lifecycle::Stop;
+use crate::outbound::Webhooks;
 use crate::push::Pushers;
 use crate::telemetry::Metrics;
 use crate::ticket::Tickets;
@@ -40,7 +43,9 @@ pub struct Dispatcher {
     pub engine: Engine,
     /// Sends pushes.
     pub pushers: Arc<Pushers>,
-    /// Makes the tickets in them.
+    /// Tells the app's backend.
+    pub webhooks: Arc<Webhooks>,
+    /// Makes the tickets in pushes.
     pub tickets: Tickets,
     /// Where devices reach the gateway.
     pub public_url: Arc<str>,
@@ -74,8 +79,7 @@ impl Rings {
 }
 
 /// Carries out tasks until `stop`; what has begun by then is finished.
-pub async fn run(dispatcher: Dispatcher, mut begun: UnboundedReceiver<Begun>, mut stop: Stop) {
-    let dispatcher = Arc::new(dispatcher);
+pub async fn run(dispatcher: Arc<Dispatcher>, mut begun: UnboundedReceiver<Begun>, mut stop: Stop) {
     let mut running = JoinSet::new();
     let mut rings = Rings::default();
     loop {
@@ -121,6 +125,8 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> 
                 Some(TaskResult::Retry(NEXT_ATTEMPT, Vec::new()))
             }
         },
+        TaskKind::Report { event, endpoint } => Some(dispatcher.report(&call, &task, *event, endpoint).await),
+        TaskKind::Account => Some(dispatcher.account(&call).await),
         TaskKind::AskPresence => Some(TaskResult::Retry(ASK_LATER, Vec::new())),
     };
     if let Some(result) = result

@@ -22,6 +22,7 @@ pub mod presence;
 pub mod receipt;
 pub mod ring;
 pub mod state;
+pub mod statistics;
 pub mod task;
 pub mod time;
 pub mod timing;

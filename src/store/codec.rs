@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         CallId, DeclineReason, DeclineScope, DeviceId, Input, Invite, Media, Outcome, Party, PushRules, Receipt, Rules,
-        TaskResult, Timestamp, Unknown, UserId, begin, step,
+        Subscribers, TaskResult, Timestamp, Unknown, UserId, begin, step,
     };
 
     fn user(name: &str) -> UserId {
@@ -146,6 +146,7 @@ mod tests {
                 missed_call: true,
                 presence: true,
                 push: PushRules::default(),
+                webhooks: Subscribers::default(),
                 unknown: Unknown::default(),
             },
             ring_until: Timestamp::from_millis(45_000),

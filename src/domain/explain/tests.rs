@@ -67,6 +67,7 @@ fn invite(devices: Vec<Device>) -> Invite {
             missed_call: false,
             presence: true,
             push: PushRules { repush_after_ms: 6000, repush_max: 2, voip_budget: 5, ..PushRules::default() },
+            webhooks: Subscribers::default(),
             unknown: Unknown::default(),
         },
         ring_until: START + RING,

@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use bellwire::domain::{
     Acks, AppId, Call, CallId, DeclineReason, DeclineScope, Device, DeviceId, Environment, Input, Invite, IosPushMode,
-    LegState, Media, Outcome, Party, Platform, PushRules, PushToken, Receipt, RefusalReason, Rules, State, TaskKind,
-    TaskResult, Timestamp, Unknown, UserId, begin, step,
+    LegState, Media, Outcome, Party, Platform, PushRules, PushToken, Receipt, RefusalReason, Rules, State, Subscribers,
+    TaskKind, TaskResult, Timestamp, Unknown, UserId, begin, step,
 };
 
 /// When the call of these tests begins.
@@ -82,6 +82,7 @@ fn rules() -> Rules {
         missed_call: true,
         presence: true,
         push: PushRules::default(),
+        webhooks: Subscribers::default(),
         unknown: Unknown::default(),
     }
 }
