@@ -178,6 +178,8 @@ fn name(kind: &TaskKind) -> String {
         TaskKind::NotifyMissed { device, .. } => format!("missed {device}"),
         TaskKind::FreeLine { user } => format!("free {user}"),
         TaskKind::AskPresence => "ask".to_owned(),
+        TaskKind::Report { event, endpoint } => format!("tell {endpoint}: {event}"),
+        TaskKind::Account => "account".to_owned(),
     }
 }
 

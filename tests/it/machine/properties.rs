@@ -159,7 +159,7 @@ proptest! {
                     TaskKind::Ring { .. } | TaskKind::RingAlert { .. } => call.is_unanswered() && !call.hidden,
                     TaskKind::StopRing { .. } => !call.is_unanswered() && !call.hidden,
                     TaskKind::NotifyMissed { .. } => call.end_reason.is_some_and(EndReason::is_missed) && !call.hidden,
-                    TaskKind::FreeLine { .. } => call.is_ended(),
+                    TaskKind::FreeLine { .. } | TaskKind::Report { .. } | TaskKind::Account => call.is_ended(),
                     TaskKind::AskPresence => call.state == State::Active && call.rules.presence,
                 };
                 assert!(fits, "{} while {}", name(&task.kind), after.stands());
