@@ -16,6 +16,7 @@ use crate::config::{self, Config};
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::{self, Dispatcher};
 use crate::domain::time::millis;
+use crate::domain::usage::Plan;
 use crate::domain::{AppId, PushRules, Rules, Unknown};
 use crate::engine::{Engine, Rates, Settings};
 use crate::http::auth::{AuthConfigError, Authenticator};
@@ -23,7 +24,11 @@ use crate::http::health::Part;
 use crate::http::server::{Server, Times};
 use crate::http::{self, App};
 use crate::lifecycle::{Stopper, stop_signal};
+use crate::livekit::rooms::Rooms;
 use crate::livekit::token::TokenMinter;
+use crate::livekit::twirp::SetUpError;
+use crate::livekit::webhook::Webhooks;
+use crate::outbound::{self, Webhooks as Backend};
 use crate::push::{PushError, Pushers};
 use crate::scheduler;
 use crate::store::Store;
@@ -36,6 +41,8 @@ use crate::ticket::{Tickets, TicketsError};
 const LINGERS_FOR: Duration = Duration::from_secs(2);
 /// How long the last words on event streams may take.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
+/// How often LiveKit is asked about a call in which all seems well.
+const ASK_EVERY: Duration = Duration::from_mins(5);
 /// How many devices a user may have; the one that was registered longest ago gives way.
 const DEVICES_PER_USER: usize = 10;
 
@@ -82,6 +89,12 @@ pub enum StartError {
     /// A key or certificate of a push provider is no good.
     #[error(transparent)]
     Push(#[from] PushError),
+    /// Webhooks cannot be sent.
+    #[error(transparent)]
+    Webhooks(#[from] outbound::ClientError),
+    /// LiveKit's API cannot be called.
+    #[error(transparent)]
+    LiveKit(#[from] SetUpError),
     /// No phone could be rung at all.
     #[error("no push provider is configured: add [[push.apns]] or [[push.fcm]], or start with --without-push")]
     NoPush,
@@ -122,23 +135,35 @@ impl Gateway {
 
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
         let metrics = Arc::new(Metrics::new(apps(config)));
-        let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings(config), Arc::clone(&metrics));
+        let webhooks = Arc::new(Webhooks::new(&config.livekit, clock.clone())?);
+        let rooms = Rooms::new(&config.livekit, clock.clone(), Arc::clone(&metrics))?;
+        let rooms = config.livekit.rooms.then_some(rooms);
         let (work_stopper, work_stop) = stop_signal();
+        let backend = Arc::new(Backend::new(&config.webhooks, clock.clone(), work_stop.clone())?);
+        let settings = settings(config, &backend);
+        let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings, Arc::clone(&metrics));
         let (requests_stopper, requests_stop) = stop_signal();
-        let dispatcher = Dispatcher {
+        let dispatcher = Arc::new(Dispatcher {
             engine: engine.clone(),
             pushers: Arc::clone(&pushers),
+            webhooks: backend,
+            rooms: rooms.clone(),
             tickets,
             public_url: public_url.into(),
             metrics: Arc::clone(&metrics),
-        };
+        });
         let mut warnings = unreachable_platforms(&pushers);
         warnings.extend(store.warnings().await);
         let auth = Arc::new(auth);
-        let work = vec![
-            tokio::spawn(dispatch::run(dispatcher, follow_ups.begun, work_stop.clone())),
+        let mut work = vec![
+            tokio::spawn(dispatch::run(Arc::clone(&dispatcher), follow_ups.begun, work_stop.clone())),
+            tokio::spawn(dispatch::jobs::run(dispatcher, follow_ups.begun_jobs, work_stop.clone())),
             tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, work_stop.clone())),
+            tokio::spawn(scheduler::jobs::run(engine.clone(), follow_ups.job_wake_ups, work_stop.clone())),
         ];
+        if let Some(rooms) = rooms.clone() {
+            work.push(tokio::spawn(dispatch::sweep::run(engine.clone(), rooms, work_stop.clone())));
+        }
         tokio::spawn({
             let auth = Arc::clone(&auth);
             async move { auth.prefetch().await }
@@ -147,8 +172,9 @@ impl Gateway {
             engine: engine.clone(),
             auth,
             minter: Arc::new(minter),
+            webhooks,
             limits: Arc::new(config.limits.clone()),
-            parts: Arc::new(move || push_parts(&pushers)),
+            parts: Arc::new(move || push_parts(&pushers).into_iter().chain(rooms.as_ref().map(livekit_part)).collect()),
             metrics,
             stop: requests_stop.clone(),
         };
@@ -204,7 +230,7 @@ async fn bind(key: &'static str, address: SocketAddr, times: Times) -> Result<Se
     Server::bind(address, times).await.map_err(|source| StartError::Listen { key, address, source })
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, backend: &Backend) -> Settings {
     let call = &config.call;
     Settings {
         ring: call.ring,
@@ -215,15 +241,22 @@ fn settings(config: &Config) -> Settings {
             retention_ms: millis(call.retention),
             decline: call.decline,
             missed_call: config.push.missed_call,
-            // LiveKit is not asked who is in a room yet, so nobody's absence ends a call.
-            presence: false,
+            presence: config.livekit.rooms,
+            rooms: config.livekit.rooms,
+            ask_every_ms: if config.livekit.rooms { millis(ASK_EVERY) } else { 0 },
             push: push_rules(&config.push),
+            webhooks: backend.subscribers(),
             unknown: Unknown::default(),
         },
         call_waiting: call.call_waiting,
         devices_per_user: DEVICES_PER_USER,
         rates: rates(&config.limits),
         deployment: config.livekit.deployment.clone(),
+        plan: Plan {
+            participant_minutes_per_month: config.usage.participant_minutes_per_month.into(),
+            concurrent_participants: config.usage.concurrent_participants,
+            warn_at: config.usage.warn_at.clone(),
+        },
     }
 }
 
@@ -275,6 +308,16 @@ fn push_parts(pushers: &Pushers) -> Vec<Part> {
         name: state.name,
     });
     parts.collect()
+}
+
+fn livekit_part(rooms: &Rooms) -> Part {
+    let health = rooms.health();
+    let detail = match (&health.problem, health.answered_at) {
+        (Some((since, why)), _) => format!("since {since}: {why}; calls go on, and rooms are made and closed later"),
+        (None, Some(at)) => format!("answered at {at}"),
+        (None, None) => "not asked yet".to_owned(),
+    };
+    Part { name: "livekit".into(), ok: health.problem.is_none(), detail }
 }
 
 fn unreachable_platforms(pushers: &Pushers) -> Vec<String> {

@@ -4,8 +4,12 @@
 //! wake-up after its lease. Quick retries inside a lease stay in memory. A ring that is still on its way to the provider
 //! when its call is answered or over is called back, so that no phone rings for nothing.
 
+pub mod jobs;
 mod plan;
 mod pushing;
+mod report;
+mod rooms;
+pub mod sweep;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +21,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::domain::{Call, CallId, Task, TaskKind, TaskResult, UserId};
 use crate::engine::{Begun, Engine, EngineError};
 use crate::lifecycle::Stop;
+use crate::livekit::rooms::Rooms;
+use crate::outbound::Webhooks;
 use crate::push::Pushers;
 use crate::telemetry::Metrics;
 use crate::ticket::Tickets;
@@ -31,8 +37,6 @@ const LONGEST_PAUSE_OF_MISSED: Duration = Duration::from_mins(10);
 const AFTER_ITS_TIME: Duration = Duration::from_millis(700);
 /// The pause after an attempt of anything else.
 const NEXT_ATTEMPT: Duration = Duration::from_millis(500);
-/// How long LiveKit, which this version cannot ask, is left alone before it would be asked again.
-const ASK_LATER: Duration = Duration::from_secs(30);
 
 /// What carrying out tasks needs.
 pub struct Dispatcher {
@@ -40,7 +44,11 @@ pub struct Dispatcher {
     pub engine: Engine,
     /// Sends pushes.
     pub pushers: Arc<Pushers>,
-    /// Makes the tickets in them.
+    /// LiveKit's rooms, if the gateway is to look after them.
+    pub rooms: Option<Rooms>,
+    /// Tells the app's backend.
+    pub webhooks: Arc<Webhooks>,
+    /// Makes the tickets in pushes.
     pub tickets: Tickets,
     /// Where devices reach the gateway.
     pub public_url: Arc<str>,
@@ -74,8 +82,7 @@ impl Rings {
 }
 
 /// Carries out tasks until `stop`; what has begun by then is finished.
-pub async fn run(dispatcher: Dispatcher, mut begun: UnboundedReceiver<Begun>, mut stop: Stop) {
-    let dispatcher = Arc::new(dispatcher);
+pub async fn run(dispatcher: Arc<Dispatcher>, mut begun: UnboundedReceiver<Begun>, mut stop: Stop) {
     let mut running = JoinSet::new();
     let mut rings = Rings::default();
     loop {
@@ -121,7 +128,11 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> 
                 Some(TaskResult::Retry(NEXT_ATTEMPT, Vec::new()))
             }
         },
-        TaskKind::AskPresence => Some(TaskResult::Retry(ASK_LATER, Vec::new())),
+        TaskKind::Report { event, endpoint } => Some(dispatcher.report(&call, &task, *event, endpoint).await),
+        TaskKind::Account => Some(dispatcher.account(&call).await),
+        TaskKind::AskPresence | TaskKind::OpenRoom | TaskKind::CloseRoom { .. } => {
+            Some(dispatcher.ask_livekit(&call, &task).await)
+        }
     };
     if let Some(result) = result
         && let Err(error) = dispatcher.engine.task_finished(call.id, task.id, task.attempt, result).await

@@ -17,6 +17,7 @@ use super::state::{DeclineScope, EndReason, Media, State};
 use super::task::{Task, TaskKind};
 use super::time::Timestamp;
 use super::unknown::{Unknown, is_default};
+use super::webhook::Subscribers;
 
 /// How long after its end a record still carries what only a live call needs.
 pub const COMPACT_AFTER: Duration = Duration::from_mins(10);
@@ -128,9 +129,18 @@ pub struct Rules {
     pub missed_call: bool,
     /// Whether LiveKit can be asked who is in the room; without it nobody's absence ends a call.
     pub presence: bool,
+    /// Whether LiveKit's rooms are made and closed for calls.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rooms: bool,
+    /// How often LiveKit is asked about a call in which both parties are thought to be; 0: never.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ask_every_ms: u64,
     /// When a push goes out again, and by which ways.
     #[serde(default, skip_serializing_if = "is_default")]
     pub push: PushRules,
+    /// Which of the backend's endpoints are told.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub webhooks: Subscribers,
     /// Fields of a newer release.
     #[serde(flatten)]
     pub unknown: Unknown,

@@ -15,11 +15,13 @@ mod extract;
 mod heads;
 pub mod health;
 mod invite;
+mod livekit;
 mod moderation;
 mod openapi;
 pub mod problem;
 mod rate_limit;
 pub mod server;
+mod usage;
 mod view;
 
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use crate::config::{self, Limits};
 use crate::engine::Engine;
 use crate::lifecycle::Stop;
 use crate::livekit::token::TokenMinter;
+use crate::livekit::webhook::Webhooks;
 use crate::telemetry::Metrics;
 use address_limit::{AddressLimit, limit_addresses};
 use auth::Authenticator;
@@ -53,6 +56,8 @@ pub struct App {
     pub auth: Arc<Authenticator>,
     /// LiveKit tokens.
     pub minter: Arc<TokenMinter>,
+    /// LiveKit's webhooks.
+    pub webhooks: Arc<Webhooks>,
     /// Sizes and counts.
     pub limits: Arc<Limits>,
     /// What the parts that `http` does not know say of themselves.
@@ -83,7 +88,9 @@ fn routes() -> OpenApiRouter<App> {
         // Those above take no query; an unknown parameter is refused as an unknown field is.
         .route_layer(from_extractor::<Params<EmptyBody>>())
         .routes(routes!(invite::invite, calls::history))
+        .routes(routes!(usage::usage))
         .routes(routes!(events::events))
+        .routes(routes!(livekit::webhook))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(openapi::document))

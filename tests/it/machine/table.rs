@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 
 use super::scenes::scene;
 use super::*;
-use bellwire::domain::EndReason;
+use bellwire::domain::{EndReason, EndpointId, WebhookEvent};
 
 const PAGE: &str = include_str!("../../../docs/STATE-MACHINE.md");
 const STATES: [State; 4] = [State::Calling, State::Ringing, State::Active, State::Ended];
 /// How many inputs there are; `number` counts them.
-const INPUTS: usize = 17;
+const INPUTS: usize = 20;
 
 /// The rows of the table whose head begins with this.
 fn rows(head: &str) -> Vec<Vec<&'static str>> {
@@ -39,6 +39,9 @@ fn number(input: &Input) -> usize {
         Input::Redialled => 13,
         Input::DeviceContacted(_) => 14,
         Input::DeviceLate(_) => 15,
+        Input::RoomStarted => 16,
+        Input::PresenceDoubted => 17,
+        Input::TokenGiven => 18,
         Input::Wake => INPUTS - 1,
     }
 }
@@ -185,6 +188,11 @@ fn the_page_knows_how_long_an_attempt_is_left_alone() {
         ("push to Android", pixel),
         ("free line", TaskKind::FreeLine { user: user("bob") }),
         ("presence", TaskKind::AskPresence),
+        ("what was used", TaskKind::Account),
+        (
+            "webhook",
+            TaskKind::Report { event: WebhookEvent::CallEnded, endpoint: EndpointId::new("e").expect("an id") },
+        ),
     ] {
         let times = [kind.deadline(), kind.lease()].map(|time| format!("{} s", time.as_secs()));
         let rows = rows("| attempt |");

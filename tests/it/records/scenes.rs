@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use bellwire::domain::{
-    Acks, Call, CallId, DeclineReason, DeclineScope, Environment, Input, Invite, Media, Outcome, Platform, PushRules,
-    Receipt, TaskResult, Timestamp, Unknown, begin, step,
+    Acks, Call, CallId, DeclineReason, DeclineScope, EndpointId, Environment, Input, Invite, Media, Outcome, Platform,
+    PushRules, Receipt, Subscribers, TaskResult, Timestamp, Unknown, begin, step,
 };
 use bellwire::store::codec;
 use serde_json::json;
@@ -39,13 +39,14 @@ fn scenes() -> Vec<(&'static str, Call)> {
         ("ended-busy", busy().call),
         ("ended-unreachable", unreachable().call),
         ("ended-not-connected", alone(Scene::new().then(Input::Answer(device_id("iphone-1")))).call),
-        ("ended-connection-lost", alone(Scene::connected().then(left("bob", "bob-2", false))).call),
+        ("ended-connection-lost", alone(Scene::connected().then(left("bob", "bob-2", "CONNECTION_TIMEOUT"))).call),
         ("ended-max-duration", Scene::connected().wait(Duration::from_hours(5)).then(Input::Wake).call),
         ("ended-banned", Scene::ringing().then(Input::Banned(user("ann"))).call),
         ("compacted", compacted().call),
         ("pushed-again", pushed_again().call),
         ("kept-silent", kept_silent().call),
         ("to-one-device", to_one_device().call),
+        ("ended-told", told().call),
         ("hidden", Scene::of(Invite { hidden: true, ..invite() }).call),
     ]
 }
@@ -81,7 +82,7 @@ impl Scene {
             .then(Input::ParticipantJoined(user("ann"), "ann-1".to_owned()))
             .then(Input::ParticipantJoined(user("bob"), "bob-1".to_owned()))
             .wait(Duration::from_secs(61))
-            .then(left("bob", "bob-1", true))
+            .then(left("bob", "bob-1", "CLIENT_INITIATED"))
             .then(Input::ParticipantJoined(user("bob"), "bob-2".to_owned()))
     }
 
@@ -116,7 +117,7 @@ impl Scene {
 
 /// LiveKit could not be asked who is there, and is asked again.
 fn asking() -> Scene {
-    let asked = Scene::connected().settle().then(left("ann", "ann-1", false)).then(Input::RoomFinished);
+    let asked = Scene::connected().settle().then(left("ann", "ann-1", "CONNECTION_TIMEOUT")).then(Input::RoomFinished);
     let task = asked.call.tasks[0].id;
     asked.finish(task, TaskResult::Failed(Vec::new())).then(Input::RoomFinished)
 }
@@ -189,6 +190,15 @@ fn to_one_device() -> Scene {
     Scene::of(invite)
 }
 
+/// The caller waited in the room and gave up, of which the backend is told at two endpoints.
+fn told() -> Scene {
+    let mut invite = invite();
+    let endpoints = ["0011223344556677", "8899aabbccddeeff"].map(|id| EndpointId::new(id).expect("an endpoint"));
+    let (ended, missed) = (endpoints.to_vec(), endpoints[1..].to_vec());
+    invite.rules.webhooks = Subscribers { ended, missed, unknown: Unknown::default() };
+    Scene::of(invite).then(Input::ParticipantJoined(user("ann"), "ann-1".to_owned())).then(Input::Cancel)
+}
+
 fn compacted() -> Scene {
     let ended = Scene::ringing().then(declined("pixel-1")).settle();
     ended.wait(Duration::from_mins(11)).then(Input::Wake)
@@ -198,8 +208,8 @@ fn declined(device: &str) -> Input {
     Input::Decline(device_id(device), DeclineReason::Declined)
 }
 
-fn left(who: &str, session: &str, on_purpose: bool) -> Input {
-    Input::ParticipantLeft { user: user(who), session: session.to_owned(), on_purpose }
+fn left(who: &str, session: &str, reason: &str) -> Input {
+    Input::ParticipantLeft { user: user(who), session: session.to_owned(), reason: reason.to_owned() }
 }
 
 fn receipt(provider: &str, status: u16, reason: &str) -> Receipt {

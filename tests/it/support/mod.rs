@@ -6,12 +6,14 @@
 mod dice;
 mod fleet;
 mod http;
+pub mod livekit;
 mod observe;
 pub mod panics;
 pub mod people;
 mod process;
 pub mod proxy;
 mod reader;
+pub mod receiver;
 pub mod redis;
 mod socket;
 
@@ -172,8 +174,10 @@ fn write_config(folder: &std::path::Path, simulator: &Simulator, store: &str, ex
         service_account_file = "{service_account}"
         endpoint = "{fcm}"
         ca_file = "{ca}"
+        {livekit}
         {extra}
         "#,
+        livekit = if extra.contains("[livekit]") { "" } else { "[livekit]\nrooms = false" },
         service_account = files.service_account.display(),
         fcm = simulator.fcm_url(),
         ca = files.ca.display(),

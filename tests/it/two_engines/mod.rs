@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
+use bellwire::domain::usage::Plan;
 use bellwire::domain::{Call, Device, EndReason, Input, Media, Party, Rules, State, TaskResult, Unknown};
 use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Rates, Settings};
 use bellwire::store::Store;
@@ -53,6 +54,7 @@ impl Ground {
             devices_per_user: 10,
             rates: Rates::default(),
             deployment,
+            plan: Plan::default(),
         };
         Engine::new(store, self.clock.clone(), settings, Arc::default())
     }
