@@ -12,6 +12,7 @@ mod hostile;
 mod http_frame;
 mod legs;
 mod limits;
+mod livekit;
 mod livekit_server;
 mod machine;
 mod main_flow;
