@@ -136,6 +136,22 @@ impl Pool {
         Probe { name: self.shared.name.clone(), result: result.map_err(|error| chain(&error)) }
     }
 
+    /// Whether it has a connection.
+    pub(super) fn is_standing(&self) -> bool {
+        self.shared.best(None).is_some()
+    }
+
+    /// Waits until it has one.
+    pub(super) async fn stands(&self) {
+        let is_open = |all: &Vec<Option<Arc<Connection>>>| all.iter().flatten().any(|one| one.is_open());
+        let _ = self.shared.connections.subscribe().wait_for(is_open).await;
+    }
+
+    /// Why it has none.
+    pub(super) fn why_not(&self) -> String {
+        self.shared.why_not()
+    }
+
     /// How many connections there are.
     pub(super) fn state(&self) -> State {
         let connections = self.shared.connections.borrow();
@@ -235,7 +251,11 @@ impl Shared {
         if self.best(None).is_some() {
             return TransportError::Deadline;
         }
-        TransportError::NotConnected(self.last_error().unwrap_or_else(|| "still connecting".to_owned()))
+        TransportError::NotConnected(self.why_not())
+    }
+
+    fn why_not(&self) -> String {
+        self.last_error().unwrap_or_else(|| "still connecting".to_owned())
     }
 
     fn last_error(&self) -> Option<String> {

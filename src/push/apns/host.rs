@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Version};
@@ -19,7 +20,7 @@ use crate::push::error::chain;
 use crate::push::goaway::Goodbye;
 use crate::push::pool::{Opening, Pool};
 use crate::push::report::{Action, Outcome, Probe, State};
-use crate::push::sections::{Files, Named, Stale};
+use crate::push::sections::{Files, Made, Named, Stale};
 use crate::push::setup::Setup;
 
 /// The connections and the credential for one environment.
@@ -151,6 +152,22 @@ impl Host {
             stale: self.stale.get(),
             ..self.pool.state()
         }
+    }
+}
+
+#[async_trait]
+impl Made for Host {
+    /// What Apple thinks of the key only a push can tell.
+    fn is_standing(&self) -> bool {
+        self.pool.is_standing()
+    }
+
+    async fn stands(&self) {
+        self.pool.stands().await;
+    }
+
+    fn why_not(&self) -> String {
+        self.pool.why_not()
     }
 }
 

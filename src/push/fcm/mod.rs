@@ -28,7 +28,7 @@ use super::goaway::Goodbye;
 use super::message::{Message, MessageKind, Push};
 use super::pool::{Opening, Pool};
 use super::report::{Action, Outcome, Probe, Report, Served, State, TokenKind, Verdict};
-use super::sections::{Files, Named, Stale};
+use super::sections::{Files, Made, Named, Stale};
 use super::setup::Setup;
 use super::{Provider, PushError};
 use crate::config::push::Fcm as Config;
@@ -197,6 +197,21 @@ impl Provider for Fcm {
 
     fn served(&self) -> Vec<Served> {
         vec![Served { app: self.app.clone(), platform: Platform::Android, environment: None }]
+    }
+}
+
+#[async_trait]
+impl Made for Fcm {
+    fn is_standing(&self) -> bool {
+        self.pool.is_standing() && self.tokens.is_there()
+    }
+
+    async fn stands(&self) {
+        tokio::join!(self.pool.stands(), self.tokens.come());
+    }
+
+    fn why_not(&self) -> String {
+        if self.pool.is_standing() { self.tokens.why_not() } else { self.pool.why_not() }
     }
 }
 
