@@ -10,6 +10,7 @@ mod connection;
 mod drive;
 mod endpoint;
 mod error;
+mod fault;
 mod fcm;
 mod goaway;
 mod message;
@@ -32,7 +33,7 @@ pub use error::PushError;
 pub use message::{Message, MessageKind, Push, Ring};
 pub use payload::LeftOut;
 pub use pushers::Pushers;
-pub use report::{Probe, Report, Served, State, TokenKind, Verdict};
+pub use report::{Fault, Probe, Report, Served, State, TokenKind, Verdict};
 
 /// A push service, as one app uses it.
 #[async_trait]

@@ -220,7 +220,11 @@ impl<T: Made> Candidate<T> {
         }
         let why = format!("with the new one nothing can be sent yet ({})", self.made.why_not());
         if !self.warned {
-            tracing::warn!(section = self.section, why, "a changed key or certificate is not used yet; the old one stays in use");
+            tracing::warn!(
+                section = self.section,
+                why,
+                "a changed key or certificate is not used yet; the old one stays in use"
+            );
             self.warned = true;
         }
         stale.set(Some(why));

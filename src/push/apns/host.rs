@@ -17,6 +17,7 @@ use crate::push::PushError;
 use crate::push::breaker::Breaker;
 use crate::push::connection::Answer;
 use crate::push::error::chain;
+use crate::push::fault::LastFault;
 use crate::push::goaway::Goodbye;
 use crate::push::pool::{Opening, Pool};
 use crate::push::report::{Action, Outcome, Probe, State};
@@ -31,6 +32,7 @@ pub(in crate::push) struct Host {
     pool: Pool,
     breaker: Breaker,
     stale: Stale,
+    pub(super) fault: LastFault,
     token: Arc<ProviderToken>,
     topic: HeaderValue,
     voip_topic: HeaderValue,
@@ -64,7 +66,7 @@ impl Host {
         };
         let farewell = {
             let (name, token) = (name.clone(), token.clone());
-            Box::new(move |goodbye: &Goodbye| act_on(&name, &token, goodbye))
+            Arc::new(move |goodbye: &Goodbye| act_on(&name, &token, goodbye))
         };
         Ok(Self {
             app: section.app.clone(),
@@ -73,6 +75,7 @@ impl Host {
             topic: topic(section.app.to_string())?,
             voip_topic: topic(format!("{}.voip", section.app))?,
             breaker: Breaker::new(name.clone()),
+            fault: LastFault::new(setup.clock.clone()),
             pool: Pool::start(name, endpoint, section.connections, Opening::AtOnce, setup.clock.clone(), farewell),
             token,
             stale,
@@ -87,6 +90,7 @@ impl Host {
         };
         let outcome = self.attempt(notification, deadline).await;
         pass.settle(&outcome, Instant::now());
+        self.fault.note(&outcome);
         outcome
     }
 
@@ -150,6 +154,7 @@ impl Host {
             held_back: self.breaker.is_open(),
             times_held_back: self.breaker.opened(),
             stale: self.stale.get(),
+            fault: self.fault.get(),
             ..self.pool.state()
         }
     }

@@ -24,6 +24,7 @@ use self::payload::{Rules, Target, body};
 use self::verdict::Refusal;
 use super::breaker::Breaker;
 use super::connection::Answer;
+use super::fault::LastFault;
 use super::goaway::Goodbye;
 use super::message::{Message, MessageKind, Push};
 use super::pool::{Opening, Pool};
@@ -36,6 +37,7 @@ use crate::domain::{AppId, Device, Platform};
 
 const NAME: &str = "fcm";
 const DEADLINE: Duration = Duration::from_secs(4);
+const TOO_LARGE: &str = "payload-too-large";
 
 /// One app at Google.
 pub(super) struct Fcm {
@@ -49,6 +51,7 @@ pub(super) struct Fcm {
     quota_project: Option<HeaderValue>,
     breaker: Breaker,
     stale: Stale,
+    fault: LastFault,
 }
 
 impl Fcm {
@@ -74,7 +77,7 @@ impl Fcm {
         let clock = setup.clock.clone();
         let farewell = {
             let name = name.clone();
-            Box::new(move |Goodbye { code, text }: &Goodbye| {
+            Arc::new(move |Goodbye { code, text }: &Goodbye| {
                 tracing::info!(provider = name, code, text, "Google ended a connection");
             })
         };
@@ -86,6 +89,7 @@ impl Fcm {
             tokens: AccessTokens::start(identity, clock.clone()),
             path,
             breaker: Breaker::new(name.clone()),
+            fault: LastFault::new(clock.clone()),
             pool: Pool::start(name, endpoint, section.connections, Opening::AtOnce, clock, farewell),
             stale,
         })
@@ -99,6 +103,7 @@ impl Fcm {
         };
         let outcome = self.attempt(body, deadline).await;
         pass.settle(&outcome, Instant::now());
+        self.fault.note(&outcome);
         outcome
     }
 
@@ -160,7 +165,10 @@ impl Provider for Fcm {
         }
         let (body, left_out) = match body(push, self.rules, now) {
             None => return Report::unsent(NAME, Verdict::GiveUp, "no-token"),
-            Some(Err(_)) => return Report::unsent(NAME, Verdict::OurFault, "payload-too-large"),
+            Some(Err(_)) => {
+                self.fault.note(&Outcome::unanswered(Action::OurFault, None, TOO_LARGE));
+                return Report::unsent(NAME, Verdict::OurFault, TOO_LARGE);
+            }
             Some(Ok(fitted)) => fitted,
         };
         let stop = async {
@@ -191,6 +199,7 @@ impl Provider for Fcm {
             held_back: self.breaker.is_open(),
             times_held_back: self.breaker.opened(),
             stale: self.stale.get(),
+            fault: self.fault.get(),
             ..state
         }]
     }

@@ -6,6 +6,7 @@ mod credentials;
 mod faults;
 mod fcm;
 mod golden;
+mod goodbyes;
 mod identities;
 mod limits;
 mod outage;
