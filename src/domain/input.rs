@@ -21,6 +21,10 @@ pub enum Input {
     DeviceContacted(DeviceId),
     /// A device spoke of its ring when that was over.
     DeviceLate(DeviceId),
+    /// A browser has no event stream open any more.
+    DeviceGone(DeviceId),
+    /// A browser that had none has one again, or had one all the time.
+    DeviceBack(DeviceId),
     /// A device answers (SIP 200).
     Answer(DeviceId),
     /// The callee has called the caller meanwhile, from this device if named: glare, which answers.
@@ -70,6 +74,8 @@ impl Input {
             Self::DeviceNotRung(..) => "device not rung",
             Self::DeviceContacted(_) => "device contacted",
             Self::DeviceLate(_) => "device late",
+            Self::DeviceGone(_) => "device gone",
+            Self::DeviceBack(_) => "device back",
             Self::Answer(_) => "answer",
             Self::InvitedBack(_) => "invited back",
             Self::Decline(..) => "decline",

@@ -43,6 +43,7 @@ fn ours(word: &str, rest: &str) -> Option<Cause> {
         "too-many-bad-tokens" => Cause::TooManyBadTokens,
         "credential-refused" => Cause::CredentialRefused,
         "held-back" => Cause::HeldBack,
+        "disconnected" => Cause::BrowserGone,
         "deadline" => Cause::ProviderSilent,
         "not-connected" | "connection-broken" => Cause::ProviderUnreachable,
         _ => return None,

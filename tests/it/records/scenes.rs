@@ -45,6 +45,7 @@ fn scenes() -> Vec<(&'static str, Call)> {
         ("compacted", compacted().call),
         ("pushed-again", pushed_again().call),
         ("kept-silent", kept_silent().call),
+        ("browser-gone", Scene::new().then(Input::DeviceGone(device_id("web-1"))).call),
         ("hidden", Scene::of(Invite { hidden: true, ..invite() }).call),
     ]
 }
