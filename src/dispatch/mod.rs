@@ -124,7 +124,7 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> 
         TaskKind::AskPresence => Some(TaskResult::Retry(ASK_LATER, Vec::new())),
     };
     if let Some(result) = result
-        && let Err(error) = dispatcher.engine.task_finished(call.id, task.id, task.attempt, result).await
+        && let Err(error) = dispatcher.engine.task_finished(call.id, &task, result).await
     {
         // Its lease passes, and the wake-up begins another attempt.
         tracing::warn!(call_id = %call.id, task = task.id, %error, "the result of a task could not be recorded");

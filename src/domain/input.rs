@@ -5,6 +5,7 @@ use thiserror::Error;
 use super::call::Call;
 use super::device::Device;
 use super::ids::{DeviceId, UserId};
+use super::receipt::Receipt;
 use super::state::{EndReason, State};
 use super::task::TaskResult;
 
@@ -46,6 +47,8 @@ pub enum Input {
         /// How it went.
         result: TaskResult,
     },
+    /// What a provider said of pushes to a device whose task was gone by then.
+    PushTold(DeviceId, Vec<Receipt>),
     /// LiveKit saw a party enter the room, in a session that it names.
     ParticipantJoined(UserId, String),
     /// LiveKit saw a party leave the room.
@@ -83,6 +86,7 @@ impl Input {
             Self::Redialled => "redialled",
             Self::HangUp(_) => "hang up",
             Self::TaskFinished { .. } => "task finished",
+            Self::PushTold(..) => "push told",
             Self::ParticipantJoined(..) => "participant joined",
             Self::ParticipantLeft { .. } => "participant left",
             Self::RoomFinished => "room finished",

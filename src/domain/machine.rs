@@ -58,6 +58,7 @@ fn apply(call: &mut Call, input: &Input, now: Timestamp) -> Result<Effect, Refus
         Input::Cancel | Input::Redialled => Ok(finish(call, EndReason::Cancelled, now)),
         Input::HangUp(user) => hang_up(call, user, now),
         Input::TaskFinished { task, attempt, result } => Ok(task_finished(call, *task, *attempt, result, now)),
+        Input::PushTold(device, receipts) => Ok(changed_if(call.told(device, receipts))),
         Input::ParticipantJoined(user, session) => Ok(if_live(call, |call| call.joined(user, session, now))),
         Input::ParticipantLeft { user, session, on_purpose } => {
             Ok(if_live(call, |call| call.left(user, session, *on_purpose, now)))

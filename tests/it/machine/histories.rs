@@ -155,6 +155,7 @@ fn callee() -> impl Strategy<Value = Input> {
         1 => any_device().prop_map(|(name, _)| Input::DeviceContacted(id(name))),
         1 => any_device().prop_map(|(name, _)| Input::DeviceLate(id(name))),
         1 => any_device().prop_map(|(name, _)| Input::DeviceGone(id(name))),
+        1 => any_device().prop_map(|(name, _)| Input::PushTold(id(name), vec![receipt("Unregistered", START)])),
         1 => any_device().prop_map(|(name, _)| Input::DeviceBack(id(name))),
         2 => any_device().prop_map(|(name, _)| answer(name)),
         1 => any_device().prop_map(|(name, _)| declined(name)),

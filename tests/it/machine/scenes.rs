@@ -100,10 +100,21 @@ fn party(row: &str, column: State) -> Option<(Stage, Input)> {
         "hang up (the callee)" => (quiet(column), Input::HangUp(user("bob"))),
         "hang up (the callee; the call is hidden)" => (hidden(column)?, Input::HangUp(user("bob"))),
         "hang up (a stranger)" => (quiet(column), Input::HangUp(user("carol"))),
+        "push told (D2)" => (quiet(column), told(PIXEL)),
+        "push told (D2, known already)" => {
+            let mut stage = quiet(column);
+            stage.give(told(PIXEL));
+            (stage, told(PIXEL))
+        }
+        "push told (D3)" => (quiet(column), told("ipad-1")),
         "banned (a party)" => (quiet(column), Input::Banned(user("bob"))),
         "banned (a stranger)" => (quiet(column), Input::Banned(user("carol"))),
         unknown => panic!("no scene for the row {unknown}"),
     })
+}
+
+fn told(device: &str) -> Input {
+    Input::PushTold(id(device), vec![receipt("Unregistered", START)])
 }
 
 /// A call of a phone and a browser.

@@ -11,7 +11,7 @@ use bellwire::domain::EndReason;
 const PAGE: &str = include_str!("../../../docs/STATE-MACHINE.md");
 const STATES: [State; 4] = [State::Calling, State::Ringing, State::Active, State::Ended];
 /// How many inputs there are; `number` counts them.
-const INPUTS: usize = 19;
+const INPUTS: usize = 20;
 
 /// The rows of the table whose head begins with this.
 fn rows(head: &str) -> Vec<Vec<&'static str>> {
@@ -41,6 +41,7 @@ fn number(input: &Input) -> usize {
         Input::DeviceLate(_) => 15,
         Input::DeviceGone(_) => 16,
         Input::DeviceBack(_) => 17,
+        Input::PushTold(..) => 18,
         Input::Wake => INPUTS - 1,
     }
 }
