@@ -174,3 +174,25 @@ impl Dispatcher {
         self.engine.free_line(user, call.id).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{DeviceId, Platform};
+
+    /// The wake-up begins the next attempt at the end of the lease: there must not be two of them.
+    #[tokio::test]
+    async fn an_attempt_has_its_time_and_ends_before_its_lease() {
+        let device = DeviceId::new("phone").expect("a device id");
+        let times = [Platform::Ios, Platform::Android].map(|platform| {
+            let kind = TaskKind::Ring { device: device.clone(), platform, number: 1 };
+            async move {
+                let began = Instant::now();
+                Patience::new(&kind, 1).used_up().await;
+                let took = began.elapsed();
+                assert!(kind.deadline() < took && took < kind.lease(), "{took:?} of {:?}", kind.lease());
+            }
+        });
+        futures_util::future::join_all(times).await;
+    }
+}

@@ -87,6 +87,20 @@ fn bob() -> Asker {
     Asker::User(user("bob"), Some(device_id("phone")))
 }
 
+/// The phone that answers is the only one, so nothing is to be done; the push of it that is still under way is called back all the same.
+#[tokio::test]
+async fn whoever_pushes_hears_of_an_answer_that_leaves_nothing_to_do() {
+    let ground = Ground::new();
+    let (here, mut follow_ups) = ground.engine();
+    let call = ground.ringing(&here).await;
+    let begun = follow_ups.begun.recv().await.expect("the ring");
+    assert_eq!((begun.call.id, begun.tasks.len()), (call.id, 1));
+    here.answer(call.id, &bob()).await.expect("answered");
+    let begun =
+        tokio::time::timeout(readers::SOON, follow_ups.begun.recv()).await.expect("in time").expect("the answer");
+    assert_eq!((begun.call.state, begun.tasks.len()), (State::Active, 0));
+}
+
 /// The task of a push is gone with the ring; what its provider said tells why the phone rang or not.
 #[tokio::test]
 async fn what_a_provider_says_after_the_end_is_kept_once() {
