@@ -13,6 +13,7 @@ mod error;
 mod fault;
 mod fcm;
 mod goaway;
+mod made_up;
 mod message;
 mod payload;
 mod pool;
@@ -49,6 +50,9 @@ pub trait Provider: Send + Sync {
 
     /// Connects and presents the credential where that can be done without a push.
     async fn probe(&self) -> Vec<Probe>;
+
+    /// Pushes to a token that nobody has, by whose refusal the provider shows whether it accepts the credential.
+    async fn try_out(&self) -> Vec<Probe>;
 
     /// How its connections are.
     fn states(&self) -> Vec<State>;

@@ -128,6 +128,14 @@ impl Pushers {
         futures_util::future::join_all(probes).await.into_iter().flatten().collect()
     }
 
+    /// Pushes to tokens that nobody has, to see whether each provider accepts its credential. At Apple such a push counts as one to
+    /// a bad token, so this is for people, now and then.
+    pub async fn try_out(&self) -> Vec<Probe> {
+        let providers = self.shared.providers();
+        let tried = providers.iter().map(|provider| provider.try_out());
+        futures_util::future::join_all(tried).await.into_iter().flatten().collect()
+    }
+
     /// How the connections are; reads memory only.
     pub fn states(&self) -> Vec<State> {
         self.shared.providers().iter().flat_map(|provider| provider.states()).collect()

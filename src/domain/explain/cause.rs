@@ -158,7 +158,7 @@ causes! {
         "Give the [[push.apns]] section of this environment a key of this environment.";
     CredentialRefused = "credential_refused",
         "The provider does not accept the gateway's credential.",
-        "See key, key id, team and clock (APNs) or the service account and its role (FCM). `bellwire check` tries FCM's, `bellwire push-test` either.";
+        "See key, key id, team and clock (APNs) or the service account and its role (FCM). `bellwire check --try` tries either.";
     ThirdPartyCredential = "third_party_credential",
         "Google lacks the credential of another push service behind it.",
         "The token is not of an Android app, or the Firebase project lacks its APNs key: register an iPhone as ios, with its own tokens.";

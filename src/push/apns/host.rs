@@ -95,7 +95,7 @@ impl Host {
     }
 
     /// Sends a notification, and once more with another credential if that is what is wrong.
-    async fn attempt(&self, notification: &Notification<'_>, deadline: Instant) -> Outcome {
+    pub(super) async fn attempt(&self, notification: &Notification<'_>, deadline: Instant) -> Outcome {
         let cannot_sign = |error| Outcome::unanswered(Action::OurFault, None, chain(&error));
         let token = match self.token.current() {
             Ok(token) => token,

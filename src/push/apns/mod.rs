@@ -19,6 +19,7 @@ pub(super) use self::strikes::Strikes;
 use self::strikes::{Leave, Named};
 pub(super) use self::token::ProviderToken;
 use super::Provider;
+use super::made_up;
 use super::message::{Message, MessageKind, Push};
 use super::report::{Action, Outcome, Probe, Report, Served, State, Verdict};
 use super::setup::Setup;
@@ -147,6 +148,20 @@ impl Provider for Apns {
         let mut probes = Vec::with_capacity(self.hosts.len());
         for host in &self.hosts {
             probes.push(host.probe().await);
+        }
+        probes
+    }
+
+    async fn try_out(&self) -> Vec<Probe> {
+        let now = self.setup.clock.now();
+        let mut probes = Vec::with_capacity(self.hosts.len());
+        for host in &self.hosts {
+            let Some(push) = made_up::push(&self.app, Platform::Ios, &self.setup.clock) else { continue };
+            let Some(token) = push.device.notice_token() else { continue };
+            let made = Notification::new(&push, push.id, PushType::Background, token, &host.rules, now);
+            let Ok(notification) = made else { continue };
+            let outcome = host.attempt(&notification, Instant::now() + DEADLINE).await;
+            probes.push(Probe { name: format!("{} key", host.state().name), result: made_up::judge(&outcome) });
         }
         probes
     }

@@ -26,6 +26,7 @@ use super::breaker::Breaker;
 use super::connection::Answer;
 use super::fault::LastFault;
 use super::goaway::Goodbye;
+use super::made_up;
 use super::message::{Message, MessageKind, Push};
 use super::pool::{Opening, Pool};
 use super::report::{Action, Outcome, Probe, Report, Served, State, TokenKind, Verdict};
@@ -190,6 +191,17 @@ impl Provider for Fcm {
             };
         }
         vec![probe]
+    }
+
+    /// Google is asked to judge the message and not to send it.
+    async fn try_out(&self) -> Vec<Probe> {
+        let now = self.setup.clock.now();
+        let push = made_up::push(&self.app, Platform::Android, &self.setup.clock);
+        let Some(Ok((message, _))) = push.and_then(|push| body(&push, self.rules, now)) else { return Vec::new() };
+        let mut request: serde_json::Value = serde_json::from_slice(&message).unwrap_or_default();
+        request["validate_only"] = true.into();
+        let outcome = self.attempt(&request.to_string().into(), Instant::now() + DEADLINE).await;
+        vec![Probe { name: format!("{} account", self.pool.state().name), result: made_up::judge(&outcome) }]
     }
 
     fn states(&self) -> Vec<State> {
