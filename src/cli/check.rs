@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use clap::Args;
+
 use super::{CliError, ConfigFile, with_causes};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -37,7 +39,24 @@ impl Checks {
     }
 }
 
-pub(super) async fn run(file: &ConfigFile) -> Result<(), CliError> {
+/// What is to be checked.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Also push to tokens that nobody has: how they are refused shows whether Apple and Google accept the credentials. Apple counts
+    /// each as a push to a bad token.
+    #[arg(long = "try")]
+    try_out: bool,
+}
+
+impl Check {
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        run(&self.file, self.try_out).await
+    }
+}
+
+async fn run(file: &ConfigFile, try_out: bool) -> Result<(), CliError> {
     let config = file.load()?;
     for (key, value) in config.describe() {
         println!("{key} = {value}");
@@ -47,7 +66,7 @@ pub(super) async fn run(file: &ConfigFile) -> Result<(), CliError> {
     let mut checks = Checks::default();
     checks.line("store", check_store(&config, &clock).await);
     check_auth(&config, &clock, &mut checks).await;
-    check_push(&config, clock, &mut checks).await;
+    check_push(&config, clock, try_out, &mut checks).await;
     checks.line("livekit", check_livekit(&config).await);
     note_limits(&config);
     match checks.failed {
@@ -126,10 +145,14 @@ async fn check_auth(config: &Config, clock: &Clock, checks: &mut Checks) {
     println!("note  auth.service_keys: {}", config.auth.service_keys.len());
 }
 
-async fn check_push(config: &Config, clock: Clock, checks: &mut Checks) {
+async fn check_push(config: &Config, clock: Clock, try_out: bool, checks: &mut Checks) {
     match Pushers::start(&config.push, clock).await {
         Ok(pushers) => {
             for probe in pushers.probe().await {
+                checks.line(&probe.name, probe.result);
+            }
+            let tried = if try_out { pushers.try_out().await } else { Vec::new() };
+            for probe in tried {
                 checks.line(&probe.name, probe.result);
             }
             if pushers.platforms().is_empty() {

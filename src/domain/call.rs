@@ -230,7 +230,8 @@ impl Call {
             State::Active => Some(self.presence_deadline().map_or(self.longest(), |at| at.min(self.longest()))),
             State::Ended => None,
         };
-        let urgent = self.tasks.iter().map(|task| task.due).chain(deadline).min();
+        let gone = self.legs.iter().filter_map(Leg::gone_for_good_at);
+        let urgent = self.tasks.iter().map(|task| task.due).chain(gone).chain(deadline).min();
         match urgent {
             Some(at) => WakeUp { at, urgent: true },
             None if self.compacted => WakeUp { at: self.retained_until(), urgent: false },

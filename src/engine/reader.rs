@@ -224,6 +224,7 @@ impl Reader {
         }
         if let Some(device) = self.mailbox.device.as_ref().filter(|_| self.user == call.callee.id) {
             self.engine.note_contact(call, device);
+            self.engine.note_back(call, device);
         }
     }
 
@@ -299,12 +300,8 @@ impl Drop for Reader {
             && !self.engine.0.readers.has(&self.user, &device)
         {
             let (engine, user) = (self.engine.clone(), self.user.clone());
-            runtime.spawn(async move {
-                if let Err(error) = engine.note_attachment(&user, &device).await {
-                    // It is rung once too often.
-                    tracing::debug!(%error, "a device could not be detached");
-                }
-            });
+            let live = self.seen.iter().filter(|(_, seen)| seen.is_live()).map(|(call, _)| *call).collect();
+            runtime.spawn(async move { engine.note_closed(&user, &device, live).await });
         }
     }
 }

@@ -69,8 +69,9 @@ pub trait Store: Send + Sync + 'static {
     /// Law 2: it is written only where `expected` stands: nothing at all for `None` (not even a tombstone), else the record with
     /// that version; otherwise [`StoreError::Conflict`] and nothing changes. Of any number that expect the same, one is written.
     /// Law 3: the record and its one wake-up are one step, and an acknowledged commit survives the process being killed. The new
-    /// events of each commit are announced once to each listener while nothing is lost, with the record if the commit was made
-    /// through this store. The order among commits is not promised, since a later record has all events.
+    /// events of each commit, or that it calls a browser gone, are announced once to each listener while nothing is lost, with the
+    /// record if the commit was made through this store. The order among commits is not promised, since a later record has all
+    /// events.
     async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
 
     /// Takes an id out of use, so that a late commit of a call that was never committed fails.
@@ -325,11 +326,12 @@ pub struct Committed {
 }
 
 impl Commit {
-    /// What it is announced with, if it brings new events.
+    /// What it is announced with, if it brings new events, or calls a device gone that may have a stream elsewhere.
     pub fn news(&self) -> Option<Committed> {
         let call = &self.call;
         let parties = [&call.caller.id, &call.callee.id].into_iter().filter(|user| call.is_visible_to(user));
-        (call.last_seq() > self.announced).then(|| Committed {
+        let is_news = call.last_seq() > self.announced || call.misses_a_browser();
+        is_news.then(|| Committed {
             call: call.id,
             version: call.version,
             parties: parties.cloned().collect(),

@@ -153,7 +153,7 @@ metrics! {
     calls: Counts<CallEnd> = Family::default(),
     /// Devices that were rung and are done with, by the state in which they ended; acked tells whether they ever said a word, or had no time to.
     legs: Counts<LegEnd> = Family::default(),
-    /// From a call's beginning until the first push to a device that its provider answered was handed to the connections to it.
+    /// From a call's beginning until the first push to a device that its provider answered was handed to the connections to it; what it waited for a connection is not in it.
     ring_sent_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
     /// From the provider's taking the ring until the device said that it rings.
     ring_alerting_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),

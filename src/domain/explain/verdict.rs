@@ -6,7 +6,7 @@ use super::cause::Cause;
 use super::finding::{Word, last_ring, last_word, rings, taken, taken_at};
 use crate::domain::call::Call;
 use crate::domain::device::{Device, Platform};
-use crate::domain::leg::Leg;
+use crate::domain::leg::{BACK_WITHIN, Leg};
 use crate::domain::receipt::Receipt;
 use crate::domain::time::{Timestamp, millis};
 
@@ -128,6 +128,11 @@ impl Scene<'_> {
             Cause::CalleeBusy => format!("{callee} was on another call, so nothing was pushed"),
             Cause::NoToken => "it holds no token that rings, since the last one was called dead".to_owned(),
             Cause::BrowserSilent => "it was connected when the call began, and said nothing".to_owned(),
+            Cause::BrowserGone => format!(
+                "its page had no event stream any more{}, and was not back within {} s",
+                self.at(self.leg.gone_at),
+                BACK_WITHIN.as_secs()
+            ),
             Cause::BrowserNotConnected
             | Cause::RegisteredLater
             | Cause::BlockedCaller

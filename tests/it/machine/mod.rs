@@ -10,6 +10,7 @@
 )]
 
 mod again;
+mod gone;
 mod histories;
 mod presence;
 mod properties;
@@ -38,6 +39,7 @@ const LONGEST: Duration = Duration::from_hours(4);
 const RETENTION: Duration = Duration::from_hours(7 * 24);
 const IPHONE: &str = "iphone-1";
 const PIXEL: &str = "pixel-1";
+const BROWSER: &str = "web-1";
 
 fn id(device: &str) -> DeviceId {
     DeviceId::new(device).expect("a device id")
@@ -136,6 +138,14 @@ fn alerting(device: &str) -> Input {
 
 fn not_rung(device: &str) -> Input {
     Input::DeviceNotRung(id(device), "do_not_disturb".to_owned())
+}
+
+fn gone() -> Input {
+    Input::DeviceGone(id(BROWSER))
+}
+
+fn back() -> Input {
+    Input::DeviceBack(id(BROWSER))
 }
 
 fn declined(device: &str) -> Input {

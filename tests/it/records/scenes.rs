@@ -50,6 +50,7 @@ fn scenes() -> Vec<(&'static str, Call)> {
         ("room-opening", Scene::of(with_room()).call),
         ("room-checked", checked().call),
         ("room-closing", checked().then(Input::Banned(user("bob"))).call),
+        ("browser-gone", Scene::new().then(Input::DeviceGone(device_id("web-1"))).call),
         ("hidden", Scene::of(Invite { hidden: true, ..invite() }).call),
     ]
 }
