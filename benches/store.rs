@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::{
-    Call, CallId, DeclineScope, Device, Invite, Limit, Media, Party, PushRules, Rate, Rules, Subscribers, Unknown, UserId, begin,
+    Call, CallId, DeclineScope, Device, Invite, Limit, Media, Party, PushRules, Rate, Rules, Subscribers, Unknown,
+    UserId, begin,
 };
 use bellwire::store::embedded::Embedded;
 use bellwire::store::{Charge, Claim, Commit, Role, Store, codec};

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::room::room_name;
+use bellwire::domain::usage::Plan;
 use bellwire::domain::{EndReason, Input, Rules, TaskKind};
-use bellwire::engine::{Asker, Ban, Engine, Settings};
+use bellwire::engine::{Asker, Ban, Engine, Rates, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use serde_json::json;
@@ -79,7 +80,9 @@ async fn a_banned_user_who_comes_into_a_live_call_ends_it() {
         rules: Rules { rooms: true, ..rules() },
         call_waiting: false,
         devices_per_user: 10,
+        rates: Rates::default(),
         deployment: "main".to_owned(),
+        plan: Plan::default(),
     };
     let (engine, _follow_ups) = Engine::new(Arc::clone(&store), clock.clone(), settings, Arc::default());
     let mut call = new_call(&clock);
