@@ -1,4 +1,4 @@
-//! One sentence for a device: what happened to it, with the facts of this call.
+//! One sentence for a device that takes part: what happened to it, with the facts of this call.
 //!
 //! Times are after the invite, in the gateway's clock.
 
@@ -16,25 +16,6 @@ pub(super) fn of_leg(call: &Call, leg: &Leg, cause: Cause) -> String {
     format!("{}: {}.", who(call, &leg.device), scene.says(cause))
 }
 
-/// The sentence for a device that the callee has now, and that takes no part.
-pub(super) fn of_outsider(call: &Call, device: &Device, cause: Cause) -> String {
-    let (caller, callee) = (&call.caller.id, &call.callee.id);
-    let text = match cause {
-        Cause::BlockedCaller => {
-            format!("{callee} has blocked {caller}, so nothing was pushed and it learns nothing of the call")
-        }
-        Cause::CalleeBanned => format!("{callee} is banned, so nothing was pushed"),
-        Cause::RegisteredLater => {
-            format!("it was registered or refreshed at {}, after the call had begun", device.registered_at)
-        }
-        Cause::BrowserNotConnected => {
-            "it had no event stream open when the call began, and there is no push to browsers".to_owned()
-        }
-        _ => format!("the call did not go to it: it was for another device only, or {callee} was banned then"),
-    };
-    format!("{}: {text}.", who(call, device))
-}
-
 /// A time after the invite: `+41 ms`, `+12.3 s`, `+4.0 min`.
 pub(super) fn after(call: &Call, at: Timestamp) -> String {
     let ms = millis(at.since(call.created_at));
@@ -45,7 +26,8 @@ pub(super) fn after(call: &Call, at: Timestamp) -> String {
     }
 }
 
-fn who(call: &Call, device: &Device) -> String {
+/// `iPhone of bob`.
+pub(super) fn who(call: &Call, device: &Device) -> String {
     let what = match device.platform {
         Platform::Ios => "iPhone",
         Platform::Android => "Android phone",

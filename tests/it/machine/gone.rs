@@ -26,7 +26,7 @@ fn nobody_can_be_reached_once_the_only_browser_is_gone_and_not_before() {
     let mut stage = alone();
     stage.after(Duration::from_secs(3)).give(gone());
     assert_eq!(stage.call.wake_up().at, stage.now + BACK_WITHIN);
-    stage.after(BACK_WITHIN - A_MOMENT);
+    stage.after(BACK_WITHIN.saturating_sub(A_MOMENT));
     assert!(!stage.give(Input::Wake), "it may come back");
     stage.after(A_MOMENT).give(Input::Wake);
     assert_eq!(stage.call.end_reason, Some(EndReason::Unreachable));
@@ -40,7 +40,7 @@ fn a_page_that_is_loaded_again_goes_on_ringing() {
     let mut stage = alone();
     for _ in 0..3 {
         stage.give(gone());
-        stage.after(BACK_WITHIN - A_MOMENT).give(back());
+        stage.after(BACK_WITHIN.saturating_sub(A_MOMENT)).give(back());
         assert_eq!(stage.call.wake_up().at, stage.call.ring_until);
         stage.after(BACK_WITHIN).give(Input::Wake);
         assert!(stage.call.is_unanswered());
@@ -51,7 +51,7 @@ fn a_page_that_is_loaded_again_goes_on_ringing() {
 #[test]
 fn a_browser_that_is_gone_again_has_its_time_again() {
     let mut stage = alone();
-    stage.all([gone(), back()]).after(BACK_WITHIN - A_MOMENT).give(gone());
+    stage.all([gone(), back()]).after(BACK_WITHIN.saturating_sub(A_MOMENT)).give(gone());
     assert_eq!(stage.call.wake_up().at, stage.now + BACK_WITHIN);
 }
 

@@ -122,7 +122,7 @@ async fn what_a_provider_says_after_the_end_is_kept_once() {
     for _ in 0..2 {
         here.task_finished(call.id, &task, TaskResult::Done(vec![receipt.clone()])).await.expect("recorded");
         let call = there.call(call.id, &ann()).await.expect("a call");
-        assert_eq!(call.legs[0].receipts, [receipt.clone()]);
+        assert_eq!(call.legs[0].receipts, std::slice::from_ref(&receipt));
         assert_eq!((call.version, call.is_ended()), (3, true));
     }
 }

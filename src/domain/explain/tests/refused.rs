@@ -4,6 +4,7 @@ use super::scene::*;
 use super::{Cause, Row};
 use crate::domain::*;
 
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 pub(super) fn scenes() -> Vec<Row> {
     let without_token = Device { fcm_token: None, ..device("android") };
     vec![
