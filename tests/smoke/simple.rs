@@ -95,7 +95,7 @@ fn check_prints_what_is_in_force_without_secrets() {
     let livekit = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = livekit.local_addr().expect("an address");
     let more = format!(
-        "{TICKETS}[livekit]\nurl = \"ws://{address}\"\napi_secret = \"the-secret-of-livekit\"\n[limits]\ninvites_per_pair = \"\"\n"
+        "{TICKETS}[livekit]\nurl = \"ws://{address}\"\napi_secret = \"the-secret-of-livekit\"\nrooms = false\n[limits]\ninvites_per_pair = \"\"\n"
     );
     write_config(folder.path(), &more);
 
