@@ -15,6 +15,7 @@ mod layers;
 pub mod limits;
 pub mod livekit;
 pub mod push;
+pub mod recording;
 mod redis_url;
 pub mod secret;
 pub mod store;
@@ -30,6 +31,7 @@ pub use http::Http;
 pub use limits::Limits;
 pub use livekit::LiveKit;
 pub use push::Push;
+pub use recording::Recording;
 pub use secret::Secret;
 pub use store::Store;
 pub use telemetry::Telemetry;
@@ -55,6 +57,8 @@ pub struct Config {
     pub livekit: LiveKit,
     /// Apple and Google.
     pub push: Push,
+    /// Recordings of calls.
+    pub recording: Recording,
     /// How much anybody may ask for.
     pub limits: Limits,
     /// Logs and traces.
@@ -90,6 +94,7 @@ impl Config {
         let call = fields.section("call", call::read);
         let livekit = fields.section("livekit", livekit::read);
         let push = fields.section("push", push::read);
+        let recording = fields.section("recording", recording::read);
         let limits = fields.section("limits", limits::read);
         let telemetry = fields.section("telemetry", telemetry::read);
         Some(Self {
@@ -99,6 +104,7 @@ impl Config {
             call: call?,
             livekit: livekit?,
             push: push?,
+            recording: recording?,
             limits: limits?,
             telemetry: telemetry?,
         })
@@ -117,6 +123,7 @@ impl Config {
         out.section("livekit");
         self.livekit.describe(&mut out);
         self.push.describe(&mut out);
+        self.recording.describe(&mut out);
         out.section("limits");
         self.limits.describe(&mut out);
         out.section("telemetry");
