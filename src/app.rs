@@ -15,6 +15,7 @@ use crate::config::store::{Store as StoreConfig, StoreUrl};
 use crate::config::{self, Config};
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::{self, Dispatcher};
+use crate::domain::recording::Policy;
 use crate::domain::time::millis;
 use crate::domain::{AppId, PushRules, Rules, Unknown};
 use crate::engine::{Engine, Settings};
@@ -217,6 +218,7 @@ fn settings(config: &Config) -> Settings {
             missed_call: config.push.missed_call,
             // LiveKit is not asked who is in a room yet, so nobody's absence ends a call.
             presence: false,
+            record: config.recording.policy == Policy::Always,
             push: push_rules(&config.push),
             unknown: Unknown::default(),
         },

@@ -13,6 +13,7 @@ use super::event::{Event, EventKind, MAX_EVENT_BYTES};
 use super::ids::{CallId, DeviceId, UserId};
 use super::leg::{Leg, LegState};
 use super::presence::Presence;
+use super::recording::InCall;
 use super::state::{DeclineScope, EndReason, Media, State};
 use super::task::{Task, TaskKind};
 use super::time::Timestamp;
@@ -74,6 +75,9 @@ pub struct Call {
     /// Who is in the room, and was.
     #[serde(default)]
     pub presence: Presence,
+    /// Its recording, once one was wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<InCall>,
     /// One per device of the callee.
     #[serde(default)]
     pub legs: Vec<Leg>,
@@ -125,6 +129,9 @@ pub struct Rules {
     pub missed_call: bool,
     /// Whether LiveKit can be asked who is in the room; without it nobody's absence ends a call.
     pub presence: bool,
+    /// Whether it is recorded without anybody asking for it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub record: bool,
     /// When a push goes out again, and by which ways.
     #[serde(default, skip_serializing_if = "is_default")]
     pub push: PushRules,

@@ -5,6 +5,7 @@ use thiserror::Error;
 use super::call::Call;
 use super::device::Device;
 use super::ids::{DeviceId, UserId};
+use super::recording::{AskedBy, Content};
 use super::state::{EndReason, State};
 use super::task::TaskResult;
 
@@ -55,6 +56,14 @@ pub enum Input {
     },
     /// LiveKit closed the room.
     RoomFinished,
+    /// Somebody wants it recorded.
+    RecordingAsked(AskedBy),
+    /// LiveKit records it: its recording of this number.
+    RecordingStarted(u32, Content),
+    /// Nothing is recorded any more.
+    RecordingStopped(u32),
+    /// There is no recording after all, and another one can be asked for.
+    RecordingFailed(u32),
     /// A user was banned.
     Banned(UserId),
     /// It is time to see what is due.
@@ -80,6 +89,10 @@ impl Input {
             Self::ParticipantJoined(..) => "participant joined",
             Self::ParticipantLeft { .. } => "participant left",
             Self::RoomFinished => "room finished",
+            Self::RecordingAsked(_) => "recording asked",
+            Self::RecordingStarted(..) => "recording started",
+            Self::RecordingStopped(_) => "recording stopped",
+            Self::RecordingFailed(_) => "recording failed",
             Self::Banned(_) => "banned",
             Self::Wake => "wake",
         }
@@ -131,6 +144,9 @@ pub enum RefusalReason {
     /// The device has declined before.
     #[error("the device has declined before")]
     Declined,
+    /// Nobody has answered the call yet.
+    #[error("the call has not been answered")]
+    NotAnswered,
     /// The user is no party of the call.
     #[error("the user is no party of the call")]
     NotAParty,

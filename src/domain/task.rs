@@ -74,6 +74,10 @@ pub enum TaskKind {
     },
     /// Ask LiveKit who is in the room.
     AskPresence,
+    /// Make the record of the call's recording, which goes on by itself.
+    StartRecording,
+    /// Tell the recording that the call is over.
+    StopRecording,
 }
 
 /// Why a device need not ring any more.
@@ -116,7 +120,7 @@ impl TaskKind {
                 Platform::Ios | Platform::Web => Duration::from_secs(2),
                 Platform::Android => Duration::from_secs(4),
             },
-            Self::FreeLine { .. } => Duration::from_secs(1),
+            Self::FreeLine { .. } | Self::StartRecording | Self::StopRecording => Duration::from_secs(1),
             Self::AskPresence => Duration::from_secs(5),
         }
     }
@@ -143,7 +147,7 @@ impl TaskKind {
             | Self::RingAlert { device, .. }
             | Self::StopRing { device, .. }
             | Self::NotifyMissed { device, .. } => Some(device),
-            Self::FreeLine { .. } | Self::AskPresence => None,
+            Self::FreeLine { .. } | Self::AskPresence | Self::StartRecording | Self::StopRecording => None,
         }
     }
 }
@@ -183,6 +187,8 @@ enum Name {
     NotifyMissed,
     FreeLine,
     AskPresence,
+    StartRecording,
+    StopRecording,
 }
 
 impl From<Task> for Written {
@@ -216,6 +222,8 @@ impl From<Task> for Written {
             TaskKind::NotifyMissed { device, platform } => (of(Name::NotifyMissed, device, platform), empty),
             TaskKind::FreeLine { user } => ((Name::FreeLine, None, None), Self { user: Some(user), ..empty }),
             TaskKind::AskPresence => ((Name::AskPresence, None, None), empty),
+            TaskKind::StartRecording => ((Name::StartRecording, None, None), empty),
+            TaskKind::StopRecording => ((Name::StopRecording, None, None), empty),
         };
         Self { task, device, platform, ..rest }
     }
@@ -259,6 +267,8 @@ impl Written {
             }
             Name::FreeLine => TaskKind::FreeLine { user: self.user.take()? },
             Name::AskPresence => TaskKind::AskPresence,
+            Name::StartRecording => TaskKind::StartRecording,
+            Name::StopRecording => TaskKind::StopRecording,
         })
     }
 }

@@ -16,6 +16,7 @@ mod moderation;
 mod reader;
 mod readers;
 mod recent;
+mod recordings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +26,13 @@ use tokio::sync::mpsc;
 
 pub use calls::{Asker, Page, joins};
 pub use invite::{InviteRequest, Key};
+pub use recordings::Shown;
 pub use reader::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 
 pub use crate::store::{Ban, Missed, StoreError, Tell};
 
 use crate::clock::Clock;
+use crate::domain::recording::Plan;
 use crate::domain::{Call, CallId, Refusal, Rules, Task, WakeUp};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -52,6 +55,8 @@ pub struct Settings {
     pub call_waiting: bool,
     /// How many devices a user may have.
     pub devices_per_user: usize,
+    /// How calls are recorded.
+    pub recording: Plan,
     /// Part of every room's name, so that deployments that share a LiveKit project tell theirs apart.
     pub deployment: String,
 }
@@ -114,6 +119,15 @@ pub enum EngineError {
     /// The user has as many readers of events as they may have.
     #[error("close one of the other event streams")]
     TooManyReaders,
+    /// The call has no recording.
+    #[error("the call has no recording")]
+    NoRecording,
+    /// The call was recorded, and is so once.
+    #[error("the call was recorded, which is done once")]
+    RecordingOver,
+    /// The policy of recordings does not let the asker.
+    #[error("{0}")]
+    RecordingNotAllowed(&'static str),
     /// The user is banned.
     #[error("the user is banned")]
     Banned,

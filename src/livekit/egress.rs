@@ -100,13 +100,13 @@ impl Egress {
         match self.find(recording).await {
             Ok(Some(report)) => Outcome::Report(report),
             Ok(None) => match self.is_published(recording).await {
-                Ok(true) => outcome(self.begin(recording).await),
+                Ok(true) => self.outcome(self.begin(recording).await),
                 Ok(false) => Outcome::NothingYet,
                 // LiveKit makes the room anew when somebody comes; until then there is nothing to record.
                 Err(error) if error.is_not_found() => Outcome::NothingYet,
-                Err(error) => failure(&error),
+                Err(error) => self.failure(&error),
             },
-            Err(error) => failure(&error),
+            Err(error) => self.failure(&error),
         }
     }
 
@@ -115,7 +115,7 @@ impl Egress {
         match self.find(recording).await {
             Ok(found) => found.map_or(Outcome::Missing, Outcome::Report),
             Err(error) if error.is_not_found() => Outcome::Missing,
-            Err(error) => failure(&error),
+            Err(error) => self.failure(&error),
         }
     }
 
@@ -126,13 +126,13 @@ impl Egress {
             None => match self.find(recording).await {
                 Ok(Some(report)) => report.egress,
                 Ok(None) => return Outcome::Missing,
-                Err(error) => return failure(&error),
+                Err(error) => return self.failure(&error),
             },
         };
         match self.call("StopEgress", json!({"egress_id": egress})).await {
             // Looking says what became of it.
             Err(error) if error.is_not_found() => Outcome::Refused(error.to_string()),
-            answer => outcome(answer),
+            answer => self.outcome(answer),
         }
     }
 
@@ -145,7 +145,7 @@ impl Egress {
         let listed: Listed = self.twirp.call(SERVICE, "ListEgress", record(), &by, WITHIN).await?;
         let ours = |info: &Info| match &recording.egress {
             Some(egress) => info.egress_id == *egress,
-            None => info.writes(&recording.key),
+            None => info.writes().as_ref() == Some(&recording.key),
         };
         Ok(listed.items.into_iter().find(ours).map(Info::report))
     }
@@ -190,34 +190,41 @@ impl Egress {
         let info: Info = self.twirp.call(SERVICE, method, record(), &body, WITHIN).await?;
         Ok(info.report())
     }
+
+    fn outcome(&self, answer: Result<Report, ApiError>) -> Outcome {
+        answer.map_or_else(|error| self.failure(&error), Outcome::Report)
+    }
+
+    fn failure(&self, error: &ApiError) -> Outcome {
+        let why = self.masked(&error.to_string());
+        match error.meaning() {
+            Meaning::Unavailable if !why.contains(NOT_CONNECTED) => Outcome::Unavailable(why),
+            Meaning::Unavailable | Meaning::NotFound | Meaning::Refused => Outcome::Refused(why),
+        }
+    }
+
+    /// What LiveKit says, which parties and backend are shown, without the keys that it was given.
+    fn masked(&self, why: &str) -> String {
+        let S3 { access_key, secret, .. } = &self.storage;
+        why.replace(secret.reveal(), "(secret)").replace(access_key, "(access key)")
+    }
 }
 
 fn record() -> VideoGrants {
     VideoGrants { room_record: true, ..VideoGrants::default() }
 }
 
-fn outcome(answer: Result<Report, ApiError>) -> Outcome {
-    answer.map_or_else(|error| failure(&error), Outcome::Report)
-}
-
-fn failure(error: &ApiError) -> Outcome {
-    let why = error.to_string();
-    match error.meaning() {
-        Meaning::Unavailable if !why.contains(NOT_CONNECTED) => Outcome::Unavailable(why),
-        Meaning::Unavailable | Meaning::NotFound | Meaning::Refused => Outcome::Refused(why),
-    }
-}
-
 impl Info {
-    /// Whether it writes this file, as far as LiveKit tells.
-    fn writes(&self, key: &str) -> bool {
+    /// The file that it was asked to write, as far as LiveKit tells.
+    fn writes(&self) -> Option<String> {
         let asked = ["/file_outputs/0/filepath", "/fileOutputs/0/filepath", "/file/filepath"];
-        let asked = asked.iter().filter_map(|path| self.room_composite.pointer(path)?.as_str());
+        let asked = asked.iter().find_map(|path| self.room_composite.pointer(path)?.as_str());
         let made = self.file_results.iter().chain(&self.file).map(|file| file.filename.as_str());
-        asked.chain(made).any(|file| file == key)
+        asked.into_iter().chain(made).find(|file| !file.is_empty()).map(str::to_owned)
     }
 
     fn report(self) -> Report {
+        let writes = self.writes();
         let file = self.file_results.into_iter().next().or(self.file);
         let status = status(&self.status, file.is_some());
         let (started_at, ended_at) = file.as_ref().map_or((0, 0), |file| (file.started_at, file.ended_at));
@@ -226,6 +233,7 @@ impl Info {
         Report {
             egress: self.egress_id,
             status,
+            file: writes,
             started_at: time(first(started_at, self.started_at)),
             ended_at: time(first(ended_at, self.ended_at)),
             duration_ms: file.as_ref().map(|file| file.duration / NANOS_PER_MILLI).filter(|millis| *millis > 0),
@@ -330,8 +338,9 @@ mod tests {
         let info = |request: Value| {
             serde_json::from_value::<Info>(json!({"egress_id": "EG_1", "room_composite": request})).expect("an info")
         };
-        assert!(info(json!({"file_outputs": [{"filepath": "r/1.mp4"}]})).writes("r/1.mp4"));
-        assert!(!info(json!({"file_outputs": [{"filepath": "r/2.mp4"}]})).writes("r/1.mp4"));
-        assert!(!info(Value::Null).writes("r/1.mp4"));
+        let writes = |request| info(request).writes();
+        assert_eq!(writes(json!({"file_outputs": [{"filepath": "r/1.mp4"}]})), Some("r/1.mp4".to_owned()));
+        assert_eq!(writes(json!({"fileOutputs": [{"filepath": "r/2.mp4"}]})), Some("r/2.mp4".to_owned()));
+        assert_eq!(writes(Value::Null), None);
     }
 }

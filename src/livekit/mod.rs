@@ -1,5 +1,7 @@
 //! LiveKit: tokens to join rooms, and whether the server can be reached. Rooms, webhooks and recordings come later.
 
+// pub mod egress;
+// pub mod storage;
 pub mod token;
 
 use std::net::SocketAddr;

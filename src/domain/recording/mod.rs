@@ -230,6 +230,13 @@ impl Recording {
         self.parties.contains(user)
     }
 
+    /// Every file that may lie in the bucket of it: also of those before, which failed.
+    pub fn keys(&self) -> Vec<String> {
+        let base = self.key.strip_suffix(".mp4").unwrap_or(&self.key);
+        let base = base.strip_suffix(&format!("-{}", self.number)).filter(|_| self.number > 1).unwrap_or(base);
+        (1..=self.number).map(|number| numbered(base, number)).collect()
+    }
+
     /// When it must be looked after next.
     pub fn due(&self) -> Timestamp {
         self.busy_until.unwrap_or(self.next_at)
@@ -240,6 +247,10 @@ impl Plan {
     /// Where the file of a call's recording lies. Both kinds are MP4, which phones play; LiveKit would put that at the end itself.
     pub fn key(&self, call: CallId, number: u32) -> String {
         let folder = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
-        if number > 1 { format!("{folder}{call}-{number}.mp4") } else { format!("{folder}{call}.mp4") }
+        numbered(&format!("{folder}{call}"), number)
     }
+}
+
+fn numbered(base: &str, number: u32) -> String {
+    if number > 1 { format!("{base}-{number}.mp4") } else { format!("{base}.mp4") }
 }

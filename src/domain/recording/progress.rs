@@ -84,6 +84,8 @@ pub struct Report {
     pub egress: String,
     /// How it stands.
     pub status: Status,
+    /// The file that it writes, where LiveKit says so.
+    pub file: Option<String>,
     /// When it began.
     pub started_at: Option<Timestamp>,
     /// When it ended.
@@ -201,14 +203,19 @@ impl Recording {
 
     /// LiveKit says how it stands. Says whether that was news.
     pub fn reported(&mut self, report: &Report, now: Timestamp) -> bool {
-        let of_another = self.egress.as_ref().is_some_and(|egress| *egress != report.egress);
+        let of_another = match &self.egress {
+            Some(egress) => *egress != report.egress,
+            // An operator may record the room too.
+            None => report.file.as_ref() != Some(&self.key),
+        };
         // One that was given up for lost may turn up after all.
         let found_again = self.state == RecordingState::Failed && report.status == Status::Complete;
         let known = report.status <= self.heard && self.egress.is_some();
         if of_another || known || self.heard >= Status::Complete || (self.state.is_over() && !found_again) {
             return false;
         }
-        let before = std::mem::replace(&mut self.heard, report.status.max(self.heard));
+        let before = self.heard;
+        self.heard = before.max(report.status);
         self.egress = Some(report.egress.clone());
         self.missing_since = None;
         let recorded = matches!(report.status, Status::Active | Status::Ending | Status::Complete);
