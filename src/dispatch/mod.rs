@@ -6,6 +6,9 @@
 
 mod plan;
 mod pushing;
+pub mod recording;
+mod rooms;
+pub mod sweep;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,9 +20,11 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::domain::{Call, CallId, Task, TaskKind, TaskResult, UserId};
 use crate::engine::{Begun, Engine, EngineError};
 use crate::lifecycle::Stop;
+use crate::livekit::rooms::Rooms;
 use crate::push::Pushers;
 use crate::telemetry::Metrics;
 use crate::ticket::Tickets;
+use recording::Recorder;
 
 /// The pause before the first retry; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -31,8 +36,6 @@ const LONGEST_PAUSE_OF_MISSED: Duration = Duration::from_mins(10);
 const AFTER_ITS_TIME: Duration = Duration::from_millis(700);
 /// The pause after an attempt of anything else.
 const NEXT_ATTEMPT: Duration = Duration::from_millis(500);
-/// How long LiveKit, which this version cannot ask, is left alone before it would be asked again.
-const ASK_LATER: Duration = Duration::from_secs(30);
 
 /// What carrying out tasks needs.
 pub struct Dispatcher {
@@ -40,7 +43,11 @@ pub struct Dispatcher {
     pub engine: Engine,
     /// Sends pushes.
     pub pushers: Arc<Pushers>,
-    /// Makes the tickets in them.
+    /// LiveKit's rooms, if the gateway is to look after them.
+    pub rooms: Option<Rooms>,
+    /// Makes recordings, where there is a storage for them.
+    pub recorder: Option<Recorder>,
+    /// Makes the tickets in pushes.
     pub tickets: Tickets,
     /// Where devices reach the gateway.
     pub public_url: Arc<str>,
@@ -121,7 +128,10 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> 
                 Some(TaskResult::Retry(NEXT_ATTEMPT, Vec::new()))
             }
         },
-        TaskKind::AskPresence => Some(TaskResult::Retry(ASK_LATER, Vec::new())),
+        TaskKind::StartRecording | TaskKind::StopRecording => Some(dispatcher.hand_over_recording(&call, &task).await),
+        TaskKind::AskPresence | TaskKind::OpenRoom | TaskKind::CloseRoom { .. } => {
+            Some(dispatcher.ask_livekit(&call, &task).await)
+        }
     };
     if let Some(result) = result
         && let Err(error) = dispatcher.engine.task_finished(call.id, task.id, task.attempt, result).await

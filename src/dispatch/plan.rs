@@ -73,6 +73,8 @@ impl Dispatcher {
             TaskKind::NotifyMissed { .. } => self.missed(call, leg, task).await?,
             TaskKind::FreeLine { .. }
             | TaskKind::AskPresence
+            | TaskKind::OpenRoom
+            | TaskKind::CloseRoom { .. }
             | TaskKind::StartRecording
             | TaskKind::StopRecording => Plan::NOTHING,
         })

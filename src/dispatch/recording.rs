@@ -3,9 +3,11 @@
 //! What is next, and what follows from an answer, is `domain::recording`'s. Nothing is kept here: a recording whose instance dies is taken
 //! up by the wake-up after its lease. The call is never harmed by what goes wrong with its recording.
 
-use super::Dispatcher;
+use std::sync::Arc;
+
+use super::{Dispatcher, NEXT_ATTEMPT};
 use crate::domain::recording::{Next, Outcome, Tell};
-use crate::domain::{JobId, Recording};
+use crate::domain::{Call, JobId, Recording, Task, TaskKind, TaskResult};
 use crate::engine::EngineError;
 use crate::livekit::egress::Egress;
 use crate::livekit::storage::{Storage, StorageError};
@@ -15,13 +17,29 @@ pub struct Recorder {
     /// LiveKit's egress.
     pub egress: Egress,
     /// The storage.
-    pub storage: std::sync::Arc<Storage>,
+    pub storage: Arc<Storage>,
 }
 
 /// Why nothing can be done about a recording where `[recording.s3]` is gone.
 const NO_STORAGE: &str = "no storage is configured";
 
 impl Dispatcher {
+    /// A call wants its recording, or is over: from here on that goes its own way.
+    pub(super) async fn hand_over_recording(&self, call: &Call, task: &Task) -> TaskResult {
+        let handed_over = if task.kind == TaskKind::StartRecording {
+            self.engine.start_recording(call.id).await
+        } else {
+            self.engine.stop_recording(call.id).await
+        };
+        match handed_over {
+            Ok(()) => TaskResult::Done(Vec::new()),
+            Err(error) => {
+                tracing::warn!(call_id = %call.id, %error, "a recording could not be handed over yet");
+                TaskResult::Retry(NEXT_ATTEMPT, Vec::new())
+            }
+        }
+    }
+
     /// Does all that is due for a recording.
     pub(super) async fn look_after(&self, id: &JobId) {
         if let Err(error) = self.do_what_is_due(id).await {
@@ -53,15 +71,15 @@ impl Dispatcher {
             Next::Start | Next::Look if recording.stop_at.is_none() => {
                 match self.engine.recorded_call_is_over(recording.call).await {
                     Ok(true) => Outcome::CallOver,
-                    Ok(false) => self.ask_livekit(recording, next).await,
+                    Ok(false) => self.ask_egress(recording, next).await,
                     Err(error) => Outcome::Unavailable(error.to_string()),
                 }
             }
-            Next::Start | Next::Look | Next::Stop => self.ask_livekit(recording, next).await,
+            Next::Start | Next::Look | Next::Stop => self.ask_egress(recording, next).await,
         }
     }
 
-    async fn ask_livekit(&self, recording: &Recording, next: Next) -> Outcome {
+    async fn ask_egress(&self, recording: &Recording, next: Next) -> Outcome {
         let Some(recorder) = &self.recorder else { return Outcome::Refused(NO_STORAGE.to_owned()) };
         match next {
             Next::Start => recorder.egress.start(recording).await,

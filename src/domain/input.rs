@@ -51,11 +51,17 @@ pub enum Input {
         user: UserId,
         /// In which session.
         session: String,
-        /// Whether they left of their own will.
-        on_purpose: bool,
+        /// LiveKit's word for why; empty if it gave none.
+        reason: String,
     },
-    /// LiveKit closed the room.
+    /// LiveKit made the room.
+    RoomStarted,
+    /// LiveKit closed the room, or has it no more.
     RoomFinished,
+    /// Who is in the room according to LiveKit is not who is thought to be there.
+    PresenceDoubted,
+    /// A party was given a token to come back with.
+    TokenGiven,
     /// Somebody wants it recorded.
     RecordingAsked(AskedBy),
     /// LiveKit records it: its recording of this number.
@@ -88,7 +94,10 @@ impl Input {
             Self::TaskFinished { .. } => "task finished",
             Self::ParticipantJoined(..) => "participant joined",
             Self::ParticipantLeft { .. } => "participant left",
+            Self::RoomStarted => "room started",
             Self::RoomFinished => "room finished",
+            Self::PresenceDoubted => "presence doubted",
+            Self::TokenGiven => "token given",
             Self::RecordingAsked(_) => "recording asked",
             Self::RecordingStarted(..) => "recording started",
             Self::RecordingStopped(_) => "recording stopped",

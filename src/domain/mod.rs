@@ -22,6 +22,7 @@ pub mod presence;
 pub mod receipt;
 pub mod recording;
 pub mod ring;
+pub mod room;
 pub mod state;
 pub mod task;
 pub mod time;

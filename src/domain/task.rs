@@ -74,6 +74,13 @@ pub enum TaskKind {
     },
     /// Ask LiveKit who is in the room.
     AskPresence,
+    /// Make the room.
+    OpenRoom,
+    /// Close the room.
+    CloseRoom {
+        /// Whom to take out of it first: a user who is banned, or who came after the end.
+        eject: Option<UserId>,
+    },
     /// Make the record of the call's recording, which goes on by itself.
     StartRecording,
     /// Tell the recording that the call is over.
@@ -120,8 +127,8 @@ impl TaskKind {
                 Platform::Ios | Platform::Web => Duration::from_secs(2),
                 Platform::Android => Duration::from_secs(4),
             },
+            Self::AskPresence | Self::OpenRoom | Self::CloseRoom { .. } => Duration::from_secs(5),
             Self::FreeLine { .. } | Self::StartRecording | Self::StopRecording => Duration::from_secs(1),
-            Self::AskPresence => Duration::from_secs(5),
         }
     }
 
@@ -147,7 +154,12 @@ impl TaskKind {
             | Self::RingAlert { device, .. }
             | Self::StopRing { device, .. }
             | Self::NotifyMissed { device, .. } => Some(device),
-            Self::FreeLine { .. } | Self::AskPresence | Self::StartRecording | Self::StopRecording => None,
+            Self::FreeLine { .. }
+            | Self::AskPresence
+            | Self::OpenRoom
+            | Self::CloseRoom { .. }
+            | Self::StartRecording
+            | Self::StopRecording => None,
         }
     }
 }
@@ -187,6 +199,8 @@ enum Name {
     NotifyMissed,
     FreeLine,
     AskPresence,
+    OpenRoom,
+    CloseRoom,
     StartRecording,
     StopRecording,
 }
@@ -222,6 +236,8 @@ impl From<Task> for Written {
             TaskKind::NotifyMissed { device, platform } => (of(Name::NotifyMissed, device, platform), empty),
             TaskKind::FreeLine { user } => ((Name::FreeLine, None, None), Self { user: Some(user), ..empty }),
             TaskKind::AskPresence => ((Name::AskPresence, None, None), empty),
+            TaskKind::OpenRoom => ((Name::OpenRoom, None, None), empty),
+            TaskKind::CloseRoom { eject } => ((Name::CloseRoom, None, None), Self { user: eject, ..empty }),
             TaskKind::StartRecording => ((Name::StartRecording, None, None), empty),
             TaskKind::StopRecording => ((Name::StopRecording, None, None), empty),
         };
@@ -267,6 +283,8 @@ impl Written {
             }
             Name::FreeLine => TaskKind::FreeLine { user: self.user.take()? },
             Name::AskPresence => TaskKind::AskPresence,
+            Name::OpenRoom => TaskKind::OpenRoom,
+            Name::CloseRoom => TaskKind::CloseRoom { eject: self.user.take() },
             Name::StartRecording => TaskKind::StartRecording,
             Name::StopRecording => TaskKind::StopRecording,
         })
@@ -284,4 +302,6 @@ pub enum TaskResult {
     Failed(Vec<Receipt>),
     /// LiveKit says that these users are in the room.
     Present(Vec<UserId>),
+    /// LiveKit says that there is no such room.
+    NoRoom,
 }

@@ -16,6 +16,7 @@ mod moderation;
 mod reader;
 mod readers;
 mod recent;
+mod rooms;
 mod recordings;
 
 use std::sync::Arc;

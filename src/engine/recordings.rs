@@ -61,10 +61,10 @@ impl Engine {
     pub async fn end_recording(&self, id: CallId, asker: &Asker) -> Result<Shown, EngineError> {
         let found = self.load_recording(id).await?;
         let is_there = found.is_some();
-        let shown = self.shown(id, asker, found, Wish::End).await?;
+        let mut shown = self.shown(id, asker, found, Wish::End).await?;
         if !is_there {
-            let number = shown.recording.number;
-            self.apply(id, Input::RecordingFailed(number)).await?;
+            let call = self.apply(id, Input::RecordingFailed(shown.recording.number)).await?;
+            shown.recording = self.wanted(&call).unwrap_or(shown.recording);
         }
         let now = self.clock().now();
         let changed = self.change_recording(id, |recording| {
@@ -276,6 +276,8 @@ impl Engine {
         self.job_follows(&job);
         Ok(())
     }
+
+    fn job_follows(&self, _job: &Job) {}
 }
 
 fn work(recording: Recording) -> Work {

@@ -13,13 +13,16 @@ mod extract;
 mod heads;
 pub mod health;
 mod invite;
+mod livekit;
 mod moderation;
 mod openapi;
 pub mod problem;
+mod recording;
 pub mod server;
 mod view;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, Method, header};
@@ -32,13 +35,23 @@ use utoipa_axum::routes;
 use crate::config::Limits;
 use crate::engine::Engine;
 use crate::lifecycle::Stop;
+use crate::livekit::storage::Storage;
 use crate::livekit::token::TokenMinter;
+use crate::livekit::webhook::Webhooks;
 use crate::telemetry::Metrics;
 use auth::Authenticator;
 use code::Code;
 use extract::{EmptyBody, Params};
 use health::Part;
 use problem::Problem;
+
+/// What links to recordings are made of.
+pub struct Links {
+    /// The storage.
+    pub storage: Arc<Storage>,
+    /// How long a link is good.
+    pub ttl: Duration,
+}
 
 /// What the handlers share; cloned for every request.
 #[derive(Clone)]
@@ -49,6 +62,10 @@ pub struct App {
     pub auth: Arc<Authenticator>,
     /// LiveKit tokens.
     pub minter: Arc<TokenMinter>,
+    /// LiveKit's webhooks.
+    pub webhooks: Arc<Webhooks>,
+    /// Links to recordings, where there is a storage for them.
+    pub links: Option<Arc<Links>>,
     /// Sizes and counts.
     pub limits: Arc<Limits>,
     /// What the parts that `http` does not know say of themselves.
@@ -72,6 +89,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(calls::cancel))
         .routes(routes!(calls::hang_up))
         .routes(routes!(calls::token))
+        .routes(routes!(recording::start, recording::get, recording::end))
         .routes(routes!(moderation::blocks))
         .routes(routes!(moderation::block, moderation::get_block, moderation::unblock))
         .routes(routes!(moderation::bans))
@@ -80,6 +98,7 @@ fn routes() -> OpenApiRouter<App> {
         .route_layer(from_extractor::<Params<EmptyBody>>())
         .routes(routes!(invite::invite, calls::history))
         .routes(routes!(events::events))
+        .routes(routes!(livekit::webhook))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(openapi::document))

@@ -1,8 +1,12 @@
-//! LiveKit: tokens to join rooms, and whether the server can be reached. Rooms, webhooks and recordings come later.
+//! LiveKit: tokens to join rooms, its room service, its webhooks, and whether the server can be reached.
 
-// pub mod egress;
-// pub mod storage;
+pub mod egress;
+pub mod rooms;
+pub mod storage;
 pub mod token;
+pub mod twirp;
+pub mod webhook;
+mod wire;
 
 use std::net::SocketAddr;
 use std::time::Duration;
