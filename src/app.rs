@@ -16,8 +16,9 @@ use crate::config::{self, Config};
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::recording::Recorder;
 use crate::dispatch::{self, Dispatcher};
-use crate::domain::recording::{Plan, Policy};
+use crate::domain::recording::{Policy, RecordingPlan};
 use crate::domain::time::millis;
+use crate::domain::usage::Plan;
 use crate::domain::{AppId, PushRules, Rules, Unknown};
 use crate::engine::{Engine, Settings};
 use crate::http::auth::{AuthConfigError, Authenticator};
@@ -30,7 +31,8 @@ use crate::livekit::rooms::Rooms;
 use crate::livekit::storage::{Storage, StorageError};
 use crate::livekit::token::TokenMinter;
 use crate::livekit::twirp::SetUpError;
-use crate::livekit::webhook::Webhooks;
+use crate::livekit::webhook;
+use crate::outbound::{self, Webhooks};
 use crate::push::{PushError, Pushers};
 use crate::scheduler;
 use crate::store::Store;
@@ -94,6 +96,9 @@ pub enum StartError {
     /// LiveKit's API cannot be called.
     #[error(transparent)]
     LiveKit(#[from] SetUpError),
+    /// Webhooks cannot be sent.
+    #[error(transparent)]
+    Webhooks(#[from] outbound::ClientError),
     /// No phone could be rung at all.
     #[error("no push provider is configured: add [[push.apns]] or [[push.fcm]], or start with --without-push")]
     NoPush,
@@ -137,7 +142,7 @@ impl Gateway {
 
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
         let metrics = Arc::new(Metrics::new(apps(config)));
-        let webhooks = Arc::new(Webhooks::new(&config.livekit, clock.clone())?);
+        let livekit_webhooks = Arc::new(webhook::Webhooks::new(&config.livekit, clock.clone())?);
         let rooms = Rooms::new(&config.livekit, clock.clone(), Arc::clone(&metrics))?;
         let storage = config.recording.s3.as_ref().map(Storage::new).transpose()?.map(Arc::new);
         let recorder = storage.clone().zip(config.recording.s3.clone()).map(|(storage, s3)| Recorder {
@@ -145,24 +150,29 @@ impl Gateway {
             storage,
         });
         let rooms = config.livekit.rooms.then_some(rooms);
-        let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings(config), Arc::clone(&metrics));
         let (work_stopper, work_stop) = stop_signal();
+        let webhooks = Arc::new(Webhooks::new(&config.webhooks, clock.clone(), work_stop.clone())?);
+        let settings = settings(config, &webhooks);
+        let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings, Arc::clone(&metrics));
         let (requests_stopper, requests_stop) = stop_signal();
-        let dispatcher = Dispatcher {
+        let dispatcher = Arc::new(Dispatcher {
             engine: engine.clone(),
             pushers: Arc::clone(&pushers),
             rooms: rooms.clone(),
             recorder,
+            webhooks,
             tickets,
             public_url: public_url.into(),
             metrics: Arc::clone(&metrics),
-        };
+        });
         let mut warnings = unreachable_platforms(&pushers);
         warnings.extend(store.warnings().await);
         let auth = Arc::new(auth);
         let mut work = vec![
-            tokio::spawn(dispatch::run(dispatcher, follow_ups.begun, work_stop.clone())),
+            tokio::spawn(dispatch::run(Arc::clone(&dispatcher), follow_ups.begun, work_stop.clone())),
+            tokio::spawn(dispatch::jobs::run(dispatcher, follow_ups.begun_jobs, work_stop.clone())),
             tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, work_stop.clone())),
+            tokio::spawn(scheduler::jobs::run(engine.clone(), follow_ups.job_wake_ups, work_stop.clone())),
         ];
         if let Some(rooms) = rooms.clone() {
             work.push(tokio::spawn(dispatch::sweep::run(engine.clone(), rooms, work_stop.clone())));
@@ -175,7 +185,7 @@ impl Gateway {
             engine: engine.clone(),
             auth,
             minter: Arc::new(minter),
-            webhooks,
+            webhooks: livekit_webhooks,
             links: storage.map(|storage| Arc::new(Links { storage, ttl: config.recording.link_ttl })),
             limits: Arc::new(config.limits.clone()),
             parts: Arc::new(move || push_parts(&pushers).into_iter().chain(rooms.as_ref().map(livekit_part)).collect()),
@@ -234,7 +244,7 @@ async fn bind(key: &'static str, address: SocketAddr, times: Times) -> Result<Se
     Server::bind(address, times).await.map_err(|source| StartError::Listen { key, address, source })
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, webhooks: &Webhooks) -> Settings {
     let call = &config.call;
     Settings {
         ring: call.ring,
@@ -250,18 +260,24 @@ fn settings(config: &Config) -> Settings {
             ask_every_ms: if config.livekit.rooms { millis(ASK_EVERY) } else { 0 },
             record: config.recording.policy == Policy::Always,
             push: push_rules(&config.push),
+            webhooks: webhooks.subscribers(),
             unknown: Unknown::default(),
         },
         call_waiting: call.call_waiting,
         devices_per_user: DEVICES_PER_USER,
         recording: recording_plan(config),
         deployment: config.livekit.deployment.clone(),
+        plan: Plan {
+            participant_minutes_per_month: config.usage.participant_minutes_per_month.into(),
+            concurrent_participants: config.usage.concurrent_participants,
+            warn_at: config.usage.warn_at.clone(),
+        },
     }
 }
 
-fn recording_plan(config: &Config) -> Plan {
+fn recording_plan(config: &Config) -> RecordingPlan {
     let recording = &config.recording;
-    Plan {
+    RecordingPlan {
         policy: recording.policy,
         content: recording.media,
         retention: recording.retention,

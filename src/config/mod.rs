@@ -20,6 +20,8 @@ mod redis_url;
 pub mod secret;
 pub mod store;
 pub mod telemetry;
+pub mod usage;
+pub mod webhooks;
 
 use std::fs;
 use std::path::Path;
@@ -35,9 +37,12 @@ pub use recording::Recording;
 pub use secret::Secret;
 pub use store::Store;
 pub use telemetry::Telemetry;
+pub use usage::Usage;
+pub use webhooks::Webhook;
 
 use describe::Description;
 use fields::Fields;
+use webhooks::MOST_ENDPOINTS;
 
 /// Every key with its default and what it means, as TOML.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -61,6 +66,10 @@ pub struct Config {
     pub recording: Recording,
     /// How much anybody may ask for.
     pub limits: Limits,
+    /// Where the backend is told of what happened.
+    pub webhooks: Vec<Webhook>,
+    /// What the plan allows.
+    pub usage: Usage,
     /// Logs and traces.
     pub telemetry: Telemetry,
 }
@@ -96,6 +105,14 @@ impl Config {
         let push = fields.section("push", push::read);
         let recording = fields.section("recording", recording::read);
         let limits = fields.section("limits", limits::read);
+        let webhooks = fields.sections("webhooks", webhooks::read);
+        let webhooks = match webhooks {
+            Some(many) if many.len() > MOST_ENDPOINTS => {
+                fields.problem("webhooks", format!("expected at most {MOST_ENDPOINTS} endpoints"))
+            }
+            webhooks => webhooks,
+        };
+        let usage = fields.section("usage", usage::read);
         let telemetry = fields.section("telemetry", telemetry::read);
         Some(Self {
             http: http?,
@@ -106,6 +123,8 @@ impl Config {
             push: push?,
             recording: recording?,
             limits: limits?,
+            webhooks: webhooks?,
+            usage: usage?,
             telemetry: telemetry?,
         })
     }
@@ -126,6 +145,12 @@ impl Config {
         self.recording.describe(&mut out);
         out.section("limits");
         self.limits.describe(&mut out);
+        for (index, webhook) in self.webhooks.iter().enumerate() {
+            out.section(format!("webhooks[{index}]"));
+            webhook.describe(&mut out);
+        }
+        out.section("usage");
+        self.usage.describe(&mut out);
         out.section("telemetry");
         self.telemetry.describe(&mut out);
         out.into_lines()

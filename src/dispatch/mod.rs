@@ -4,11 +4,13 @@
 //! wake-up after its lease. Quick retries inside a lease stay in memory. A ring that is still on its way to the provider
 //! when its call is answered or over is called back, so that no phone rings for nothing.
 
+pub mod jobs;
 mod plan;
 mod pushing;
 pub mod recording;
 mod rooms;
 pub mod sweep;
+mod report;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use crate::domain::{Call, CallId, Task, TaskKind, TaskResult, UserId};
 use crate::engine::{Begun, Engine, EngineError};
 use crate::lifecycle::Stop;
 use crate::livekit::rooms::Rooms;
+use crate::outbound::Webhooks;
 use crate::push::Pushers;
 use crate::telemetry::Metrics;
 use crate::ticket::Tickets;
@@ -47,6 +50,8 @@ pub struct Dispatcher {
     pub rooms: Option<Rooms>,
     /// Makes recordings, where there is a storage for them.
     pub recorder: Option<Recorder>,
+    /// Tells the app's backend.
+    pub webhooks: Arc<Webhooks>,
     /// Makes the tickets in pushes.
     pub tickets: Tickets,
     /// Where devices reach the gateway.
@@ -81,8 +86,7 @@ impl Rings {
 }
 
 /// Carries out tasks until `stop`; what has begun by then is finished.
-pub async fn run(dispatcher: Dispatcher, mut begun: UnboundedReceiver<Begun>, mut stop: Stop) {
-    let dispatcher = Arc::new(dispatcher);
+pub async fn run(dispatcher: Arc<Dispatcher>, mut begun: UnboundedReceiver<Begun>, mut stop: Stop) {
     let mut running = JoinSet::new();
     let mut rings = Rings::default();
     loop {
@@ -132,6 +136,8 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> 
         TaskKind::AskPresence | TaskKind::OpenRoom | TaskKind::CloseRoom { .. } => {
             Some(dispatcher.ask_livekit(&call, &task).await)
         }
+        TaskKind::Report { event, endpoint } => Some(dispatcher.report(&call, &task, *event, endpoint).await),
+        TaskKind::Account => Some(dispatcher.account(&call).await),
     };
     if let Some(result) = result
         && let Err(error) = dispatcher.engine.task_finished(call.id, task.id, task.attempt, result).await

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ring::digest::{SHA256, digest};
-use uuid::{Builder, Uuid};
+use uuid::Uuid;
 
 use super::{Dispatcher, NEXT_ATTEMPT};
+use crate::crypto::uuid_of;
 use crate::domain::call::OUTCOME_READABLE_FOR;
 use crate::domain::{
     Call, IosPushMode, Leg, LegState, Media, Platform, Receipt, StopReason, Task, TaskKind, TaskResult, Timestamp,
@@ -76,7 +76,9 @@ impl Dispatcher {
             | TaskKind::OpenRoom
             | TaskKind::CloseRoom { .. }
             | TaskKind::StartRecording
-            | TaskKind::StopRecording => Plan::NOTHING,
+            | TaskKind::StopRecording
+            | TaskKind::Report { .. }
+            | TaskKind::Account => Plan::NOTHING,
         })
     }
 
@@ -145,8 +147,5 @@ fn push(call: &Call, leg: &Leg, id: Uuid, message: Message, expires_at: Timestam
 /// The provider's id of a push: the same for every attempt of a task, so that a repeated one can be told. `what` tells the pushes of
 /// one task apart.
 fn push_id(call: &Call, task: &Task, what: &str) -> Uuid {
-    let digest = digest(&SHA256, format!("{}/{}{what}", call.id, task.id).as_bytes());
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest.as_ref()[..16]);
-    Builder::from_custom_bytes(bytes).into_uuid()
+    uuid_of(&format!("{}/{}{what}", call.id, task.id))
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use super::{Dispatcher, NEXT_ATTEMPT};
 use crate::domain::recording::{Next, Outcome, Tell};
-use crate::domain::{Call, JobId, Recording, Task, TaskKind, TaskResult};
+use crate::domain::{Call, JobId, Recording, Task, TaskKind, TaskResult, WebhookEvent};
 use crate::engine::EngineError;
 use crate::livekit::egress::Egress;
 use crate::livekit::storage::{Storage, StorageError};
+use crate::outbound::message;
 
 /// What recordings are made and kept with.
 pub struct Recorder {
@@ -64,7 +65,7 @@ impl Dispatcher {
 
     async fn do_next(&self, recording: &Recording, next: Next) -> Outcome {
         match next {
-            Next::Tell(Tell::Ready) => told(self.tell_backend(recording).await),
+            Next::Tell(Tell::Ready) => told(self.tell_of_ready(recording).await),
             Next::Tell(tell) => told(self.engine.tell_of_recording(recording, tell).await),
             Next::Erase => self.erase(recording).await,
             Next::Remove => Outcome::Done,
@@ -102,8 +103,17 @@ impl Dispatcher {
     }
 
     /// Tells the app's backend that a recording can be watched.
-    async fn tell_backend(&self, _recording: &Recording) -> Result<(), EngineError> {
-        Ok(())
+    async fn tell_of_ready(&self, recording: &Recording) -> Result<(), EngineError> {
+        match message::of_recording(recording) {
+            Ok(body) => {
+                let key = format!("{}/{}", recording.call, recording.number);
+                self.tell_backend(WebhookEvent::RecordingReady, &key, &body).await
+            }
+            Err(error) => {
+                tracing::error!(call_id = %recording.call, %error, "a webhook could not be made");
+                Ok(())
+            }
+        }
     }
 }
 

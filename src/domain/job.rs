@@ -56,6 +56,17 @@ pub enum Work {
     Recording(Box<Recording>),
 }
 
+/// How an attempt went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobResult {
+    /// It is done.
+    Done,
+    /// Not yet: try again, and not before this pause if there is one.
+    Later(Option<Duration>),
+    /// It can never be done.
+    Failed(&'static str),
+}
+
 /// Whose calls end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
@@ -147,6 +158,11 @@ impl Job {
     pub fn pause(&self) -> Duration {
         let (first, longest) = self.work.pauses();
         first.saturating_mul(1 << self.attempt.saturating_sub(1).min(16)).min(longest)
+    }
+
+    /// The longest pause.
+    pub const fn longest_pause(&self) -> Duration {
+        self.work.pauses().1
     }
 
     /// Whether it is given up rather than tried again at `due`.

@@ -24,6 +24,7 @@ pub mod recording;
 pub mod ring;
 pub mod room;
 pub mod state;
+pub mod statistics;
 pub mod task;
 pub mod time;
 pub mod timing;

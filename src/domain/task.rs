@@ -9,10 +9,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::device::Platform;
-use super::ids::{DeviceId, UserId};
+use super::ids::{DeviceId, EndpointId, UserId};
 use super::receipt::Receipt;
 use super::time::Timestamp;
 use super::unknown::Unknown;
+use super::webhook::WebhookEvent;
 
 /// One open task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +86,15 @@ pub enum TaskKind {
     StartRecording,
     /// Tell the recording that the call is over.
     StopRecording,
+    /// Tell the app's backend.
+    Report {
+        /// What of.
+        event: WebhookEvent,
+        /// At which endpoint.
+        endpoint: EndpointId,
+    },
+    /// Add the call to what is used.
+    Account,
 }
 
 /// Why a device need not ring any more.
@@ -127,8 +137,9 @@ impl TaskKind {
                 Platform::Ios | Platform::Web => Duration::from_secs(2),
                 Platform::Android => Duration::from_secs(4),
             },
-            Self::AskPresence | Self::OpenRoom | Self::CloseRoom { .. } => Duration::from_secs(5),
+            Self::AskPresence | Self::OpenRoom | Self::CloseRoom { .. } | Self::Account => Duration::from_secs(5),
             Self::FreeLine { .. } | Self::StartRecording | Self::StopRecording => Duration::from_secs(1),
+            Self::Report { .. } => Duration::from_secs(15),
         }
     }
 
@@ -159,7 +170,9 @@ impl TaskKind {
             | Self::OpenRoom
             | Self::CloseRoom { .. }
             | Self::StartRecording
-            | Self::StopRecording => None,
+            | Self::StopRecording
+            | Self::Report { .. }
+            | Self::Account => None,
         }
     }
 }
@@ -183,6 +196,12 @@ struct Written {
     /// Of a ring: whether it is the alert that goes beside. An older release takes it for another ring.
     #[serde(skip_serializing_if = "Option::is_none")]
     beside: Option<bool>,
+    /// Of a report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<WebhookEvent>,
+    /// Of a report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<EndpointId>,
     attempt: u32,
     due: Timestamp,
     until: Timestamp,
@@ -203,6 +222,8 @@ enum Name {
     CloseRoom,
     StartRecording,
     StopRecording,
+    Report,
+    Account,
 }
 
 impl From<Task> for Written {
@@ -216,6 +237,8 @@ impl From<Task> for Written {
             user: None,
             number: None,
             beside: None,
+            event: None,
+            endpoint: None,
             attempt,
             due,
             until,
@@ -240,6 +263,10 @@ impl From<Task> for Written {
             TaskKind::CloseRoom { eject } => ((Name::CloseRoom, None, None), Self { user: eject, ..empty }),
             TaskKind::StartRecording => ((Name::StartRecording, None, None), empty),
             TaskKind::StopRecording => ((Name::StopRecording, None, None), empty),
+            TaskKind::Report { event, endpoint } => {
+                ((Name::Report, None, None), Self { event: Some(event), endpoint: Some(endpoint), ..empty })
+            }
+            TaskKind::Account => ((Name::Account, None, None), empty),
         };
         Self { task, device, platform, ..rest }
     }
@@ -250,8 +277,8 @@ impl TryFrom<Written> for Task {
 
     fn try_from(mut written: Written) -> Result<Self, Self::Error> {
         let kind = written.take_kind().ok_or("a task without what its kind needs")?;
-        let Written { id, device, platform, reason, user, number, beside, attempt, due, until, mut unknown, .. } =
-            written;
+        let Written { id, device, platform, reason, user, number, beside, event, endpoint, .. } = written;
+        let Written { attempt, due, until, mut unknown, .. } = written;
         // A newer release may give a kind what here another one has.
         unknown.keep("device", device.map(String::from));
         unknown.keep("platform", platform.map(Platform::as_str));
@@ -259,6 +286,8 @@ impl TryFrom<Written> for Task {
         unknown.keep("user", user.map(String::from));
         unknown.keep("number", number);
         unknown.keep("beside", beside);
+        unknown.keep("event", event.map(WebhookEvent::as_str));
+        unknown.keep("endpoint", endpoint.map(String::from));
         Ok(Self { id, kind, attempt, due, until, unknown })
     }
 }
@@ -287,6 +316,8 @@ impl Written {
             Name::CloseRoom => TaskKind::CloseRoom { eject: self.user.take() },
             Name::StartRecording => TaskKind::StartRecording,
             Name::StopRecording => TaskKind::StopRecording,
+            Name::Report => TaskKind::Report { event: self.event.take()?, endpoint: self.endpoint.take()? },
+            Name::Account => TaskKind::Account,
         })
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use super::time::{Timestamp, millis};
 
@@ -17,13 +18,15 @@ const DAY_MS: u64 = MINUTE_MS * MINUTES as u64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(u32);
 
-/// A stay in a room.
+/// A party's time in a room: from the first moment to the last one, and how much of it they were there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// From when.
+pub struct Stay {
+    /// When they came.
     pub from: Timestamp,
-    /// Until when, which belongs to it no more.
+    /// When they were gone for good.
     pub to: Timestamp,
+    /// Milliseconds that they were there.
+    pub there_ms: u64,
 }
 
 /// What a call adds to a day.
@@ -59,6 +62,60 @@ pub struct DayUsage {
     pub participant_ms: u64,
     /// The most participants of any minute.
     pub peak: u32,
+}
+
+/// A plan's limits, and the shares of them (in per cent) of which to warn. A limit of 0 is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Participant minutes of a calendar month.
+    pub participant_minutes_per_month: u64,
+    /// Participants at a time.
+    pub concurrent_participants: u32,
+    /// The shares.
+    pub warn_at: Vec<u32>,
+}
+
+/// A share of a plan's limit that was reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crossing {
+    /// `participant_minutes` or `concurrent_participants`.
+    pub what: &'static str,
+    /// The month (`2026-11`) of minutes, the day (`2026-11-22`) of participants at a time.
+    pub period: String,
+    /// The first day after it.
+    pub ends: Day,
+    /// The share, in per cent.
+    pub per_cent: u32,
+    /// How much was used.
+    pub used: u64,
+    /// How much there is.
+    pub limit: u64,
+}
+
+impl Plan {
+    /// Whether there is anything to warn of.
+    pub const fn warns(&self) -> bool {
+        !self.warn_at.is_empty() && (self.participant_minutes_per_month > 0 || self.concurrent_participants > 0)
+    }
+
+    /// The shares that were reached in a day's month and on the day, of what was used on the days of the month up to then.
+    pub fn crossings(&self, day: Day, usage: &[DayUsage]) -> Vec<Crossing> {
+        let of_month = usage.iter().filter(|usage| (day.month_begins()..=day).contains(&usage.day));
+        let minutes = of_month.map(|usage| usage.participant_ms).sum::<u64>() / MINUTE_MS;
+        let peak = usage.iter().find(|usage| usage.day == day).map_or(0, |usage| usage.peak);
+        let of = |what, period: String, ends, used: u64, limit: u64| {
+            let reached = move |per_cent: &&u32| {
+                limit > 0 && u128::from(used) * 100 >= u128::from(limit) * u128::from(**per_cent)
+            };
+            let crossing =
+                move |per_cent: &u32| Crossing { what, period: period.clone(), ends, per_cent: *per_cent, used, limit };
+            self.warn_at.iter().filter(reached).map(crossing)
+        };
+        let limit = self.participant_minutes_per_month;
+        let of_month = of("participant_minutes", day.month(), day.month_ends(), minutes, limit);
+        let limit = self.concurrent_participants.into();
+        of_month.chain(of("concurrent_participants", day.to_string(), day.after(), peak.into(), limit)).collect()
+    }
 }
 
 impl Day {
@@ -125,38 +182,34 @@ impl fmt::Display for Day {
     }
 }
 
-/// What parties who were in a room at these times add to which days; each party counts once in a minute.
-pub fn shares(parties: &[Vec<Span>]) -> Vec<DayShare> {
+/// What parties who were in a room at these times add to which days.
+pub fn shares(stays: &[Stay]) -> Vec<DayShare> {
     let mut minutes: BTreeMap<u64, u32> = BTreeMap::new();
     let mut spent: BTreeMap<Day, u64> = BTreeMap::new();
-    for spans in parties {
-        let spans = spans.iter().filter(|span| span.from < span.to);
-        let there: BTreeSet<u64> = spans.clone().flat_map(minutes_of).collect();
-        there.into_iter().for_each(|minute| *minutes.entry(minute).or_default() += 1);
-        for (day, ms) in spans.flat_map(days_of) {
+    for Stay { from, to, there_ms } in stays.iter().filter(|stay| stay.from < stay.to) {
+        for minute in from.as_millis() / MINUTE_MS..=(to.as_millis() - 1) / MINUTE_MS {
+            *minutes.entry(minute).or_default() += 1;
+        }
+        // Where they were away for a while it is not known when, so that counts for the beginning.
+        for (day, ms) in days_between((*to - Duration::from_millis(*there_ms)).max(*from), *to) {
             *spent.entry(day).or_default() += ms;
         }
     }
-    let share = |(day, participant_ms): (Day, u64)| {
+    let days: BTreeSet<Day> =
+        minutes.keys().map(|minute| Day::of(Timestamp::from_millis(minute * MINUTE_MS))).collect();
+    let share = |day: Day| {
         let first = u64::from(day.0) * u64::from(MINUTES);
         let of_day = minutes.range(first..first + u64::from(MINUTES));
         let of_day = of_day.filter_map(|(minute, count)| Some((u16::try_from(minute - first).ok()?, *count)));
-        DayShare { day, participant_ms, runs: runs(of_day) }
+        DayShare { day, participant_ms: spent.get(&day).copied().unwrap_or_default(), runs: runs(of_day) }
     };
-    spent.into_iter().map(share).collect()
+    days.into_iter().map(share).collect()
 }
 
-fn minutes_of(span: &Span) -> impl Iterator<Item = u64> + use<> {
-    span.from.as_millis() / MINUTE_MS..=(span.to.as_millis() - 1) / MINUTE_MS
-}
-
-/// The days of a stay, with the milliseconds of each.
-fn days_of(span: &Span) -> impl Iterator<Item = (Day, u64)> + use<> {
-    let Span { from, to } = *span;
-    let (first, last) = (Day::of(from).0, Day::of(to).0);
-    let days = (first..=last).map(Day);
+/// The days of a time, with the milliseconds of each.
+fn days_between(from: Timestamp, to: Timestamp) -> impl Iterator<Item = (Day, u64)> {
+    let days = (Day::of(from).0..=Day::of(to).0).map(Day);
     days.map(move |day| (day, millis(to.min(day.after().begins()).since(from.max(day.begins())))))
-        .filter(|(_, ms)| *ms > 0)
 }
 
 fn runs(minutes: impl Iterator<Item = (u16, u32)>) -> Vec<Run> {
@@ -178,8 +231,9 @@ mod tests {
         Timestamp::parse_rfc3339(text).expect("a time")
     }
 
-    fn span(from: &str, to: &str) -> Span {
-        Span { from: at(from), to: at(to) }
+    fn stay(from: &str, to: &str, away_ms: u64) -> Stay {
+        let (from, to) = (at(from), at(to));
+        Stay { from, to, there_ms: millis(to.since(from)) - away_ms }
     }
 
     #[test]
@@ -198,8 +252,8 @@ mod tests {
     #[test]
     fn a_call_over_midnight_is_of_both_days() {
         let call = [
-            vec![span("2026-11-30T23:58:30Z", "2026-12-01T00:01:00Z")],
-            vec![span("2026-11-30T23:59:59.999Z", "2026-12-01T00:00:30Z")],
+            stay("2026-11-30T23:58:30Z", "2026-12-01T00:01:00Z", 0),
+            stay("2026-11-30T23:59:59.999Z", "2026-12-01T00:00:30Z", 0),
         ];
         let [before, after] = shares(&call).try_into().expect("two days");
         assert_eq!((before.day.month(), before.participant_ms), ("2026-11".to_owned(), 90_001));
@@ -210,13 +264,38 @@ mod tests {
     }
 
     #[test]
-    fn a_party_that_comes_back_counts_once_in_a_minute() {
-        let party = vec![
-            span("2026-11-22T10:00:01Z", "2026-11-22T10:00:10Z"),
-            span("2026-11-22T10:00:20Z", "2026-11-22T10:02:00Z"),
-        ];
-        let [day] = shares(&[party]).try_into().expect("one day");
+    fn a_party_that_was_away_is_counted_in_those_minutes_and_not_billed_for_them() {
+        let [day] =
+            shares(&[stay("2026-11-22T10:00:01Z", "2026-11-22T10:02:00Z", 10_000)]).try_into().expect("one day");
         assert_eq!((day.participant_ms, day.runs), (109_000, vec![Run { first: 600, last: 601, participants: 1 }]));
-        assert_eq!(shares(&[vec![], vec![span("2026-11-22T10:00:01Z", "2026-11-22T10:00:01Z")]]), []);
+        assert_eq!(shares(&[stay("2026-11-22T10:00:01Z", "2026-11-22T10:00:01Z", 0)]), []);
+    }
+
+    #[test]
+    fn a_party_that_was_away_at_midnight_leaves_no_minute_out() {
+        let shares = shares(&[stay("2026-11-22T23:59:00Z", "2026-11-23T00:01:00Z", 60_000)]);
+        let days: Vec<_> = shares.iter().map(|share| (share.participant_ms, share.runs.len())).collect();
+        assert_eq!(days, [(0, 1), (60_000, 1)]);
+    }
+
+    #[test]
+    fn shares_of_a_plan_are_reached_in_their_month_and_on_their_day() {
+        let plan = Plan { participant_minutes_per_month: 100, concurrent_participants: 10, warn_at: vec![80, 100] };
+        let usage = |day: &str, minutes, peak| DayUsage {
+            day: Day::parse(day).expect("a day"),
+            calls: 1,
+            participant_ms: minutes * 60_000,
+            peak,
+        };
+        let used = [usage("2026-10-31", 500, 99), usage("2026-11-01", 50, 8), usage("2026-11-02", 30, 7)];
+        let crossed = |day: &str| {
+            let crossings = plan.crossings(Day::parse(day).expect("a day"), &used);
+            let short = |crossing: Crossing| format!("{} {}% of {}", crossing.period, crossing.per_cent, crossing.what);
+            crossings.into_iter().map(short).collect::<Vec<_>>()
+        };
+        assert_eq!(crossed("2026-11-01"), ["2026-11-01 80% of concurrent_participants"], "nothing of October");
+        assert_eq!(crossed("2026-11-02"), ["2026-11 80% of participant_minutes"]);
+        assert_eq!(crossed("2026-10-31").len(), 4, "both shares of both");
+        assert_eq!(Plan { participant_minutes_per_month: 0, ..plan.clone() }.crossings(used[2].day, &used), []);
     }
 }

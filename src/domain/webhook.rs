@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::ids::EndpointId;
+use super::unknown::Unknown;
 
 /// What a webhook tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -58,4 +59,7 @@ pub struct Subscribers {
     /// That it was missed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missed: Vec<EndpointId>,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }

@@ -147,7 +147,7 @@ impl Engine {
         match self.store().commit_job(&job, expected).await {
             // Another instance has made it.
             Ok(()) | Err(StoreError::Conflict) => {
-                self.job_follows(&job);
+                self.remind(&job);
                 Ok(())
             }
             Err(error) => Err(error.into()),
@@ -273,11 +273,9 @@ impl Engine {
         }
         job.version += 1;
         self.store().commit_job(&job, Some(expected)).await?;
-        self.job_follows(&job);
+        self.remind(&job);
         Ok(())
     }
-
-    fn job_follows(&self, _job: &Job) {}
 }
 
 fn work(recording: Recording) -> Work {

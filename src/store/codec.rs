@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         CallId, DeclineReason, DeclineScope, DeviceId, Input, Invite, Media, Outcome, Party, PushRules, Receipt, Rules,
-        TaskResult, Timestamp, Unknown, UserId, begin, step,
+        Subscribers, TaskResult, Timestamp, Unknown, UserId, begin, step,
     };
 
     fn user(name: &str) -> UserId {
@@ -149,6 +149,7 @@ mod tests {
                 rooms: false,
                 ask_every_ms: 0,
                 push: PushRules::default(),
+                webhooks: Subscribers::default(),
                 unknown: Unknown::default(),
             },
             ring_until: Timestamp::from_millis(45_000),

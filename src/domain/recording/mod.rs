@@ -206,7 +206,7 @@ pub enum Tell {
 
 /// How calls are recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct RecordingPlan {
     /// Who may have a call recorded.
     pub policy: Policy,
     /// What of it.
@@ -243,7 +243,7 @@ impl Recording {
     }
 }
 
-impl Plan {
+impl RecordingPlan {
     /// Where the file of a call's recording lies. Both kinds are MP4, which phones play; LiveKit would put that at the end itself.
     pub fn key(&self, call: CallId, number: u32) -> String {
         let folder = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AskedBy, Plan, Recording, RecordingState, Tell};
+use super::{AskedBy, RecordingPlan, Recording, RecordingState, Tell};
 use crate::domain::call::Call;
 use crate::domain::time::Timestamp;
 use crate::domain::unknown::Unknown;
@@ -121,7 +121,7 @@ pub enum Status {
 
 impl Recording {
     /// The first record of a recording that a call wants now, the `number`th of that call.
-    pub fn new(call: &Call, plan: &Plan, bucket: String, asked_by: AskedBy, number: u32, now: Timestamp) -> Self {
+    pub fn new(call: &Call, plan: &RecordingPlan, bucket: String, asked_by: AskedBy, number: u32, now: Timestamp) -> Self {
         Self {
             call: call.id,
             parties: [call.caller.id.clone(), call.callee.id.clone()],

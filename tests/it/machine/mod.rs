@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use bellwire::domain::{
     Acks, AppId, Call, CallId, DeclineReason, DeclineScope, Device, DeviceId, Environment, Input, Invite, IosPushMode,
-    LegState, Media, Outcome, Party, Platform, PushRules, PushToken, Receipt, RefusalReason, Rules, State, TaskKind,
-    TaskResult, Timestamp, Unknown, UserId, begin, step,
+    LegState, Media, Outcome, Party, Platform, PushRules, PushToken, Receipt, RefusalReason, Rules, State, Subscribers,
+    TaskKind, TaskResult, Timestamp, Unknown, UserId, begin, step,
 };
 
 /// When the call of these tests begins.
@@ -85,6 +85,7 @@ fn rules() -> Rules {
         rooms: false,
         ask_every_ms: 0,
         push: PushRules::default(),
+        webhooks: Subscribers::default(),
         unknown: Unknown::default(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellwire::domain::usage::{Day, DayShare, DayUsage, Span, shares};
+use bellwire::domain::usage::{Day, DayShare, DayUsage, Stay, shares};
 
 use super::Subject;
 use super::fixture::at_once;
@@ -12,7 +12,8 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// What a call of two adds that lasts so many minutes and begins so many minutes into a day.
 fn call_of(day: Day, begins: u32, lasts: u32) -> Vec<DayShare> {
     let from = day.begins() + MINUTE * begins;
-    shares(&[vec![Span { from, to: from + MINUTE * lasts }], vec![Span { from, to: from + MINUTE * lasts }]])
+    let stay = Stay { from, to: from + MINUTE * lasts, there_ms: u64::from(lasts) * 60_000 };
+    shares(&[stay, stay])
 }
 
 pub async fn law_25_a_call_is_added_once(subject: &Subject) {
