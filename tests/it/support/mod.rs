@@ -6,6 +6,7 @@
 mod dice;
 mod fleet;
 mod http;
+pub mod livekit;
 mod observe;
 pub mod panics;
 pub mod people;
