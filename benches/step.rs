@@ -50,6 +50,7 @@ fn invite(clock: &Clock) -> Invite {
             decline: DeclineScope::Call,
             missed_call: true,
             presence: false,
+            record: false,
             push: PushRules::default(),
             webhooks: Subscribers::default(),
             unknown: Unknown::default(),

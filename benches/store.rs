@@ -43,6 +43,7 @@ fn call(clock: &Clock) -> Call {
         decline: DeclineScope::Call,
         missed_call: true,
         presence: true,
+        record: false,
         push: PushRules::default(),
         webhooks: Subscribers::default(),
         unknown: Unknown::default(),

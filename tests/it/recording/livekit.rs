@@ -247,19 +247,8 @@ impl Inner {
     fn add(&mut self, request: &Value) -> String {
         let id = format!("EG_{}", self.egresses.len() + 1);
         let room = request["room_name"].as_str().expect("a room").to_owned();
-        let mut request = request.clone();
-        for key in ["access_key", "secret"] {
-            // As LiveKit does.
-            request["file_outputs"][0]["s3"][format!("{key}_given")] = request["file_outputs"][0]["s3"][key].clone();
-        }
-        self.egresses.push(Egress {
-            id: id.clone(),
-            room,
-            status: "EGRESS_STARTING",
-            request,
-            error: "",
-            bytes: 0,
-        });
+        let (status, request) = ("EGRESS_STARTING", request.clone());
+        self.egresses.push(Egress { id: id.clone(), room, status, request, error: "", bytes: 0 });
         id
     }
 }
@@ -269,6 +258,7 @@ impl Egress {
         self.request["file_outputs"][0]["filepath"].as_str().expect("a file")
     }
 
+    /// As LiveKit does with keys.
     fn masked(&self) -> Value {
         let mut request = self.request.clone();
         request["file_outputs"][0]["s3"] = json!({"access_key": "{access_key}", "secret": "{secret}"});

@@ -66,7 +66,7 @@ impl S3 {
     pub fn upload(&self, request: &Value) -> usize {
         let output = &request["file_outputs"][0];
         let s3 = &output["s3"];
-        assert_eq!((&s3["access_key_given"], &s3["secret_given"]), (&ACCESS_KEY.into(), &SECRET.into()));
+        assert_eq!((&s3["access_key"], &s3["secret"]), (&ACCESS_KEY.into(), &SECRET.into()));
         assert_eq!((s3["bucket"].as_str(), s3["force_path_style"].as_bool()), (Some(BUCKET), Some(true)));
         assert_eq!((s3["region"].as_str(), s3["endpoint"].as_str()), (Some(REGION), Some(self.url.as_str())));
         let key = output["filepath"].as_str().expect("a file").to_owned();

@@ -28,7 +28,7 @@ use bellwire::simulator::{Log, Options, Simulator};
 
 pub use dice::Dice;
 pub use fleet::{Fleet, STORE_TIMEOUT};
-pub use http::{Http, Reply};
+pub use http::{Http, Reply, plain_client};
 pub use observe::{claims, expect_ended, rfc3339};
 pub use people::{Device, Sse, bearer, service_bearer, user_token};
 pub use process::Process;
@@ -72,6 +72,11 @@ impl Stage {
     pub async fn configured(extra: &str, change: impl FnOnce(&mut Config)) -> Self {
         let clock = Clock::system();
         Self::on(EMBEDDED, start_simulator(&clock).await, clock, extra, change).await
+    }
+
+    /// As [`with`](Self::with), on a clock that others share.
+    pub async fn at(clock: Clock, extra: &str) -> Self {
+        Self::on(EMBEDDED, start_simulator(&clock).await, clock, extra, |_| {}).await
     }
 
     /// A stage on this store, with a simulator that others may share.
