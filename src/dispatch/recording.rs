@@ -58,7 +58,7 @@ impl Dispatcher {
             if let Outcome::Refused(why) | Outcome::Unavailable(why) = &outcome {
                 tracing::warn!(call_id = %recording.call, step = ?next, why, "a recording meets a problem");
             }
-            self.engine.finish_recording(recording.call, next, outcome).await?;
+            self.engine.finish_recording(&recording, next, outcome).await?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::time::Timestamp;
 use super::unknown::Unknown;
 use super::webhook::{Subscribers, WebhookEvent};
 
-/// How long it is tried to hand on that a call ended. What an endpoint does not take is a job's soon.
+/// How long it is tried to tell the backend that a call ended. What an endpoint does not take is a job's soon.
 const REPORTED_FOR: Duration = Duration::from_hours(3 * 24);
 
 impl Call {
@@ -70,7 +70,7 @@ impl Call {
     fn report(&mut self, now: Timestamp) {
         let until = now + REPORTED_FOR;
         if self.presence.caller.is_some() || self.presence.callee.is_some() {
-            self.open(TaskKind::Account, until, now);
+            self.open(TaskKind::Account, self.retained_until(), now);
         }
         let missed = self.end_reason.is_some_and(EndReason::is_missed) && !self.hidden;
         let Subscribers { ended, missed: of_missed, .. } = self.rules.webhooks.clone();

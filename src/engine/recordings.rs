@@ -192,13 +192,13 @@ impl Engine {
     }
 
     /// What came of it.
-    pub async fn finish_recording(&self, id: CallId, next: Next, outcome: Outcome) -> Result<(), EngineError> {
+    pub async fn finish_recording(&self, begun: &Recording, next: Next, outcome: Outcome) -> Result<(), EngineError> {
         let now = self.clock().now();
         let finish = |recording: &mut Recording| {
-            recording.finish(next, outcome.clone(), now);
+            recording.finish(begun.busy_until, next, outcome.clone(), now);
             true
         };
-        self.change_recording(id, finish).await.map(drop)
+        self.change_recording(begun.call, finish).await.map(drop)
     }
 
     /// Tells a call of its recording.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::domain::statistics::Statistics;
 use crate::domain::{Call, Party, Timestamp};
 
 /// A call.
@@ -40,6 +41,9 @@ pub struct CallView {
     /// When both were in the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     connected_at: Option<String>,
+    /// Whether both are recorded: `starting`, `on`, `over` or `failed`; absent if nobody wanted that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording: Option<&'static str>,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<String>,
@@ -49,6 +53,9 @@ pub struct CallView {
     /// The most participants at a time, once it has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_participants: Option<u8>,
+    /// What can be counted of it, once it has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statistics: Option<StatisticsView>,
     /// The app's own data.
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Value>,
@@ -57,6 +64,38 @@ pub struct CallView {
     /// Its legs; for services only.
     #[serde(skip_serializing_if = "Option::is_none")]
     legs: Option<Vec<LegView>>,
+}
+
+/// Figures of a call. Times are in milliseconds; one that never came to be is absent.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StatisticsView {
+    /// From the first device's ringing to the answer, or to the end without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ring_ms: Option<u64>,
+    /// From the invite to the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer_ms: Option<u64>,
+    /// From the answer until both were in the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_ms: Option<u64>,
+    /// That both were in the room.
+    talk_ms: u64,
+    /// From the invite to the end.
+    total_ms: u64,
+    /// That the parties were in the room, added up.
+    participant_ms: u64,
+    /// The most participants at a time.
+    peak_participants: u8,
+    /// How often a party came back.
+    reconnects: u32,
+}
+
+impl From<Statistics> for StatisticsView {
+    fn from(figures: Statistics) -> Self {
+        let Statistics { ring_ms, answer_ms, media_ms, talk_ms, total_ms, participant_ms, .. } = figures;
+        let Statistics { peak_participants, reconnects, .. } = figures;
+        Self { ring_ms, answer_ms, media_ms, talk_ms, total_ms, participant_ms, peak_participants, reconnects }
+    }
 }
 
 /// A party of a call.
@@ -113,9 +152,11 @@ impl CallView {
             answered_at: time(call.answered_at),
             answered_by: call.answered_by.as_ref().map(ToString::to_string),
             connected_at: time(call.presence.connected_at),
+            recording: call.recording.as_ref().map(|recording| recording.stage.as_str()),
             ended_at: time(call.ended_at),
             talk_seconds: ended.then_some(call.presence.talk_ms / 1000),
             peak_participants: ended.then_some(call.presence.peak),
+            statistics: call.ended_at.map(|ended| call.statistics(ended).into()),
             metadata: call.metadata.clone(),
             seq: call.last_seq(),
             legs: None,

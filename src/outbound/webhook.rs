@@ -18,7 +18,7 @@ use crate::config::Webhook;
 use crate::domain::{EndpointId, Subscribers, Unknown, WebhookEvent};
 use crate::lifecycle::Stop;
 
-/// How long a try may take.
+/// How long a try may take, the wait for its turn included.
 const TRY_WITHIN: Duration = Duration::from_secs(15);
 /// How many first tries are under way at an endpoint at a time, and how many later ones.
 const FRESH_AT_ONCE: usize = 32;
@@ -28,6 +28,8 @@ const TURN_WITHIN: Duration = Duration::from_secs(4);
 /// How much of an answer is read, and how long, so that its connection can be used again.
 const ANSWER_BYTES: usize = 16 * 1024;
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// The longest pause that an endpoint may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// How long a try goes on after the gateway was told to stop.
 const LAST_CHANCE: Duration = Duration::from_secs(2);
 
@@ -126,7 +128,9 @@ impl Webhooks {
             tokio::time::sleep(LAST_CHANCE).await;
         };
         tokio::select! {
-            delivery = endpoint.deliver(self, message, turn) => delivery,
+            delivery = timeout(TRY_WITHIN, endpoint.deliver(self, message, turn)) => {
+                delivery.unwrap_or(Delivery::Later(None))
+            }
             () = cut_off => Delivery::Later(None),
         }
     }
@@ -185,7 +189,7 @@ fn judge(status: StatusCode, headers: &HeaderMap) -> Delivery {
         StatusCode::GONE => Delivery::Gone,
         _ => {
             let seconds = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.trim().parse().ok());
-            Delivery::Later(seconds.map(Duration::from_secs))
+            Delivery::Later(seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_PAUSE)))
         }
     }
 }

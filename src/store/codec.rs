@@ -21,7 +21,7 @@ struct Record<'a, T> {
     #[serde(skip_serializing_if = "str::is_empty")]
     commit: &'a str,
     #[serde(flatten)]
-    record: &'a T,
+    of: &'a T,
 }
 
 /// What every format has, tombstones included.
@@ -42,9 +42,9 @@ pub fn encode_job(job: &Job, commit: &str) -> Result<Vec<u8>, StoreError> {
     write_record(job, commit).map_err(|error| corrupt(&format!("job {}", job.id), &error))
 }
 
-fn write_record<T: Serialize>(record: &T, commit: &str) -> serde_json::Result<Vec<u8>> {
+fn write_record<T: Serialize>(of: &T, commit: &str) -> serde_json::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(2048);
-    serde_json::to_writer(&mut bytes, &Record { format: FORMAT, commit, record })?;
+    serde_json::to_writer(&mut bytes, &Record { format: FORMAT, commit, of })?;
     Ok(bytes)
 }
 

@@ -32,10 +32,11 @@ pub enum Policy {
 }
 
 /// What of a call is recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Content {
     /// Sound, each party on a channel of its own.
+    #[default]
     Audio,
     /// What both publish, in one picture.
     Composite,
@@ -205,7 +206,7 @@ pub enum Tell {
 }
 
 /// How calls are recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordingPlan {
     /// Who may have a call recorded.
     pub policy: Policy,

@@ -179,8 +179,14 @@ impl Recording {
         self.busy_until = Some(now + LEASE);
     }
 
-    /// Takes note of what came of it.
-    pub fn finish(&mut self, next: Next, outcome: Outcome, now: Timestamp) {
+    /// Takes note of what came of what was begun until `begun`. If somebody else has taken it up since, only what LiveKit says counts.
+    pub fn finish(&mut self, begun: Option<Timestamp>, next: Next, outcome: Outcome, now: Timestamp) {
+        if self.busy_until != begun {
+            if let Outcome::Report(report) = &outcome {
+                self.reported(report, now);
+            }
+            return;
+        }
         self.busy_until = None;
         self.next_at = now;
         if !matches!(outcome, Outcome::Unavailable(_)) {

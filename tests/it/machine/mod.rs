@@ -14,6 +14,7 @@ mod histories;
 mod presence;
 mod properties;
 mod receipts;
+mod recordings;
 mod ring;
 mod rooms;
 mod scenes;
@@ -198,6 +199,10 @@ fn name(kind: &TaskKind) -> String {
         TaskKind::OpenRoom => "open room".to_owned(),
         TaskKind::CloseRoom { eject: None } => "close room".to_owned(),
         TaskKind::CloseRoom { eject: Some(user) } => format!("close room without {user}"),
+        TaskKind::Report { event, endpoint } => format!("tell {endpoint}: {event}"),
+        TaskKind::Account => "account".to_owned(),
+        TaskKind::StartRecording => "start recording".to_owned(),
+        TaskKind::StopRecording => "stop recording".to_owned(),
     }
 }
 

@@ -162,11 +162,13 @@ proptest! {
                     TaskKind::Ring { .. } | TaskKind::RingAlert { .. } => call.is_unanswered() && !call.hidden,
                     TaskKind::StopRing { .. } => !call.is_unanswered() && !call.hidden,
                     TaskKind::NotifyMissed { .. } => call.end_reason.is_some_and(EndReason::is_missed) && !call.hidden,
-                    TaskKind::FreeLine { .. } => call.is_ended(),
+                    TaskKind::FreeLine { .. } | TaskKind::Report { .. } | TaskKind::Account => call.is_ended(),
                     TaskKind::AskPresence => call.state == State::Active && call.rules.presence,
                     // One that is under way at the end is waited for.
                     TaskKind::OpenRoom => call.rules.rooms && call.ended_at.is_none_or(|ended| task.until <= ended),
                     TaskKind::CloseRoom { .. } => call.rules.rooms && call.is_ended(),
+                    TaskKind::StartRecording => call.state == State::Active && call.is_recorded(),
+                    TaskKind::StopRecording => call.is_ended() && call.recording.is_some(),
                 };
                 assert!(fits, "{} while {}", name(&task.kind), after.stands());
             }

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 
 use super::scenes::scene;
 use super::*;
-use bellwire::domain::EndReason;
+use bellwire::domain::{EndReason, EndpointId, WebhookEvent};
 
 const PAGE: &str = include_str!("../../../docs/STATE-MACHINE.md");
 const STATES: [State; 4] = [State::Calling, State::Ringing, State::Active, State::Ended];
 /// How many inputs there are; `number` counts them.
-const INPUTS: usize = 20;
+const INPUTS: usize = 24;
 
 /// The rows of the table whose head begins with this.
 fn rows(head: &str) -> Vec<Vec<&'static str>> {
@@ -42,6 +42,10 @@ fn number(input: &Input) -> usize {
         Input::RoomStarted => 16,
         Input::PresenceDoubted => 17,
         Input::TokenGiven => 18,
+        Input::RecordingAsked(_) => 19,
+        Input::RecordingStarted(..) => 20,
+        Input::RecordingStopped(_) => 21,
+        Input::RecordingFailed(_) => 22,
         Input::Wake => INPUTS - 1,
     }
 }
@@ -170,6 +174,7 @@ fn the_page_names_every_event_once() {
     let mut stage = Stage::connected();
     stage.all([lost("bob", "B1"), joined("bob", "B2"), Input::Cancel]);
     let mut told: BTreeSet<_> = stage.events().into_iter().collect();
+    told.extend(recordings::stopped().events());
     for end in [Input::Cancel, declined(IPHONE)] {
         let mut stage = Stage::new(invite());
         stage.give(end);
@@ -188,6 +193,11 @@ fn the_page_knows_how_long_an_attempt_is_left_alone() {
         ("push to Android", pixel),
         ("free line", TaskKind::FreeLine { user: user("bob") }),
         ("presence", TaskKind::AskPresence),
+        ("what was used", TaskKind::Account),
+        (
+            "webhook",
+            TaskKind::Report { event: WebhookEvent::CallEnded, endpoint: EndpointId::new("e").expect("an id") },
+        ),
     ] {
         let times = [kind.deadline(), kind.lease()].map(|time| format!("{} s", time.as_secs()));
         let rows = rows("| attempt |");

@@ -35,10 +35,15 @@ impl Fleet {
 
     /// So many, on the store at this URL.
     pub async fn at(url: &str, count: usize) -> Self {
+        Self::with(url, count, "").await
+    }
+
+    /// As [`at`](Self::at), with these configuration lines too.
+    pub async fn with(url: &str, count: usize, extra: &str) -> Self {
         let prefix = fresh_prefix();
         let simulator = start_simulator(&Clock::system()).await;
         let store = store_lines(url, &prefix);
-        let started = (0..count).map(|_| Stage::on(&store, simulator.clone(), Clock::system(), "", |_| {}));
+        let started = (0..count).map(|_| Stage::on(&store, simulator.clone(), Clock::system(), extra, |_| {}));
         Self { stages: join_all(started).await, proxies: Vec::new(), prefix }
     }
 
