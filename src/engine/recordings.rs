@@ -4,7 +4,7 @@
 //! call's own record, so that their events stay in order.
 
 use super::{Asker, Engine, EngineError};
-use crate::domain::recording::{AskedBy, Next, Outcome, Policy, Report, Stage, Tell};
+use crate::domain::recording::{AskedBy, Next, Outcome, Policy, RecordingState, Report, Stage, Tell};
 use crate::domain::room::call_of_room;
 use crate::domain::{Call, CallId, Input, Job, JobId, Recording, Work};
 use crate::store::StoreError;
@@ -42,13 +42,22 @@ impl Engine {
         if call.recording.as_ref().is_some_and(|recording| recording.stage == Stage::Over) && !call.is_ended() {
             return Err(EngineError::RecordingOver);
         }
-        let before = call.version;
-        let call = self.apply_all(id, vec![Input::RecordingAsked(by)], Some(call)).await?;
+        let number = |call: &Call| call.recording.as_ref().map_or(0, |recording| recording.number);
+        let before = number(&call);
+        let mut inputs = vec![Input::RecordingAsked(by.clone())];
+        let known = self.load_recording(id).await?.filter(|known| known.number == before);
+        if known.is_some_and(|known| matches!(known.state, RecordingState::Failed | RecordingState::Aborted)) {
+            // The call is about to be told so.
+            inputs.insert(0, Input::RecordingFailed(before));
+        }
+        let call = self.apply_all(id, inputs, Some(call)).await?;
+        let wanted = call.recording.as_ref();
+        let is_new = wanted.is_some_and(|wanted| wanted.number > before && wanted.asked_by == by);
         let recording = match self.load_recording(id).await? {
-            Some(recording) if call.recording.as_ref().is_none_or(|wanted| wanted.number <= recording.number) => recording,
+            Some(recording) if number(&call) <= recording.number => recording,
             _ => self.wanted(&call).ok_or(EngineError::NoRecording)?,
         };
-        Ok(Shown { recording, is_new: call.version > before })
+        Ok(Shown { recording, is_new })
     }
 
     /// The recording of a call, also when the call's own record is gone.

@@ -221,9 +221,9 @@ pub struct RecordingPlan {
 }
 
 impl Recording {
-    /// Until when its record is kept; its file goes then.
+    /// Until when its record is kept; its file goes then. LiveKit's clock may be wrong, but nothing ends before it was asked for.
     pub fn retained_until(&self) -> Timestamp {
-        self.ended_at.unwrap_or(self.asked_at) + Duration::from_millis(self.retention_ms)
+        self.ended_at.unwrap_or(self.asked_at).max(self.asked_at) + Duration::from_millis(self.retention_ms)
     }
 
     /// Whether a user was a party of its call.

@@ -281,6 +281,7 @@ impl Recording {
     }
 
     fn complete(&mut self, report: &Report, now: Timestamp) {
+        self.started_at = report.started_at.or(self.started_at);
         self.duration_ms = report.duration_ms;
         self.bytes = report.bytes;
         self.over(RecordingState::Complete, None, report.ended_at.unwrap_or(now), now);
