@@ -31,8 +31,8 @@ use crate::livekit::rooms::Rooms;
 use crate::livekit::storage::{Storage, StorageError};
 use crate::livekit::token::TokenMinter;
 use crate::livekit::twirp::SetUpError;
-use crate::livekit::webhook;
-use crate::outbound::{self, Webhooks};
+use crate::livekit::webhook::Webhooks;
+use crate::outbound::{self, Webhooks as Backend};
 use crate::push::{PushError, Pushers};
 use crate::scheduler;
 use crate::store::Store;
@@ -93,12 +93,12 @@ pub enum StartError {
     /// A key or certificate of a push provider is no good.
     #[error(transparent)]
     Push(#[from] PushError),
-    /// LiveKit's API cannot be called.
-    #[error(transparent)]
-    LiveKit(#[from] SetUpError),
     /// Webhooks cannot be sent.
     #[error(transparent)]
     Webhooks(#[from] outbound::ClientError),
+    /// LiveKit's API cannot be called.
+    #[error(transparent)]
+    LiveKit(#[from] SetUpError),
     /// No phone could be rung at all.
     #[error("no push provider is configured: add [[push.apns]] or [[push.fcm]], or start with --without-push")]
     NoPush,
@@ -142,7 +142,7 @@ impl Gateway {
 
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
         let metrics = Arc::new(Metrics::new(apps(config)));
-        let livekit_webhooks = Arc::new(webhook::Webhooks::new(&config.livekit, clock.clone())?);
+        let webhooks = Arc::new(Webhooks::new(&config.livekit, clock.clone())?);
         let rooms = Rooms::new(&config.livekit, clock.clone(), Arc::clone(&metrics))?;
         let storage = config.recording.s3.as_ref().map(Storage::new).transpose()?.map(Arc::new);
         let recorder = storage.clone().zip(config.recording.s3.clone()).map(|(storage, s3)| Recorder {
@@ -151,16 +151,16 @@ impl Gateway {
         });
         let rooms = config.livekit.rooms.then_some(rooms);
         let (work_stopper, work_stop) = stop_signal();
-        let webhooks = Arc::new(Webhooks::new(&config.webhooks, clock.clone(), work_stop.clone())?);
-        let settings = settings(config, &webhooks);
+        let backend = Arc::new(Backend::new(&config.webhooks, clock.clone(), work_stop.clone())?);
+        let settings = settings(config, &backend);
         let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings, Arc::clone(&metrics));
         let (requests_stopper, requests_stop) = stop_signal();
         let dispatcher = Arc::new(Dispatcher {
             engine: engine.clone(),
             pushers: Arc::clone(&pushers),
+            webhooks: backend,
             rooms: rooms.clone(),
             recorder,
-            webhooks,
             tickets,
             public_url: public_url.into(),
             metrics: Arc::clone(&metrics),
@@ -185,7 +185,7 @@ impl Gateway {
             engine: engine.clone(),
             auth,
             minter: Arc::new(minter),
-            webhooks: livekit_webhooks,
+            webhooks,
             links: storage.map(|storage| Arc::new(Links { storage, ttl: config.recording.link_ttl })),
             limits: Arc::new(config.limits.clone()),
             parts: Arc::new(move || push_parts(&pushers).into_iter().chain(rooms.as_ref().map(livekit_part)).collect()),
@@ -244,7 +244,7 @@ async fn bind(key: &'static str, address: SocketAddr, times: Times) -> Result<Se
     Server::bind(address, times).await.map_err(|source| StartError::Listen { key, address, source })
 }
 
-fn settings(config: &Config, webhooks: &Webhooks) -> Settings {
+fn settings(config: &Config, backend: &Backend) -> Settings {
     let call = &config.call;
     Settings {
         ring: call.ring,
@@ -260,7 +260,7 @@ fn settings(config: &Config, webhooks: &Webhooks) -> Settings {
             ask_every_ms: if config.livekit.rooms { millis(ASK_EVERY) } else { 0 },
             record: config.recording.policy == Policy::Always,
             push: push_rules(&config.push),
-            webhooks: webhooks.subscribers(),
+            webhooks: backend.subscribers(),
             unknown: Unknown::default(),
         },
         call_waiting: call.call_waiting,

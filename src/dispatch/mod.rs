@@ -8,9 +8,9 @@ pub mod jobs;
 mod plan;
 mod pushing;
 pub mod recording;
+mod report;
 mod rooms;
 pub mod sweep;
-mod report;
 
 use std::collections::HashMap;
 use std::sync::Arc;

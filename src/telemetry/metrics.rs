@@ -83,15 +83,6 @@ pub(super) struct CallEnd {
     pub(super) reason: &'static str,
 }
 
-/// Calls of LiveKit's API.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct LiveKitCall {
-    /// The method, such as `CreateRoom`.
-    pub(super) method: &'static str,
-    /// `ok`, `not_found`, `unavailable` or `refused`.
-    pub(super) outcome: &'static str,
-}
-
 /// Webhooks of which the same came.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Told {
@@ -113,6 +104,15 @@ pub(super) struct JobEnd {
 pub(super) struct Warned {
     pub(super) limit: &'static str,
     pub(super) per_cent: u32,
+}
+
+/// Calls of LiveKit's API.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct LiveKitCall {
+    /// The method, such as `CreateRoom`.
+    pub(super) method: &'static str,
+    /// `ok`, `not_found`, `unavailable` or `refused`.
+    pub(super) outcome: &'static str,
 }
 
 /// Makes the struct of all metrics: a field's comment is its help text.
@@ -157,8 +157,6 @@ metrics! {
     push_seconds: Seconds<Pushed> = Family::new_with_constructor(seconds),
     /// What providers answered to pushes, and what was made of it.
     pushes: Counts<Answered> = Family::default(),
-    /// Calls of LiveKit's API, by method and outcome, from the request until the answer or until it was given up.
-    livekit_seconds: Seconds<LiveKitCall> = Family::new_with_constructor(seconds),
     /// Tries to deliver a webhook, by what came of them; later means that it is tried again.
     webhooks: Counts<Told> = Family::default(),
     /// How long a try to deliver a webhook took, the wait for its turn included.
@@ -167,6 +165,8 @@ metrics! {
     jobs: Counts<JobEnd> = Family::default(),
     /// Warnings that a share of the plan is used.
     usage_warnings: Counts<Warned> = Family::default(),
+    /// Calls of LiveKit's API, by method and outcome, from the request until the answer or until it was given up.
+    livekit_seconds: Seconds<LiveKitCall> = Family::new_with_constructor(seconds),
 }
 
 fn seconds() -> Histogram {
