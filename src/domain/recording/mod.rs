@@ -100,7 +100,7 @@ impl RecordingState {
 
 /// At whose word a call is recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String", into = "String")]
 pub enum AskedBy {
     /// Every call is.
     Policy,
@@ -116,6 +116,31 @@ impl AskedBy {
         match self {
             Self::Party(user) => Some(user),
             Self::Policy | Self::Service => None,
+        }
+    }
+}
+
+impl From<AskedBy> for String {
+    fn from(by: AskedBy) -> Self {
+        match by {
+            AskedBy::Policy => "policy".to_owned(),
+            AskedBy::Service => "service".to_owned(),
+            AskedBy::Party(user) => format!("party:{user}"),
+        }
+    }
+}
+
+impl TryFrom<String> for AskedBy {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "policy" => Ok(Self::Policy),
+            "service" => Ok(Self::Service),
+            _ => {
+                let user = text.strip_prefix("party:").and_then(|user| UserId::new(user).ok());
+                user.map(Self::Party).ok_or("nobody who can ask for a recording")
+            }
         }
     }
 }
@@ -255,3 +280,6 @@ impl RecordingPlan {
 fn numbered(base: &str, number: u32) -> String {
     if number > 1 { format!("{base}-{number}.mp4") } else { format!("{base}.mp4") }
 }
+
+#[cfg(test)]
+mod tests;

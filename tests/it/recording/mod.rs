@@ -50,7 +50,7 @@ impl Studio {
         let storage = S3::start(clock.clone()).await;
         let livekit = LiveKit::start(Some(storage.clone())).await;
         let extra = format!("{}[recording]\n{lines}\n{}{sections}", livekit.section(), storage.section());
-        let stage = Stage::at(clock, &extra).await;
+        let stage = Stage::on_clock(clock, &extra).await;
         livekit.tells(stage.http.base());
         Self { stage, livekit, storage }
     }

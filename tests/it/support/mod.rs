@@ -7,6 +7,7 @@ mod dice;
 mod fleet;
 mod http;
 pub mod livekit;
+pub mod livekit_fake;
 mod observe;
 pub mod panics;
 pub mod people;
@@ -76,7 +77,7 @@ impl Stage {
     }
 
     /// As [`with`](Self::with), on a clock that others share.
-    pub async fn at(clock: Clock, extra: &str) -> Self {
+    pub async fn on_clock(clock: Clock, extra: &str) -> Self {
         Self::on(EMBEDDED, start_simulator(&clock).await, clock, extra, |_| {}).await
     }
 
