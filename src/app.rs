@@ -145,10 +145,10 @@ impl Gateway {
         let webhooks = Arc::new(Webhooks::new(&config.livekit, clock.clone())?);
         let rooms = Rooms::new(&config.livekit, clock.clone(), Arc::clone(&metrics))?;
         let storage = config.recording.s3.as_ref().map(Storage::new).transpose()?.map(Arc::new);
-        let recorder = storage.clone().zip(config.recording.s3.clone()).map(|(storage, s3)| Recorder {
-            egress: Egress::new(rooms.twirp().clone(), s3),
-            storage,
-        });
+        let recorder = storage
+            .clone()
+            .zip(config.recording.s3.clone())
+            .map(|(storage, s3)| Recorder { egress: Egress::new(rooms.twirp().clone(), s3), storage });
         let rooms = config.livekit.rooms.then_some(rooms);
         let (work_stopper, work_stop) = stop_signal();
         let backend = Arc::new(Backend::new(&config.webhooks, clock.clone(), work_stop.clone())?);

@@ -64,6 +64,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("crypto_primes", &["simulator"]),
     ("livekit_api", &["livekit", "crypto"]), // `crypto` sets up the one JWT provider before livekit-api can
     ("redb", &["store"]),
+    ("rusty_s3", &["livekit"]),
+    ("jiff", &["livekit"]),
 ];
 
 /// What pure code has no use for.

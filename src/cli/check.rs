@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::store::StoreUrl;
 use crate::http::auth::Authenticator;
+use crate::livekit::storage::Storage;
 use crate::livekit::token::TokenMinter;
 use crate::push::Pushers;
 use crate::store::Store;
@@ -48,6 +49,7 @@ pub(super) async fn run(file: &ConfigFile) -> Result<(), CliError> {
     check_auth(&config, &clock, &mut checks).await;
     check_push(&config, clock, &mut checks).await;
     checks.line("livekit", check_livekit(&config).await);
+    check_recording(&config, &Clock::system(), &mut checks).await;
     println!(
         "note  limits: requests are bounded in size, and event streams per user; rates are read and not enforced yet"
     );
@@ -116,6 +118,15 @@ async fn check_push(config: &Config, clock: Clock, checks: &mut Checks) {
         }
         Err(error) => checks.line("push", Err(with_causes(&error))),
     }
+}
+
+async fn check_recording(config: &Config, clock: &Clock, checks: &mut Checks) {
+    let Some(s3) = &config.recording.s3 else { return println!("note  recording: off") };
+    let storage = match Storage::new(s3) {
+        Ok(storage) => storage.probe(clock.now()).await,
+        Err(error) => Err(error),
+    };
+    checks.line("recording.s3", storage.map_err(|error| with_causes(&error)));
 }
 
 async fn check_livekit(config: &Config) -> Result<String, String> {

@@ -77,7 +77,11 @@ impl Engine {
         }
         let now = self.clock().now();
         let changed = self.change_recording(id, |recording| {
-            if recording.state.is_over() { recording.ask_erase(now) } else { recording.ask_stop(now) }
+            if recording.state.is_over() {
+                recording.ask_erase(now)
+            } else {
+                recording.ask_stop(now)
+            }
             true
         });
         Ok(Shown { recording: changed.await?.unwrap_or(shown.recording), is_new: false })
@@ -115,7 +119,9 @@ impl Engine {
     fn allow(&self, asker: &Asker, wish: Wish) -> Result<(), EngineError> {
         let why = match (self.0.settings.recording.policy, asker, wish) {
             (Policy::Off, _, Wish::Start) => "recording.policy is off",
-            (_, Asker::Service, _) | (Policy::Party, _, _) | (Policy::Always, _, Wish::Start | Wish::See) => return Ok(()),
+            (_, Asker::Service, _) | (Policy::Party, _, _) | (Policy::Always, _, Wish::Start | Wish::See) => {
+                return Ok(());
+            }
             (Policy::Always, _, Wish::End) => "every call is recorded; only the app's backend ends and erases that",
             (Policy::Off | Policy::Service, _, _) => "recordings are for the app's backend alone",
         };
@@ -150,7 +156,9 @@ impl Engine {
         let now = self.clock().now();
         let (job, expected) = match self.store().load_job(&job_id).await? {
             Some(Job { work: Work::Recording(known), .. }) if known.number >= recording.number => return Ok(()),
-            Some(job) => (Job { version: job.version + 1, due: now, work: work(recording), ..job.clone() }, Some(job.version)),
+            Some(job) => {
+                (Job { version: job.version + 1, due: now, work: work(recording), ..job.clone() }, Some(job.version))
+            }
             None => (Job::new(job_id, work(recording), now, now), None),
         };
         match self.store().commit_job(&job, expected).await {

@@ -150,11 +150,7 @@ pub async fn start(
 #[utoipa::path(get, operation_id = "get_recording", path = "/v1/calls/{id}/recording", tag = "recordings",
     params(("id" = String, Path)),
     responses((status = 200, body = RecordingView), (status = "4XX", body = Problem)))]
-pub async fn get(
-    State(app): State<App>,
-    who: Authenticated,
-    id: CallPath,
-) -> Result<Json<RecordingView>, Problem> {
+pub async fn get(State(app): State<App>, who: Authenticated, id: CallPath) -> Result<Json<RecordingView>, Problem> {
     let asker = asker(who, id.0)?;
     let shown = app.engine.recording(id.0, &asker).await?;
     Ok(Json(RecordingView::new(&app, &shown.recording, &asker)?))
@@ -164,11 +160,7 @@ pub async fn get(
 #[utoipa::path(delete, operation_id = "end_recording", path = "/v1/calls/{id}/recording", tag = "recordings",
     params(("id" = String, Path)),
     responses((status = 200, body = RecordingView), (status = "4XX", body = Problem)))]
-pub async fn end(
-    State(app): State<App>,
-    who: Authenticated,
-    id: CallPath,
-) -> Result<Json<RecordingView>, Problem> {
+pub async fn end(State(app): State<App>, who: Authenticated, id: CallPath) -> Result<Json<RecordingView>, Problem> {
     let asker = asker(who, id.0)?;
     let shown = app.engine.end_recording(id.0, &asker).await?;
     Ok(Json(RecordingView::new(&app, &shown.recording, &asker)?))

@@ -101,7 +101,8 @@ impl Call {
 
     /// Nothing is recorded any more; with `failed`, nothing was. Returns whether that was news.
     pub(in crate::domain) fn recording_stopped(&mut self, number: u32, failed: bool, now: Timestamp) -> bool {
-        let from: &[Stage] = if failed { &[Stage::Asked, Stage::Starting, Stage::On, Stage::Over] } else { &[Stage::On] };
+        let from: &[Stage] =
+            if failed { &[Stage::Asked, Stage::Starting, Stage::On, Stage::Over] } else { &[Stage::On] };
         let Some(recording) = self.recording_mut(number, from) else { return false };
         let was_on = recording.stage == Stage::On;
         recording.stage = if failed { Stage::Failed } else { Stage::Over };

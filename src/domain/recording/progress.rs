@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AskedBy, RecordingPlan, Recording, RecordingState, Tell};
+use super::{AskedBy, Recording, RecordingPlan, RecordingState, Tell};
 use crate::domain::call::Call;
 use crate::domain::time::Timestamp;
 use crate::domain::unknown::Unknown;
@@ -121,7 +121,14 @@ pub enum Status {
 
 impl Recording {
     /// The first record of a recording that a call wants now, the `number`th of that call.
-    pub fn new(call: &Call, plan: &RecordingPlan, bucket: String, asked_by: AskedBy, number: u32, now: Timestamp) -> Self {
+    pub fn new(
+        call: &Call,
+        plan: &RecordingPlan,
+        bucket: String,
+        asked_by: AskedBy,
+        number: u32,
+        now: Timestamp,
+    ) -> Self {
         Self {
             call: call.id,
             parties: [call.caller.id.clone(), call.callee.id.clone()],
@@ -309,10 +316,9 @@ impl Recording {
             RecordingState::Stopping if stopped_lately => now + LOOK_SOON,
             RecordingState::Requested | RecordingState::Active | RecordingState::Stopping => now + LOOK_AGAIN,
             RecordingState::Erasing => now,
-            RecordingState::Complete
-            | RecordingState::Failed
-            | RecordingState::Aborted
-            | RecordingState::Erased => self.retained_until().max(now),
+            RecordingState::Complete | RecordingState::Failed | RecordingState::Aborted | RecordingState::Erased => {
+                self.retained_until().max(now)
+            }
         };
     }
 
@@ -369,8 +375,10 @@ impl Recording {
 }
 
 fn shortened(why: &str) -> String {
-    why.chars().scan(0, |bytes, c| {
-        *bytes += c.len_utf8();
-        (*bytes <= LONGEST_WHY).then_some(c)
-    }).collect()
+    why.chars()
+        .scan(0, |bytes, c| {
+            *bytes += c.len_utf8();
+            (*bytes <= LONGEST_WHY).then_some(c)
+        })
+        .collect()
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
+use bellwire::domain::recording::RecordingPlan;
 use bellwire::domain::room::room_name;
+use bellwire::domain::usage::Plan;
 use bellwire::domain::{EndReason, Input, Rules, TaskKind};
 use bellwire::engine::{Asker, Ban, Engine, Settings};
 use bellwire::store::Store;
@@ -80,6 +82,8 @@ async fn a_banned_user_who_comes_into_a_live_call_ends_it() {
         call_waiting: false,
         devices_per_user: 10,
         deployment: "main".to_owned(),
+        plan: Plan::default(),
+        recording: RecordingPlan::default(),
     };
     let (engine, _follow_ups) = Engine::new(Arc::clone(&store), clock.clone(), settings, Arc::default());
     let mut call = new_call(&clock);

@@ -95,7 +95,10 @@ fn a_call_that_ends_while_it_begins_still_stops_it() {
     let mut stage = Stage::connected();
     stage.all([asked(), Input::Cancel]);
     let tasks = stage.tasks();
-    assert!(tasks.contains(&"stop recording".to_owned()) && !tasks.contains(&"start recording".to_owned()), "{tasks:?}");
+    assert!(
+        tasks.contains(&"stop recording".to_owned()) && !tasks.contains(&"start recording".to_owned()),
+        "{tasks:?}"
+    );
     assert!(!stage.events().contains(&"recording_stopped".to_owned()), "nothing was recorded");
 }
 
@@ -103,7 +106,10 @@ fn a_call_that_ends_while_it_begins_still_stops_it() {
 fn one_that_failed_can_be_asked_for_again() {
     let mut stage = Stage::connected();
     stage.all([asked(), STARTED, FAILED]);
-    assert_eq!((stage_of(&stage), stage.events().last().map(String::as_str)), (Recorded::Failed, Some("recording_stopped")));
+    assert_eq!(
+        (stage_of(&stage), stage.events().last().map(String::as_str)),
+        (Recorded::Failed, Some("recording_stopped"))
+    );
     stage.settle().give(asked());
     assert!(stage.tasks().contains(&"start recording".to_owned()));
     // What is said of the first one is not said of the second.

@@ -4,8 +4,8 @@
 
 mod erasing;
 mod fleet;
-mod lost;
 pub mod livekit;
+mod lost;
 mod moto;
 mod policy;
 pub mod s3;
@@ -153,4 +153,3 @@ async fn fetch(recording: &Value) -> (u16, Vec<u8>) {
     let response = crate::support::plain_client().get(url).send().await.expect("an answer");
     (response.status().as_u16(), response.bytes().await.expect("bytes").to_vec())
 }
-

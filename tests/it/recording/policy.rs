@@ -71,7 +71,10 @@ async fn a_call_that_is_not_answered_or_over_is_not_recorded() {
     studio.see(&id, &bearer("alice")).await.expect_problem(404, "recording-not-found");
     studio.hang_up(&id).await;
     studio.ask(&id, &bearer("alice")).await.expect_problem(409, "call-ended");
-    studio.ask(&json!("019a3c5e-7c3a-7c3a-8c3a-0192f3d17c3a"), &bearer("alice")).await.expect_problem(404, "call-not-found");
+    studio
+        .ask(&json!("019a3c5e-7c3a-7c3a-8c3a-0192f3d17c3a"), &bearer("alice"))
+        .await
+        .expect_problem(404, "call-not-found");
 }
 
 #[tokio::test]

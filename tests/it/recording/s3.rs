@@ -40,12 +40,8 @@ struct Inner {
 impl S3 {
     /// A storage that reads the time off this clock.
     pub async fn start(clock: Clock) -> Self {
-        let inner = Arc::new(Inner {
-            clock,
-            files: Mutex::default(),
-            deleted: Mutex::default(),
-            fails: Mutex::default(),
-        });
+        let inner =
+            Arc::new(Inner { clock, files: Mutex::default(), deleted: Mutex::default(), fails: Mutex::default() });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let router = Router::new().fallback(answer).with_state(Arc::clone(&inner));

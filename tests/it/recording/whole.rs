@@ -13,7 +13,10 @@ async fn a_party_has_a_call_recorded_and_watches_it_again() {
     let studio = Studio::with("policy = \"party\"").await;
     let mut talk = studio.connected().await;
     let asked = studio.ask(&talk.id, &bearer("alice")).await.expect(202);
-    assert_eq!((&asked["asked_by"], &asked["user_id"], &asked["media"]), (&json!("party"), &json!("alice"), &json!("audio")));
+    assert_eq!(
+        (&asked["asked_by"], &asked["user_id"], &asked["media"]),
+        (&json!("party"), &json!("alice"), &json!("audio"))
+    );
     assert_eq!(asked.get("file"), None, "only the backend sees where the file lies");
     let told = talk.both("call.recording_started").await;
     assert_eq!(told["data"], json!({"media": "audio", "user_id": "alice"}));
@@ -25,7 +28,10 @@ async fn a_party_has_a_call_recorded_and_watches_it_again() {
     talk.both("call.ended").await;
 
     let recording = studio.until(&talk.id, "complete").await;
-    assert_eq!((&recording["duration_seconds"], &recording["started_at"]), (&json!(9), &json!("2024-04-05T19:34:38.000Z")));
+    assert_eq!(
+        (&recording["duration_seconds"], &recording["started_at"]),
+        (&json!(9), &json!("2024-04-05T19:34:38.000Z"))
+    );
     let key = recording["file"]["key"].as_str().expect("a key");
     assert_eq!(key, format!("recordings/{}.mp4", talk.id.as_str().expect("an id")));
     let file = studio.storage.file(key).expect("the file");
