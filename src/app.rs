@@ -280,6 +280,7 @@ fn recording_plan(config: &Config) -> RecordingPlan {
     RecordingPlan {
         policy: recording.policy,
         content: recording.media,
+        audio_format: recording.audio_format,
         retention: recording.retention,
         bucket: recording.s3.as_ref().map(|s3| s3.bucket.clone()),
         prefix: recording.prefix.clone(),

@@ -6,7 +6,7 @@ use super::describe::Description;
 use super::fields::Fields;
 use super::kind::{self, Kind};
 use super::secret::Secret;
-use crate::domain::recording::{Content, Policy};
+use crate::domain::recording::{AudioFormat, Content, Policy};
 
 /// `[recording]`.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct Recording {
     pub policy: Policy,
     /// What of it.
     pub media: Content,
+    /// The file of sound alone.
+    pub audio_format: AudioFormat,
     /// How long a recording is kept after it ended.
     pub retention: Duration,
     /// How long a link to watch it is good.
@@ -46,11 +48,13 @@ pub struct S3 {
 
 const POLICIES: &[(&str, Policy)] =
     &[("off", Policy::Off), ("service", Policy::Service), ("party", Policy::Party), ("always", Policy::Always)];
+const FORMATS: &[(&str, AudioFormat)] = &[("mp4", AudioFormat::Mp4), ("ogg", AudioFormat::Ogg)];
 const CONTENTS: &[(&str, Content)] = &[("audio", Content::Audio), ("composite", Content::Composite)];
 
 pub(super) fn read(fields: &mut Fields) -> Option<Recording> {
     let policy = fields.required("policy", &kind::one_of(POLICIES));
     let media = fields.required("media", &kind::one_of(CONTENTS));
+    let audio_format = fields.required("audio_format", &kind::one_of(FORMATS));
     let retention = fields.required("retention", &kind::duration("10m", "3650d", "90d"));
     // The greatest is S3's own (SigV4, `X-Amz-Expires`).
     let link_ttl = fields.required("link_ttl", &kind::duration("10s", "7d", "10m"));
@@ -64,6 +68,7 @@ pub(super) fn read(fields: &mut Fields) -> Option<Recording> {
     Some(Recording {
         policy: policy?,
         media: media?,
+        audio_format: audio_format?,
         retention: retention?,
         link_ttl: link_ttl?,
         prefix: if has_prefix { prefix? } else { String::new() },
@@ -119,6 +124,7 @@ impl Recording {
         out.section("recording");
         out.one_of("policy", self.policy, POLICIES);
         out.one_of("media", self.media, CONTENTS);
+        out.one_of("audio_format", self.audio_format, FORMATS);
         out.duration("retention", self.retention);
         out.duration("link_ttl", self.link_ttl);
         out.text("prefix", &self.prefix);

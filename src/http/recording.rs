@@ -62,7 +62,7 @@ pub struct RecordingView {
 /// A link, good for whoever has it.
 #[derive(Serialize, ToSchema)]
 pub struct LinkView {
-    /// The URL, an MP4 file.
+    /// The URL of the file.
     url: String,
     /// Until when it is good.
     expires_at: String,

@@ -52,6 +52,16 @@ impl Content {
     }
 }
 
+/// The file of a recording of sound alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AudioFormat {
+    /// MP4 with AAC.
+    #[default]
+    Mp4,
+    /// Ogg with Opus.
+    Ogg,
+}
+
 /// Where a recording stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -237,6 +247,8 @@ pub struct RecordingPlan {
     pub policy: Policy,
     /// What of it.
     pub content: Content,
+    /// The file of sound alone.
+    pub audio_format: AudioFormat,
     /// How long a recording is kept.
     pub retention: Duration,
     /// The bucket, if there is a storage.
@@ -258,9 +270,9 @@ impl Recording {
 
     /// Every file that may lie in the bucket of it: also of those before, which failed.
     pub fn keys(&self) -> Vec<String> {
-        let base = self.key.strip_suffix(".mp4").unwrap_or(&self.key);
+        let (base, end) = self.key.rsplit_once('.').unwrap_or((&self.key, ""));
         let base = base.strip_suffix(&format!("-{}", self.number)).filter(|_| self.number > 1).unwrap_or(base);
-        (1..=self.number).map(|number| numbered(base, number)).collect()
+        (1..=self.number).map(|number| numbered(base, number, end)).collect()
     }
 
     /// When it must be looked after next.
@@ -270,15 +282,19 @@ impl Recording {
 }
 
 impl RecordingPlan {
-    /// Where the file of a call's recording lies. Both kinds are MP4, which phones play; LiveKit would put that at the end itself.
+    /// Where the file of a call's recording lies. It ends as LiveKit would have it end.
     pub fn key(&self, call: CallId, number: u32) -> String {
         let folder = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
-        numbered(&format!("{folder}{call}"), number)
+        let end = match (self.content, self.audio_format) {
+            (Content::Audio, AudioFormat::Ogg) => "ogg",
+            (Content::Audio, AudioFormat::Mp4) | (Content::Composite, _) => "mp4",
+        };
+        numbered(&format!("{folder}{call}"), number, end)
     }
 }
 
-fn numbered(base: &str, number: u32) -> String {
-    if number > 1 { format!("{base}-{number}.mp4") } else { format!("{base}.mp4") }
+fn numbered(base: &str, number: u32, end: &str) -> String {
+    if number > 1 { format!("{base}-{number}.{end}") } else { format!("{base}.{end}") }
 }
 
 #[cfg(test)]

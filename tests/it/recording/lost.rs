@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::livekit::Fault;
 use super::{Studio, fetch};
-use crate::support::bearer;
+use crate::support::{SOON, bearer};
 
 #[tokio::test]
 async fn lost_webhooks_are_made_up_for_by_asking() {
@@ -95,12 +95,14 @@ async fn one_that_livekit_has_lost_fails_in_words() {
     studio.ask(&talk.id, &bearer("alice")).await.expect(202);
     talk.both("call.recording_started").await;
     studio.livekit.forgets_egresses();
-    for _ in 0..2 {
-        let asked = studio.livekit.requests("ListEgress").len();
-        studio.advance(Duration::from_secs(62));
-        studio.livekit.until("LiveKit is asked", |livekit| livekit.requests("ListEgress").len() > asked).await;
-    }
-    let recording = studio.until(&talk.id, "failed").await;
+    let failing = async {
+        while studio.see(&talk.id, &bearer("bob")).await.expect(200)["state"] != "failed" {
+            studio.advance(Duration::from_secs(10));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(3 * SOON, failing).await.expect("it fails");
+    let recording = studio.see(&talk.id, &bearer("bob")).await.expect(200);
     assert_eq!(recording["problem"], "LiveKit knows nothing of it any more");
     talk.both("call.recording_stopped").await;
 }

@@ -57,6 +57,19 @@ async fn sound_is_recorded_with_the_parties_on_two_channels() {
 }
 
 #[tokio::test]
+async fn sound_may_be_an_ogg_file() {
+    let studio = Studio::with("policy = \"service\"\naudio_format = \"ogg\"").await;
+    let talk = studio.recorded().await;
+    let output = &studio.livekit.starts()[0].body["file_outputs"][0];
+    assert_eq!(output["file_type"], "OGG");
+    let key = studio.see(&talk.id, service_bearer()).await.expect(200)["file"]["key"].clone();
+    assert_eq!(key, format!("recordings/{}.ogg", talk.id.as_str().expect("an id")));
+    studio.end(&talk.id, service_bearer()).await.expect(200);
+    studio.until(&talk.id, "erased").await;
+    assert_eq!(studio.storage.deleted(), [key.as_str().expect("a key")]);
+}
+
+#[tokio::test]
 async fn pictures_are_recorded_as_a_composite() {
     let studio = Studio::with("policy = \"service\"\nmedia = \"composite\"\nprefix = \"\"").await;
     let mut talk = studio.connected().await;
