@@ -23,7 +23,10 @@ use crate::http::health::Part;
 use crate::http::server::{Server, Times};
 use crate::http::{self, App};
 use crate::lifecycle::{Stopper, stop_signal};
+use crate::livekit::rooms::Rooms;
 use crate::livekit::token::TokenMinter;
+use crate::livekit::twirp::SetUpError;
+use crate::livekit::webhook::Webhooks;
 use crate::push::{PushError, Pushers};
 use crate::scheduler;
 use crate::store::Store;
@@ -36,6 +39,8 @@ use crate::ticket::{Tickets, TicketsError};
 const LINGERS_FOR: Duration = Duration::from_secs(2);
 /// How long the last words on event streams may take.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
+/// How often LiveKit is asked about a call in which all seems well.
+const ASK_EVERY: Duration = Duration::from_mins(5);
 /// How many devices a user may have; the one that was registered longest ago gives way.
 const DEVICES_PER_USER: usize = 10;
 
@@ -82,6 +87,9 @@ pub enum StartError {
     /// A key or certificate of a push provider is no good.
     #[error(transparent)]
     Push(#[from] PushError),
+    /// LiveKit's API cannot be called.
+    #[error(transparent)]
+    LiveKit(#[from] SetUpError),
     /// No phone could be rung at all.
     #[error("no push provider is configured: add [[push.apns]] or [[push.fcm]], or start with --without-push")]
     NoPush,
@@ -122,12 +130,16 @@ impl Gateway {
 
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
         let metrics = Arc::new(Metrics::new(apps(config)));
+        let webhooks = Arc::new(Webhooks::new(&config.livekit, clock.clone())?);
+        let rooms = Rooms::new(&config.livekit, clock.clone(), Arc::clone(&metrics))?;
+        let rooms = config.livekit.rooms.then_some(rooms);
         let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings(config), Arc::clone(&metrics));
         let (work_stopper, work_stop) = stop_signal();
         let (requests_stopper, requests_stop) = stop_signal();
         let dispatcher = Dispatcher {
             engine: engine.clone(),
             pushers: Arc::clone(&pushers),
+            rooms: rooms.clone(),
             tickets,
             public_url: public_url.into(),
             metrics: Arc::clone(&metrics),
@@ -135,10 +147,13 @@ impl Gateway {
         let mut warnings = unreachable_platforms(&pushers);
         warnings.extend(store.warnings().await);
         let auth = Arc::new(auth);
-        let work = vec![
+        let mut work = vec![
             tokio::spawn(dispatch::run(dispatcher, follow_ups.begun, work_stop.clone())),
             tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, work_stop.clone())),
         ];
+        if let Some(rooms) = rooms.clone() {
+            work.push(tokio::spawn(dispatch::sweep::run(engine.clone(), rooms, work_stop.clone())));
+        }
         tokio::spawn({
             let auth = Arc::clone(&auth);
             async move { auth.prefetch().await }
@@ -147,8 +162,9 @@ impl Gateway {
             engine: engine.clone(),
             auth,
             minter: Arc::new(minter),
+            webhooks,
             limits: Arc::new(config.limits.clone()),
-            parts: Arc::new(move || push_parts(&pushers)),
+            parts: Arc::new(move || push_parts(&pushers).into_iter().chain(rooms.as_ref().map(livekit_part)).collect()),
             metrics,
             stop: requests_stop.clone(),
         };
@@ -215,8 +231,9 @@ fn settings(config: &Config) -> Settings {
             retention_ms: millis(call.retention),
             decline: call.decline,
             missed_call: config.push.missed_call,
-            // LiveKit is not asked who is in a room yet, so nobody's absence ends a call.
-            presence: false,
+            presence: config.livekit.rooms,
+            rooms: config.livekit.rooms,
+            ask_every_ms: if config.livekit.rooms { millis(ASK_EVERY) } else { 0 },
             push: push_rules(&config.push),
             unknown: Unknown::default(),
         },
@@ -264,6 +281,16 @@ fn push_parts(pushers: &Pushers) -> Vec<Part> {
         name: state.name,
     });
     parts.collect()
+}
+
+fn livekit_part(rooms: &Rooms) -> Part {
+    let health = rooms.health();
+    let detail = match (&health.problem, health.answered_at) {
+        (Some((since, why)), _) => format!("since {since}: {why}; calls go on, and rooms are made and closed later"),
+        (None, Some(at)) => format!("answered at {at}"),
+        (None, None) => "not asked yet".to_owned(),
+    };
+    Part { name: "livekit".into(), ok: health.problem.is_none(), detail }
 }
 
 fn unreachable_platforms(pushers: &Pushers) -> Vec<String> {

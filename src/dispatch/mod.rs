@@ -6,6 +6,8 @@
 
 mod plan;
 mod pushing;
+mod rooms;
+pub mod sweep;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::domain::{Call, CallId, Task, TaskKind, TaskResult, UserId};
 use crate::engine::{Begun, Engine, EngineError};
 use crate::lifecycle::Stop;
+use crate::livekit::rooms::Rooms;
 use crate::push::Pushers;
 use crate::telemetry::Metrics;
 use crate::ticket::Tickets;
@@ -31,8 +34,6 @@ const LONGEST_PAUSE_OF_MISSED: Duration = Duration::from_mins(10);
 const AFTER_ITS_TIME: Duration = Duration::from_millis(700);
 /// The pause after an attempt of anything else.
 const NEXT_ATTEMPT: Duration = Duration::from_millis(500);
-/// How long LiveKit, which this version cannot ask, is left alone before it would be asked again.
-const ASK_LATER: Duration = Duration::from_secs(30);
 
 /// What carrying out tasks needs.
 pub struct Dispatcher {
@@ -40,6 +41,8 @@ pub struct Dispatcher {
     pub engine: Engine,
     /// Sends pushes.
     pub pushers: Arc<Pushers>,
+    /// LiveKit's rooms, if the gateway is to look after them.
+    pub rooms: Option<Rooms>,
     /// Makes the tickets in them.
     pub tickets: Tickets,
     /// Where devices reach the gateway.
@@ -121,7 +124,9 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> 
                 Some(TaskResult::Retry(NEXT_ATTEMPT, Vec::new()))
             }
         },
-        TaskKind::AskPresence => Some(TaskResult::Retry(ASK_LATER, Vec::new())),
+        TaskKind::AskPresence | TaskKind::OpenRoom | TaskKind::CloseRoom { .. } => {
+            Some(dispatcher.ask_livekit(&call, &task).await)
+        }
     };
     if let Some(result) = result
         && let Err(error) = dispatcher.engine.task_finished(call.id, task.id, task.attempt, result).await

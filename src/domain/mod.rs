@@ -20,6 +20,7 @@ pub mod machine;
 pub mod presence;
 pub mod receipt;
 pub mod ring;
+pub mod room;
 pub mod state;
 pub mod task;
 pub mod time;

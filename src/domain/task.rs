@@ -74,6 +74,13 @@ pub enum TaskKind {
     },
     /// Ask LiveKit who is in the room.
     AskPresence,
+    /// Make the room.
+    OpenRoom,
+    /// Close the room.
+    CloseRoom {
+        /// Whom to take out of it first: a user who is banned, or who came after the end.
+        eject: Option<UserId>,
+    },
 }
 
 /// Why a device need not ring any more.
@@ -117,7 +124,7 @@ impl TaskKind {
                 Platform::Android => Duration::from_secs(4),
             },
             Self::FreeLine { .. } => Duration::from_secs(1),
-            Self::AskPresence => Duration::from_secs(5),
+            Self::AskPresence | Self::OpenRoom | Self::CloseRoom { .. } => Duration::from_secs(5),
         }
     }
 
@@ -143,7 +150,7 @@ impl TaskKind {
             | Self::RingAlert { device, .. }
             | Self::StopRing { device, .. }
             | Self::NotifyMissed { device, .. } => Some(device),
-            Self::FreeLine { .. } | Self::AskPresence => None,
+            Self::FreeLine { .. } | Self::AskPresence | Self::OpenRoom | Self::CloseRoom { .. } => None,
         }
     }
 }
@@ -183,6 +190,8 @@ enum Name {
     NotifyMissed,
     FreeLine,
     AskPresence,
+    OpenRoom,
+    CloseRoom,
 }
 
 impl From<Task> for Written {
@@ -216,6 +225,8 @@ impl From<Task> for Written {
             TaskKind::NotifyMissed { device, platform } => (of(Name::NotifyMissed, device, platform), empty),
             TaskKind::FreeLine { user } => ((Name::FreeLine, None, None), Self { user: Some(user), ..empty }),
             TaskKind::AskPresence => ((Name::AskPresence, None, None), empty),
+            TaskKind::OpenRoom => ((Name::OpenRoom, None, None), empty),
+            TaskKind::CloseRoom { eject } => ((Name::CloseRoom, None, None), Self { user: eject, ..empty }),
         };
         Self { task, device, platform, ..rest }
     }
@@ -259,6 +270,8 @@ impl Written {
             }
             Name::FreeLine => TaskKind::FreeLine { user: self.user.take()? },
             Name::AskPresence => TaskKind::AskPresence,
+            Name::OpenRoom => TaskKind::OpenRoom,
+            Name::CloseRoom => TaskKind::CloseRoom { eject: self.user.take() },
         })
     }
 }
@@ -274,4 +287,6 @@ pub enum TaskResult {
     Failed(Vec<Receipt>),
     /// LiveKit says that these users are in the room.
     Present(Vec<UserId>),
+    /// LiveKit says that there is no such room.
+    NoRoom,
 }

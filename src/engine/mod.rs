@@ -16,6 +16,7 @@ mod moderation;
 mod reader;
 mod readers;
 mod recent;
+mod rooms;
 
 use std::sync::Arc;
 use std::time::Duration;

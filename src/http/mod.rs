@@ -13,6 +13,7 @@ mod extract;
 mod heads;
 pub mod health;
 mod invite;
+mod livekit;
 mod moderation;
 mod openapi;
 pub mod problem;
@@ -33,6 +34,7 @@ use crate::config::Limits;
 use crate::engine::Engine;
 use crate::lifecycle::Stop;
 use crate::livekit::token::TokenMinter;
+use crate::livekit::webhook::Webhooks;
 use crate::telemetry::Metrics;
 use auth::Authenticator;
 use code::Code;
@@ -49,6 +51,8 @@ pub struct App {
     pub auth: Arc<Authenticator>,
     /// LiveKit tokens.
     pub minter: Arc<TokenMinter>,
+    /// LiveKit's webhooks.
+    pub webhooks: Arc<Webhooks>,
     /// Sizes and counts.
     pub limits: Arc<Limits>,
     /// What the parts that `http` does not know say of themselves.
@@ -80,6 +84,7 @@ fn routes() -> OpenApiRouter<App> {
         .route_layer(from_extractor::<Params<EmptyBody>>())
         .routes(routes!(invite::invite, calls::history))
         .routes(routes!(events::events))
+        .routes(routes!(livekit::webhook))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(openapi::document))

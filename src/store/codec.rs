@@ -81,6 +81,7 @@ fn corrupt(what: &str, error: &serde_json::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proptest::sample::select;
     use serde_json::{Map, Value, json};
 
     use super::*;
@@ -125,6 +126,8 @@ mod tests {
                 decline: DeclineScope::Device,
                 missed_call: true,
                 presence: true,
+                rooms: false,
+                ask_every_ms: 0,
                 push: PushRules::default(),
                 unknown: Unknown::default(),
             },
@@ -152,7 +155,11 @@ mod tests {
         };
         let finished =
             move |task| Input::TaskFinished { task, attempt: 1, result: TaskResult::Done(vec![receipt.clone()]) };
-        let left = |(user, on_purpose)| Input::ParticipantLeft { user, session: "s".to_owned(), on_purpose };
+        let left = |(user, reason): (_, &str)| Input::ParticipantLeft {
+            user,
+            session: "s".to_owned(),
+            reason: reason.to_owned(),
+        };
         prop_oneof![
             device.clone().prop_map(Input::DeviceAlerting),
             (device.clone(), any::<String>()).prop_map(|(device, why)| Input::DeviceNotRung(device, why)),
@@ -160,7 +167,7 @@ mod tests {
             device.prop_map(|device| Input::Decline(device, DeclineReason::Busy)),
             (1..9_u32).prop_map(finished),
             party.clone().prop_map(|user| Input::ParticipantJoined(user, "s".to_owned())),
-            (party.clone(), any::<bool>()).prop_map(left),
+            (party.clone(), select(vec!["CLIENT_INITIATED", "SIGNAL_CLOSE", "DUPLICATE_IDENTITY"])).prop_map(left),
             party.prop_map(Input::HangUp),
             Just(Input::Wake),
         ]

@@ -46,13 +46,20 @@ enum Answer {
     Pause(Duration),
     Failed,
     Present(Vec<&'static str>),
+    NoRoom,
 }
 
 /// What begins a call, in every variety.
 pub(super) fn invites() -> impl Strategy<Value = Invite> {
     let chance = prop::bool::weighted;
-    (0..=DEVICES.len(), chance(0.1), chance(0.1), any::<[bool; 3]>(), any::<[bool; 4]>()).prop_map(
-        |(devices, busy, hidden, [per_device, missed_call, presence], [again, acks, silent, cancel_by_voip])| {
+    (0..=DEVICES.len(), chance(0.1), chance(0.1), any::<[bool; 5]>(), any::<[bool; 4]>()).prop_map(
+        |(
+            devices,
+            busy,
+            hidden,
+            [per_device, missed_call, presence, rooms, checked],
+            [again, acks, silent, cancel_by_voip],
+        )| {
             let decline = if per_device { DeclineScope::Device } else { DeclineScope::Call };
             let push = PushRules { cancel_by_voip, ..if again { every_push() } else { PushRules::default() } };
             let device = |(name, platform): &(&str, Platform)| {
@@ -64,7 +71,15 @@ pub(super) fn invites() -> impl Strategy<Value = Invite> {
                 devices: DEVICES[..devices].iter().map(device).collect(),
                 busy,
                 hidden,
-                rules: Rules { decline, missed_call, presence, push, ..rules() },
+                rules: Rules {
+                    decline,
+                    missed_call,
+                    presence,
+                    rooms,
+                    ask_every_ms: u64::from(checked) * 300_000,
+                    push,
+                    ..rules()
+                },
                 ..invite()
             }
         },
@@ -138,6 +153,7 @@ fn finish() -> impl Strategy<Value = Act> {
         2 => (0..90_000_u64).prop_map(|ms| Answer::Pause(Duration::from_millis(ms))),
         2 => Just(Answer::Failed),
         3 => there.prop_map(Answer::Present),
+        1 => Just(Answer::NoRoom),
     ];
     (0..12_u32, prop::bool::weighted(0.2), answer).prop_map(|(task, earlier_attempt, answer)| Act::Finish {
         task,
@@ -166,7 +182,11 @@ fn presence() -> impl Strategy<Value = Input> {
         4 => someone().prop_map(|(who, session)| joined(who, &format!("{who} {session}"))),
         2 => someone().prop_map(|(who, session)| lost(who, &format!("{who} {session}"))),
         1 => someone().prop_map(|(who, session)| left(who, &format!("{who} {session}"))),
+        1 => someone().prop_map(|(who, session)| replaced(who, &format!("{who} {session}"))),
         1 => Just(Input::RoomFinished),
+        1 => Just(Input::RoomStarted),
+        1 => Just(Input::PresenceDoubted),
+        1 => Just(Input::TokenGiven),
     ]
 }
 
@@ -202,7 +222,8 @@ impl Stage {
         let result = match answer {
             Answer::Present(users) if asks => present(users),
             Answer::Done if asks => present(&["alice", "bob"]),
-            Answer::Done | Answer::Present(_) => TaskResult::Done(vec![receipt("accepted", self.now)]),
+            Answer::NoRoom if asks => TaskResult::NoRoom,
+            Answer::Done | Answer::Present(_) | Answer::NoRoom => TaskResult::Done(vec![receipt("accepted", self.now)]),
             Answer::Pause(pause) => TaskResult::Retry(*pause, said()),
             Answer::Failed => TaskResult::Failed(said()),
         };
