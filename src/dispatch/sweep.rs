@@ -36,10 +36,16 @@ pub async fn run(engine: Engine, rooms: Rooms, mut stop: Stop) {
             () = stop.given() => return,
         }
         tokio::select! {
-            () = tokio::time::sleep(engine.clock().jitter(EVERY)) => {}
+            () = next(&engine) => {}
             () = stop.given() => {}
         }
     }
+}
+
+/// When the next sweep is due.
+async fn next(engine: &Engine) {
+    let clock = engine.clock();
+    clock.sleep_until(clock.now() + clock.jitter(EVERY)).await;
 }
 
 /// One sweep. A room about which nothing could be found out is as one that was not seen: it is looked at again.

@@ -199,7 +199,7 @@ fn ask_presence(call: &mut Call, now: Timestamp) {
 
 fn task_finished(call: &mut Call, id: u32, attempt: u32, result: &TaskResult, now: Timestamp) -> Effect {
     let Some(index) = call.tasks.iter().position(|task| task.id == id) else { return DUPLICATE };
-    let success = matches!(result, TaskResult::Done(_) | TaskResult::Present(_) | TaskResult::NoRoom);
+    let success = matches!(result, TaskResult::Done(_) | TaskResult::Present(_));
     if call.tasks[index].attempt != attempt && !success {
         // A newer attempt is under way, and its word counts.
         return LATE;
@@ -224,21 +224,17 @@ fn task_finished(call: &mut Call, id: u32, attempt: u32, result: &TaskResult, no
             failed(call, &kind, now);
         }
         TaskResult::Present(users) => present(call, users, now),
-        TaskResult::NoRoom => {
-            present(call, &[], now);
-            // Who comes back within the grace finds one.
-            if !call.is_ended() {
-                call.open_room(now);
-            }
-        }
     }
     Effect::Changed
 }
 
 /// LiveKit has said who is in the room.
 fn present(call: &mut Call, users: &[UserId], now: Timestamp) {
-    if let Some(reason) = call.present(users, now) {
-        call.end(reason, now);
+    match call.present(users, now) {
+        Some(reason) => call.end(reason, now),
+        // There may be no room any more, which LiveKit does not tell: who comes back within the grace finds one.
+        None if users.is_empty() => _ = call.open_room(now),
+        None => {}
     }
 }
 

@@ -287,6 +287,4 @@ pub enum TaskResult {
     Failed(Vec<Receipt>),
     /// LiveKit says that these users are in the room.
     Present(Vec<UserId>),
-    /// LiveKit says that there is no such room.
-    NoRoom,
 }

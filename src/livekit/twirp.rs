@@ -231,7 +231,8 @@ async fn collect(mut response: Response) -> Result<Vec<u8>, ApiError> {
     Ok(bytes)
 }
 
-/// What an answer with another status than 200 says: a Twirp error, or the page of a proxy.
+/// What an answer with another status than 200 says. Where it is no Twirp error its words are not kept: to a token that it refuses LiveKit
+/// answers with that token.
 fn answered(status: u16, body: &[u8]) -> ApiError {
     let error: Value = serde_json::from_slice(body).unwrap_or_default();
     let word = |key: &str| {

@@ -46,7 +46,6 @@ enum Answer {
     Pause(Duration),
     Failed,
     Present(Vec<&'static str>),
-    NoRoom,
 }
 
 /// What begins a call, in every variety.
@@ -153,7 +152,6 @@ fn finish() -> impl Strategy<Value = Act> {
         2 => (0..90_000_u64).prop_map(|ms| Answer::Pause(Duration::from_millis(ms))),
         2 => Just(Answer::Failed),
         3 => there.prop_map(Answer::Present),
-        1 => Just(Answer::NoRoom),
     ];
     (0..12_u32, prop::bool::weighted(0.2), answer).prop_map(|(task, earlier_attempt, answer)| Act::Finish {
         task,
@@ -222,8 +220,7 @@ impl Stage {
         let result = match answer {
             Answer::Present(users) if asks => present(users),
             Answer::Done if asks => present(&["alice", "bob"]),
-            Answer::NoRoom if asks => TaskResult::NoRoom,
-            Answer::Done | Answer::Present(_) | Answer::NoRoom => TaskResult::Done(vec![receipt("accepted", self.now)]),
+            Answer::Done | Answer::Present(_) => TaskResult::Done(vec![receipt("accepted", self.now)]),
             Answer::Pause(pause) => TaskResult::Retry(*pause, said()),
             Answer::Failed => TaskResult::Failed(said()),
         };

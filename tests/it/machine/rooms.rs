@@ -167,7 +167,7 @@ fn a_room_that_closes_while_the_phone_rings_is_made_again() {
 fn a_room_that_livekit_has_lost_is_made_again_for_those_who_come_back() {
     let mut stage = connected();
     stage.give(Input::RoomFinished);
-    stage.finish("ask", TaskResult::NoRoom);
+    stage.finish("ask", present(&[]));
     assert_eq!((stage.stands(), stage.tasks()), ("active".to_owned(), vec!["open room".to_owned()]));
     assert_eq!(stage.events()[4..], ["reconnecting", "reconnecting"]);
     stage.finish("open room", done());
@@ -180,10 +180,10 @@ fn a_room_that_livekit_has_lost_is_made_again_for_those_who_come_back() {
 fn a_lost_room_that_nobody_comes_back_to_is_a_lost_connection_after_the_grace() {
     let mut stage = connected();
     stage.give(Input::RoomFinished);
-    stage.finish("ask", TaskResult::NoRoom);
+    stage.finish("ask", present(&[]));
     stage.settle().wake();
     assert_eq!(stage.now, START + GRACE);
-    stage.finish("ask", TaskResult::NoRoom);
+    stage.finish("ask", present(&[]));
     assert_eq!(stage.stands(), "ended (connection_lost)");
     assert!(!stage.tasks().contains(&"open room".to_owned()));
 }

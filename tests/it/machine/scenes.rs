@@ -174,9 +174,6 @@ fn task_finished(row: &str, column: State) -> Option<(Stage, Input)> {
         "task finished (presence: LiveKit could not be asked)" if answered => {
             asked(column, Some(lost("bob", "B1")), GRACE, TaskResult::Failed(Vec::new()))
         }
-        "task finished (presence: no such room)" if answered => {
-            asked(column, Some(lost("bob", "B1")), Duration::ZERO, TaskResult::NoRoom)
-        }
         "task finished (open room: done)" => {
             finished(reach(column, with_rooms(invite()), |_| ()), "open room", TaskResult::Done(Vec::new()))
         }

@@ -7,6 +7,7 @@ pub mod child;
 mod dice;
 mod fleet;
 mod http;
+pub mod livekit;
 mod observe;
 pub mod panics;
 pub mod people;
