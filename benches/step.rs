@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::{
-    Call, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, PushRules, Receipt, Rules, TaskResult,
-    Timestamp, Unknown, UserId, begin, step,
+    Call, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, PushRules, Receipt, Rules, Subscribers,
+    TaskResult, Timestamp, Unknown, UserId, begin, step,
 };
 use divan::{Bencher, black_box};
 use serde_json::json;
@@ -50,7 +50,10 @@ fn invite(clock: &Clock) -> Invite {
             decline: DeclineScope::Call,
             missed_call: true,
             presence: false,
+            rooms: false,
+            ask_every_ms: 0,
             push: PushRules::default(),
+            webhooks: Subscribers::default(),
             unknown: Unknown::default(),
         },
         ring_until: now + Duration::from_secs(45),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::{
-    Call, CallId, DeclineScope, Device, Invite, Media, Party, PushRules, Rules, Unknown, UserId, begin,
+    Call, CallId, DeclineScope, Device, Invite, Media, Party, PushRules, Rules, Subscribers, Unknown, UserId, begin,
 };
 use bellwire::store::embedded::Embedded;
 use bellwire::store::{Claim, Commit, Role, Store, codec};
@@ -43,7 +43,10 @@ fn call(clock: &Clock) -> Call {
         decline: DeclineScope::Call,
         missed_call: true,
         presence: true,
+        rooms: false,
+        ask_every_ms: 0,
         push: PushRules::default(),
+        webhooks: Subscribers::default(),
         unknown: Unknown::default(),
     };
     let invite = Invite {

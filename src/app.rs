@@ -16,6 +16,7 @@ use crate::config::{self, Config};
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::{self, Dispatcher};
 use crate::domain::time::millis;
+use crate::domain::usage::Plan;
 use crate::domain::{AppId, PushRules, Rules, Unknown};
 use crate::engine::{Engine, Settings};
 use crate::http::auth::{AuthConfigError, Authenticator};
@@ -27,6 +28,7 @@ use crate::livekit::rooms::Rooms;
 use crate::livekit::token::TokenMinter;
 use crate::livekit::twirp::SetUpError;
 use crate::livekit::webhook::Webhooks;
+use crate::outbound::{self, Webhooks as Backend};
 use crate::push::{PushError, Pushers};
 use crate::scheduler;
 use crate::store::Store;
@@ -87,6 +89,9 @@ pub enum StartError {
     /// A key or certificate of a push provider is no good.
     #[error(transparent)]
     Push(#[from] PushError),
+    /// Webhooks cannot be sent.
+    #[error(transparent)]
+    Webhooks(#[from] outbound::ClientError),
     /// LiveKit's API cannot be called.
     #[error(transparent)]
     LiveKit(#[from] SetUpError),
@@ -133,23 +138,28 @@ impl Gateway {
         let webhooks = Arc::new(Webhooks::new(&config.livekit, clock.clone())?);
         let rooms = Rooms::new(&config.livekit, clock.clone(), Arc::clone(&metrics))?;
         let rooms = config.livekit.rooms.then_some(rooms);
-        let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings(config), Arc::clone(&metrics));
         let (work_stopper, work_stop) = stop_signal();
+        let backend = Arc::new(Backend::new(&config.webhooks, clock.clone(), work_stop.clone())?);
+        let settings = settings(config, &backend);
+        let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings, Arc::clone(&metrics));
         let (requests_stopper, requests_stop) = stop_signal();
-        let dispatcher = Dispatcher {
+        let dispatcher = Arc::new(Dispatcher {
             engine: engine.clone(),
             pushers: Arc::clone(&pushers),
+            webhooks: backend,
             rooms: rooms.clone(),
             tickets,
             public_url: public_url.into(),
             metrics: Arc::clone(&metrics),
-        };
+        });
         let mut warnings = unreachable_platforms(&pushers);
         warnings.extend(store.warnings().await);
         let auth = Arc::new(auth);
         let mut work = vec![
-            tokio::spawn(dispatch::run(dispatcher, follow_ups.begun, work_stop.clone())),
+            tokio::spawn(dispatch::run(Arc::clone(&dispatcher), follow_ups.begun, work_stop.clone())),
+            tokio::spawn(dispatch::jobs::run(dispatcher, follow_ups.begun_jobs, work_stop.clone())),
             tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, work_stop.clone())),
+            tokio::spawn(scheduler::jobs::run(engine.clone(), follow_ups.job_wake_ups, work_stop.clone())),
         ];
         if let Some(rooms) = rooms.clone() {
             work.push(tokio::spawn(dispatch::sweep::run(engine.clone(), rooms, work_stop.clone())));
@@ -220,7 +230,7 @@ async fn bind(key: &'static str, address: SocketAddr, times: Times) -> Result<Se
     Server::bind(address, times).await.map_err(|source| StartError::Listen { key, address, source })
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, backend: &Backend) -> Settings {
     let call = &config.call;
     Settings {
         ring: call.ring,
@@ -235,11 +245,17 @@ fn settings(config: &Config) -> Settings {
             rooms: config.livekit.rooms,
             ask_every_ms: if config.livekit.rooms { millis(ASK_EVERY) } else { 0 },
             push: push_rules(&config.push),
+            webhooks: backend.subscribers(),
             unknown: Unknown::default(),
         },
         call_waiting: call.call_waiting,
         devices_per_user: DEVICES_PER_USER,
         deployment: config.livekit.deployment.clone(),
+        plan: Plan {
+            participant_minutes_per_month: config.usage.participant_minutes_per_month.into(),
+            concurrent_participants: config.usage.concurrent_participants,
+            warn_at: config.usage.warn_at.clone(),
+        },
     }
 }
 

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod http;
 pub mod lifecycle;
 pub mod livekit;
+pub mod outbound;
 pub mod push;
 pub mod scheduler;
 pub mod simulator;

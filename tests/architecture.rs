@@ -45,14 +45,16 @@ const TABLE: &[Row] = &[
     row("store", true, &[]),
     row("push", true, &[]),
     row("livekit", true, &[]),
+    row("outbound", true, &[]),
     // Bellwire's stand-in for Apple and Google shares no code with the part that it checks.
     row("simulator", true, &[]),
     // The use cases, and what carries out and wakes up for them.
     row("engine", true, &["store"]),
-    row("dispatch", true, &["engine", "push", "livekit"]),
+    row("dispatch", true, &["engine", "push", "livekit", "outbound"]),
     row("scheduler", true, &["engine"]),
     // A handler never sends a push and never reads the store past the engine.
-    row("http", true, &["engine", "livekit::token", "livekit::webhook"]),
+    // A call is shown to the backend alike, whether it asks or is told.
+    row("http", true, &["engine", "livekit::token", "livekit::webhook", "outbound::record"]),
 ];
 
 /// Crates whose types stop at one part, so that replacing the crate changes that part alone.

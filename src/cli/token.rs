@@ -1,7 +1,7 @@
 //! `bellwire token`: secrets and keys of the right shape, and a user's token to try the API with.
 
 use clap::Subcommand;
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use jsonwebtoken::{EncodingKey, Header};
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
@@ -21,6 +21,8 @@ pub(super) struct Token {
 enum Kind {
     /// A secret for `auth.ticket_secret`.
     TicketSecret,
+    /// A secret for `webhooks.secrets`.
+    WebhookSecret,
     /// A key for the app's backend, and what goes into `auth.service_keys`.
     ServiceKey,
     /// A user's token, signed with the first HS256 secret of the configuration: for trying things out.
@@ -43,6 +45,11 @@ impl Token {
         let clock = Clock::system();
         match &self.kind {
             Kind::TicketSecret => println!("{}", random_text(&clock)),
+            Kind::WebhookSecret => {
+                let mut secret = [0; 32];
+                clock.random(&mut secret);
+                println!("whsec_{}", BASE64.encode(&secret));
+            }
             Kind::ServiceKey => {
                 let key = format!("bw_sk_{}", random_text(&clock));
                 let hash = HEXLOWER.encode(digest(&SHA256, key.as_bytes()).as_ref());

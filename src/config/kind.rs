@@ -2,6 +2,7 @@
 //!
 //! Which key is of which kind is said by the section that has it.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -117,6 +118,21 @@ pub(super) fn url(expected: String, good: impl Fn(&Uri) -> bool + 'static) -> Ki
         (uri.authority()?.as_str() == bare && good(&uri)).then(|| text.to_owned())
     };
     Kind::text(expected, read).unquoted()
+}
+
+/// A URL that is asked over TLS, or on this machine.
+pub(super) fn safe_url(example: &str) -> Kind<String> {
+    let expected = format!("an https:// URL, or an http:// URL on loopback, such as {example:?}");
+    url(expected, |uri| match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => uri.host().is_some_and(is_loopback),
+        _ => false,
+    })
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn has_scheme(uri: &Uri, schemes: &[&str]) -> bool {

@@ -19,6 +19,8 @@ mod redis_url;
 pub mod secret;
 pub mod store;
 pub mod telemetry;
+pub mod usage;
+pub mod webhooks;
 
 use std::fs;
 use std::path::Path;
@@ -33,9 +35,12 @@ pub use push::Push;
 pub use secret::Secret;
 pub use store::Store;
 pub use telemetry::Telemetry;
+pub use usage::Usage;
+pub use webhooks::Webhook;
 
 use describe::Description;
 use fields::Fields;
+use webhooks::MOST_ENDPOINTS;
 
 /// Every key with its default and what it means, as TOML.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -57,6 +62,10 @@ pub struct Config {
     pub push: Push,
     /// How much anybody may ask for.
     pub limits: Limits,
+    /// Where the backend is told of what happened.
+    pub webhooks: Vec<Webhook>,
+    /// What the plan allows.
+    pub usage: Usage,
     /// Logs and traces.
     pub telemetry: Telemetry,
 }
@@ -91,6 +100,14 @@ impl Config {
         let livekit = fields.section("livekit", livekit::read);
         let push = fields.section("push", push::read);
         let limits = fields.section("limits", limits::read);
+        let webhooks = fields.sections("webhooks", webhooks::read);
+        let webhooks = match webhooks {
+            Some(many) if many.len() > MOST_ENDPOINTS => {
+                fields.problem("webhooks", format!("expected at most {MOST_ENDPOINTS} endpoints"))
+            }
+            webhooks => webhooks,
+        };
+        let usage = fields.section("usage", usage::read);
         let telemetry = fields.section("telemetry", telemetry::read);
         Some(Self {
             http: http?,
@@ -100,6 +117,8 @@ impl Config {
             livekit: livekit?,
             push: push?,
             limits: limits?,
+            webhooks: webhooks?,
+            usage: usage?,
             telemetry: telemetry?,
         })
     }
@@ -119,6 +138,12 @@ impl Config {
         self.push.describe(&mut out);
         out.section("limits");
         self.limits.describe(&mut out);
+        for (index, webhook) in self.webhooks.iter().enumerate() {
+            out.section(format!("webhooks[{index}]"));
+            webhook.describe(&mut out);
+        }
+        out.section("usage");
+        self.usage.describe(&mut out);
         out.section("telemetry");
         self.telemetry.describe(&mut out);
         out.into_lines()

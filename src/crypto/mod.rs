@@ -18,8 +18,18 @@ pub use provider::{AlreadyInstalled, install};
 pub use signing::{Es256Key, Rs256Key, SignError};
 pub use verifying::VerifyingKey;
 
+use ring::digest::{SHA256, digest};
 use ring::error::KeyRejected;
 use thiserror::Error;
+use uuid::{Builder, Uuid};
+
+/// The UUID (version 8) that a name always has: the beginning of its SHA-256.
+pub fn uuid_of(name: &str) -> Uuid {
+    let digest = digest(&SHA256, name.as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.as_ref()[..16]);
+    Builder::from_custom_bytes(bytes).into_uuid()
+}
 
 /// Why a key cannot be used. It never shows the key.
 #[derive(Debug, Error)]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ring::digest::{SHA256, digest};
-use uuid::{Builder, Uuid};
+use uuid::Uuid;
 
 use super::{Dispatcher, NEXT_ATTEMPT};
+use crate::crypto::uuid_of;
 use crate::domain::call::OUTCOME_READABLE_FOR;
 use crate::domain::{
     Call, IosPushMode, Leg, LegState, Media, Platform, Receipt, StopReason, Task, TaskKind, TaskResult, Timestamp,
@@ -71,9 +71,12 @@ impl Dispatcher {
             TaskKind::StopRing { .. } if !self.can_stop(leg) => Plan::NOTHING,
             TaskKind::StopRing { reason, .. } => Plan::of("stop", self.stop(call, leg, id, *reason)),
             TaskKind::NotifyMissed { .. } => self.missed(call, leg, task).await?,
-            TaskKind::FreeLine { .. } | TaskKind::AskPresence | TaskKind::OpenRoom | TaskKind::CloseRoom { .. } => {
-                Plan::NOTHING
-            }
+            TaskKind::FreeLine { .. }
+            | TaskKind::AskPresence
+            | TaskKind::OpenRoom
+            | TaskKind::CloseRoom { .. }
+            | TaskKind::Report { .. }
+            | TaskKind::Account => Plan::NOTHING,
         })
     }
 
@@ -142,8 +145,5 @@ fn push(call: &Call, leg: &Leg, id: Uuid, message: Message, expires_at: Timestam
 /// The provider's id of a push: the same for every attempt of a task, so that a repeated one can be told. `what` tells the pushes of
 /// one task apart.
 fn push_id(call: &Call, task: &Task, what: &str) -> Uuid {
-    let digest = digest(&SHA256, format!("{}/{}{what}", call.id, task.id).as_bytes());
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest.as_ref()[..16]);
-    Builder::from_custom_bytes(bytes).into_uuid()
+    uuid_of(&format!("{}/{}{what}", call.id, task.id))
 }

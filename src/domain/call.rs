@@ -17,6 +17,7 @@ use super::state::{DeclineScope, EndReason, Media, State};
 use super::task::{Task, TaskKind};
 use super::time::Timestamp;
 use super::unknown::{Unknown, is_default};
+use super::webhook::Subscribers;
 
 /// How long after its end a record still carries what only a live call needs.
 pub const COMPACT_AFTER: Duration = Duration::from_mins(10);
@@ -134,6 +135,9 @@ pub struct Rules {
     /// When a push goes out again, and by which ways.
     #[serde(default, skip_serializing_if = "is_default")]
     pub push: PushRules,
+    /// Which of the backend's endpoints are told.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub webhooks: Subscribers,
     /// Fields of a newer release.
     #[serde(flatten)]
     pub unknown: Unknown,

@@ -2,6 +2,8 @@
 //!
 //! When a call ends, and why, is `machine`'s.
 
+use std::time::Duration;
+
 use super::call::Call;
 use super::event::EventKind;
 use super::ids::UserId;
@@ -9,6 +11,10 @@ use super::state::{EndReason, State};
 use super::task::{StopReason, TaskKind};
 use super::time::Timestamp;
 use super::unknown::Unknown;
+use super::webhook::{Subscribers, WebhookEvent};
+
+/// How long it is tried to tell the backend that a call ended. What an endpoint does not take is a job's soon.
+const REPORTED_FOR: Duration = Duration::from_hours(3 * 24);
 
 impl Call {
     /// Ends the call: stops what rings, tells the parties, and opens what is left to do.
@@ -47,6 +53,7 @@ impl Call {
             self.notify_missed(now);
         }
         self.free_lines(now);
+        self.report(now);
     }
 
     fn free_lines(&mut self, now: Timestamp) {
@@ -55,6 +62,21 @@ impl Call {
         // A hidden call claims nothing of the callee's line.
         if !self.hidden {
             self.open(TaskKind::FreeLine { user: self.callee.id.clone() }, until, now);
+        }
+    }
+
+    /// What the backend hears of, and what was used.
+    fn report(&mut self, now: Timestamp) {
+        let until = now + REPORTED_FOR;
+        if self.presence.caller.is_some() || self.presence.callee.is_some() {
+            self.open(TaskKind::Account, self.retained_until(), now);
+        }
+        let missed = self.end_reason.is_some_and(EndReason::is_missed) && !self.hidden;
+        let Subscribers { ended, missed: of_missed, .. } = self.rules.webhooks.clone();
+        let reports = ended.into_iter().map(|endpoint| (WebhookEvent::CallEnded, endpoint));
+        let of_missed = of_missed.into_iter().filter(|_| missed);
+        for (event, endpoint) in reports.chain(of_missed.map(|endpoint| (WebhookEvent::CallMissed, endpoint))) {
+            self.open(TaskKind::Report { event, endpoint }, until, now);
         }
     }
 

@@ -157,9 +157,43 @@ text_id!(
     PushToken, 512, |c| c.is_ascii_graphic() && !"/?#%\"\\".contains(c),
     "must be of printable ASCII characters without / ? # % \" and \\"
 );
+text_id!(
+    /// A job, by what it is for.
+    JobId, 120, |c| c.is_ascii_alphanumeric() || "._:-".contains(c),
+    "must be of letters, digits and . _ : -"
+);
+text_id!(
+    /// An endpoint that webhooks go to: a digest of its URL.
+    EndpointId, 64, |c| c.is_ascii_alphanumeric() || "_-".contains(c),
+    "must be of letters, digits and _ -"
+);
 shown!(UserId);
 shown!(DeviceId);
 shown!(AppId);
+shown!(JobId);
+shown!(EndpointId);
+
+impl JobId {
+    /// The job that ends a banned user's calls, by a digest of the user, whose name may have any characters.
+    pub fn ban(user: Uuid) -> Self {
+        Self(format!("ban:{user}").into())
+    }
+
+    /// The job that delivers a message.
+    pub fn webhook(message: Uuid) -> Self {
+        Self(format!("webhook:{message}").into())
+    }
+
+    /// The job that sees how much is used when this minute (since 1970) is over.
+    pub fn usage_check(minute: u64) -> Self {
+        Self(format!("usage-check:{minute}").into())
+    }
+
+    /// The mark of a warning: what ran out, in which month or day (`2026-11`, `2026-11-22`), and the share in per cent.
+    pub fn usage_warned(what: &'static str, period: impl fmt::Display, per_cent: u32) -> Self {
+        Self(format!("usage:{what}:{period}:{per_cent}").into())
+    }
+}
 
 impl fmt::Debug for PushToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

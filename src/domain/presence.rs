@@ -80,6 +80,9 @@ pub struct Visit {
     /// Sessions that are over: a webhook that tells of one again changes nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<String>,
+    /// When the party first came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_at: Option<Timestamp>,
     /// Since when the party has been there, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
@@ -104,6 +107,7 @@ impl Visit {
             left_at: None,
             on_purpose: false,
             earlier: Vec::new(),
+            came_at: None,
             since: None,
             there_ms: 0,
             reconnects: 0,
@@ -212,6 +216,7 @@ impl Call {
         }
         if let Some(known) = visit {
             known.since.get_or_insert(now);
+            known.came_at.get_or_insert(now);
         }
         if returns && self.presence.connected_at.is_some() && self.state == State::Active {
             self.tell(EventKind::Reconnected { user_id: user.clone() }, now);

@@ -9,10 +9,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::device::Platform;
-use super::ids::{DeviceId, UserId};
+use super::ids::{DeviceId, EndpointId, UserId};
 use super::receipt::Receipt;
 use super::time::Timestamp;
 use super::unknown::Unknown;
+use super::webhook::WebhookEvent;
 
 /// One open task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +82,15 @@ pub enum TaskKind {
         /// Whom to take out of it first: a user who is banned, or who came after the end.
         eject: Option<UserId>,
     },
+    /// Tell the app's backend.
+    Report {
+        /// What of.
+        event: WebhookEvent,
+        /// At which endpoint.
+        endpoint: EndpointId,
+    },
+    /// Add the call to what is used.
+    Account,
 }
 
 /// Why a device need not ring any more.
@@ -124,7 +134,8 @@ impl TaskKind {
                 Platform::Android => Duration::from_secs(4),
             },
             Self::FreeLine { .. } => Duration::from_secs(1),
-            Self::AskPresence | Self::OpenRoom | Self::CloseRoom { .. } => Duration::from_secs(5),
+            Self::AskPresence | Self::OpenRoom | Self::CloseRoom { .. } | Self::Account => Duration::from_secs(5),
+            Self::Report { .. } => Duration::from_secs(15),
         }
     }
 
@@ -150,7 +161,12 @@ impl TaskKind {
             | Self::RingAlert { device, .. }
             | Self::StopRing { device, .. }
             | Self::NotifyMissed { device, .. } => Some(device),
-            Self::FreeLine { .. } | Self::AskPresence | Self::OpenRoom | Self::CloseRoom { .. } => None,
+            Self::FreeLine { .. }
+            | Self::AskPresence
+            | Self::OpenRoom
+            | Self::CloseRoom { .. }
+            | Self::Report { .. }
+            | Self::Account => None,
         }
     }
 }
@@ -174,6 +190,12 @@ struct Written {
     /// Of a ring: whether it is the alert that goes beside. An older release takes it for another ring.
     #[serde(skip_serializing_if = "Option::is_none")]
     beside: Option<bool>,
+    /// Of a report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<WebhookEvent>,
+    /// Of a report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<EndpointId>,
     attempt: u32,
     due: Timestamp,
     until: Timestamp,
@@ -192,6 +214,8 @@ enum Name {
     AskPresence,
     OpenRoom,
     CloseRoom,
+    Report,
+    Account,
 }
 
 impl From<Task> for Written {
@@ -205,6 +229,8 @@ impl From<Task> for Written {
             user: None,
             number: None,
             beside: None,
+            event: None,
+            endpoint: None,
             attempt,
             due,
             until,
@@ -227,6 +253,10 @@ impl From<Task> for Written {
             TaskKind::AskPresence => ((Name::AskPresence, None, None), empty),
             TaskKind::OpenRoom => ((Name::OpenRoom, None, None), empty),
             TaskKind::CloseRoom { eject } => ((Name::CloseRoom, None, None), Self { user: eject, ..empty }),
+            TaskKind::Report { event, endpoint } => {
+                ((Name::Report, None, None), Self { event: Some(event), endpoint: Some(endpoint), ..empty })
+            }
+            TaskKind::Account => ((Name::Account, None, None), empty),
         };
         Self { task, device, platform, ..rest }
     }
@@ -237,8 +267,8 @@ impl TryFrom<Written> for Task {
 
     fn try_from(mut written: Written) -> Result<Self, Self::Error> {
         let kind = written.take_kind().ok_or("a task without what its kind needs")?;
-        let Written { id, device, platform, reason, user, number, beside, attempt, due, until, mut unknown, .. } =
-            written;
+        let Written { id, device, platform, reason, user, number, beside, event, endpoint, .. } = written;
+        let Written { attempt, due, until, mut unknown, .. } = written;
         // A newer release may give a kind what here another one has.
         unknown.keep("device", device.map(String::from));
         unknown.keep("platform", platform.map(Platform::as_str));
@@ -246,6 +276,8 @@ impl TryFrom<Written> for Task {
         unknown.keep("user", user.map(String::from));
         unknown.keep("number", number);
         unknown.keep("beside", beside);
+        unknown.keep("event", event.map(WebhookEvent::as_str));
+        unknown.keep("endpoint", endpoint.map(String::from));
         Ok(Self { id, kind, attempt, due, until, unknown })
     }
 }
@@ -272,6 +304,8 @@ impl Written {
             Name::AskPresence => TaskKind::AskPresence,
             Name::OpenRoom => TaskKind::OpenRoom,
             Name::CloseRoom => TaskKind::CloseRoom { eject: self.user.take() },
+            Name::Report => TaskKind::Report { event: self.event.take()?, endpoint: self.endpoint.take()? },
+            Name::Account => TaskKind::Account,
         })
     }
 }

@@ -10,6 +10,7 @@ mod calls;
 mod devices;
 mod inbox;
 mod invite;
+mod jobs;
 mod lines;
 mod meetings;
 mod moderation;
@@ -17,6 +18,7 @@ mod reader;
 mod readers;
 mod recent;
 mod rooms;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +33,8 @@ pub use reader::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 pub use crate::store::{Ban, Missed, StoreError, Tell};
 
 use crate::clock::Clock;
-use crate::domain::{Call, CallId, Refusal, Rules, Task, WakeUp};
+use crate::domain::usage::Plan;
+use crate::domain::{Call, CallId, Job, JobId, Refusal, Rules, Task, Timestamp, WakeUp};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use attachments::Attachments;
@@ -55,6 +58,8 @@ pub struct Settings {
     pub devices_per_user: usize,
     /// Part of every room's name, so that deployments that share a LiveKit project tell theirs apart.
     pub deployment: String,
+    /// Of how much use to warn.
+    pub plan: Plan,
 }
 
 /// Attempts of tasks that a commit of this instance began, to be carried out now.
@@ -72,6 +77,10 @@ pub struct FollowUps {
     pub begun: mpsc::UnboundedReceiver<Begun>,
     /// To `scheduler`.
     pub wake_ups: mpsc::UnboundedReceiver<(CallId, WakeUp)>,
+    /// Attempts of jobs, to `dispatch`.
+    pub begun_jobs: mpsc::UnboundedReceiver<Job>,
+    /// When jobs are due, to `scheduler`.
+    pub job_wake_ups: mpsc::UnboundedReceiver<(JobId, Timestamp)>,
 }
 
 /// The use cases on one store. Clones share everything.
@@ -89,6 +98,8 @@ struct Inner {
     attachments: Attachments,
     begun: mpsc::UnboundedSender<Begun>,
     wake_ups: mpsc::UnboundedSender<(CallId, WakeUp)>,
+    begun_jobs: mpsc::UnboundedSender<Job>,
+    job_wake_ups: mpsc::UnboundedSender<(JobId, Timestamp)>,
 }
 
 /// Why a use case was not carried out.
@@ -130,6 +141,8 @@ impl Engine {
     pub fn new(store: Arc<dyn Store>, clock: Clock, settings: Settings, metrics: Arc<Metrics>) -> (Self, FollowUps) {
         let (begun, begun_receiver) = mpsc::unbounded_channel();
         let (wake_ups, wake_ups_receiver) = mpsc::unbounded_channel();
+        let (begun_jobs, begun_jobs_receiver) = mpsc::unbounded_channel();
+        let (job_wake_ups, job_wake_ups_receiver) = mpsc::unbounded_channel();
         let readers = Readers::new(Arc::clone(&store));
         let inner = Inner {
             store,
@@ -142,8 +155,16 @@ impl Engine {
             attachments: Attachments::default(),
             begun,
             wake_ups,
+            begun_jobs,
+            job_wake_ups,
         };
-        (Self(Arc::new(inner)), FollowUps { begun: begun_receiver, wake_ups: wake_ups_receiver })
+        let follow_ups = FollowUps {
+            begun: begun_receiver,
+            wake_ups: wake_ups_receiver,
+            begun_jobs: begun_jobs_receiver,
+            job_wake_ups: job_wake_ups_receiver,
+        };
+        (Self(Arc::new(inner)), follow_ups)
     }
 
     /// The clock of this instance.

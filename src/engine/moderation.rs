@@ -4,26 +4,75 @@
 //! end takes the user out of the LiveKit room and closes it (`domain::room`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::lines::COMMIT_WITHIN;
 use super::{Engine, EngineError, LOADS_AT_ONCE};
-use crate::domain::{CallId, Input, UserId};
-use crate::store::{Ban, Slot};
+use crate::crypto::uuid_of;
+use crate::domain::{CallId, Input, Job, JobId, Unknown, UserId, Work, job};
+use crate::store::{Ban, Slot, StoreError};
+
+/// How long a ban's job waits for the request that queued it.
+const LEFT_TO_THE_REQUEST: Duration = Duration::from_secs(5);
+/// How often that is tried against other instances.
+const MAX_TRIES: usize = 8;
 
 impl Engine {
     /// Bans a user and ends their live calls, also those that are about to be committed. Their event streams are closed.
+    ///
+    /// A job is queued first, which ends what this leaves should it not come to its end. Once the ban is written it is a success: what
+    /// cannot be ended now, the job ends.
+    pub async fn ban(&self, ban: Ban) -> Result<(), EngineError> {
+        let user = ban.user.clone();
+        let job = self.queue_ban(&user).await?;
+        self.store().put_ban(ban).await?;
+        if let Err(error) = self.end_calls_of(&user).await {
+            tracing::warn!(%error, "the calls of a banned user could not all be ended yet");
+        }
+        if let Err(error) = self.hasten_job(&job).await {
+            tracing::warn!(%error, "the job of a ban could not be begun yet");
+        }
+        Ok(())
+    }
+
+    /// Ends what a banned user has of live calls; nothing for one whose ban was lifted. The answer is the ban.
+    pub async fn carry_out_ban(&self, user: &UserId) -> Result<Option<Ban>, EngineError> {
+        let ban = self.ban_of(user).await?;
+        if ban.is_some() {
+            self.end_calls_of(user).await?;
+        }
+        Ok(ban)
+    }
+
+    /// Queues the job of a ban, or puts off the one that stands, to after this request.
+    async fn queue_ban(&self, user: &UserId) -> Result<JobId, EngineError> {
+        let id = JobId::ban(uuid_of(&format!("ban/{user}")));
+        let ban = job::Ban { user: user.clone(), unknown: Unknown::default() };
+        for _ in 0..MAX_TRIES {
+            let now = self.clock().now();
+            let due = now + LEFT_TO_THE_REQUEST;
+            let queued = match self.job(&id).await? {
+                Some(job) => self.rewrite_job(&job, &job.put_off(due)).await?,
+                None => self.queue(&Job::new(id.clone(), Work::Ban(ban.clone()), now, due)).await?,
+            };
+            if queued {
+                return Ok(id);
+            }
+        }
+        Err(StoreError::Unavailable("other instances keep changing the job of this ban".into()).into())
+    }
+
+    /// Ends the live calls of a user who was banned before.
     ///
     /// An invite is stopped by its claim, or found by it. The store orders the ban and each claim of the user: a claim that came
     /// after the ban saw it, so that its invite starts nothing or rings nobody; one that came before stands in the history, which
     /// is read after the ban. There its call is committed and is ended, or it is still to come: then it is waited for and ended
     /// too, or its time is up and its commit fails (an invite that starts over then sees the ban).
-    pub async fn ban(&self, ban: Ban) -> Result<(), EngineError> {
-        let user = ban.user.clone();
-        self.store().put_ban(ban).await?;
-        let ids = self.recent_ids(&user).await?;
-        let ends = ids.into_iter().map(|id| self.end_as_banned(id, &user));
+    async fn end_calls_of(&self, user: &UserId) -> Result<(), EngineError> {
+        let ids = self.recent_ids(user).await?;
+        let ends = ids.into_iter().map(|id| self.end_as_banned(id, user));
         stream::iter(ends).buffer_unordered(LOADS_AT_ONCE).try_collect().await
     }
 

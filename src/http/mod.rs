@@ -18,6 +18,7 @@ mod moderation;
 mod openapi;
 pub mod problem;
 pub mod server;
+mod usage;
 mod view;
 
 use std::sync::Arc;
@@ -83,6 +84,7 @@ fn routes() -> OpenApiRouter<App> {
         // Those above take no query; an unknown parameter is refused as an unknown field is.
         .route_layer(from_extractor::<Params<EmptyBody>>())
         .routes(routes!(invite::invite, calls::history))
+        .routes(routes!(usage::usage))
         .routes(routes!(events::events))
         .routes(routes!(livekit::webhook))
         .routes(routes!(health::livez))

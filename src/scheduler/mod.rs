@@ -1,17 +1,22 @@
 //! The scheduler: wakes calls when they are due.
 //!
 //! This instance's own calls wait in memory and wake at the millisecond; a sweep over the store every second finds everybody's, those
-//! of a dead instance among them. After a restart the sweep is the recovery; there is no other. What is due is the engine's affair.
+//! of a dead instance among them. After a restart the sweep is the recovery; there is no other. What is due is the engine's affair. Jobs have
+//! the same in `jobs`, so that none of them is in a call's way.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod agenda;
+pub mod jobs;
+
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
-use crate::domain::{CallId, Timestamp, WakeUp};
+use crate::domain::{CallId, WakeUp};
 use crate::engine::{Engine, EngineError, StoreError};
 use crate::lifecycle::Stop;
+use agenda::Agenda;
 
 /// The pause between sweeps, jittered by half, so that instances do not march in step and none waits much over a second.
 const SWEEP_EVERY: Duration = Duration::from_millis(600);
@@ -22,46 +27,9 @@ const SWEEP_BATCH: usize = 512;
 /// How many calls are woken at once.
 const AT_ONCE: usize = 64;
 
-/// The wake-ups of this instance's own calls, in order.
-#[derive(Default)]
-struct Agenda {
-    by_time: BTreeSet<(Timestamp, CallId)>,
-    by_call: HashMap<CallId, Timestamp>,
-}
-
-impl Agenda {
-    fn set(&mut self, call: CallId, wake_up: WakeUp) {
-        self.forget(call);
-        // What nobody waits for is left to the sweep.
-        if wake_up.urgent {
-            self.by_time.insert((wake_up.at, call));
-            self.by_call.insert(call, wake_up.at);
-        }
-    }
-
-    fn forget(&mut self, call: CallId) {
-        if let Some(at) = self.by_call.remove(&call) {
-            self.by_time.remove(&(at, call));
-        }
-    }
-
-    fn next_due(&self) -> Option<Timestamp> {
-        self.by_time.first().map(|(at, _)| *at)
-    }
-
-    fn take_due(&mut self, now: Timestamp) -> Option<CallId> {
-        let (at, call) = *self.by_time.first()?;
-        if at > now {
-            return None;
-        }
-        self.forget(call);
-        Some(call)
-    }
-}
-
 /// Wakes calls until `stop` turns true; wakes that have begun are finished.
 pub async fn run(engine: Engine, mut wake_ups: UnboundedReceiver<(CallId, WakeUp)>, mut stop: Stop) {
-    let mut agenda = Agenda::default();
+    let mut agenda = Agenda::new();
     let mut waking = JoinSet::new();
     let sweeping = tokio::spawn(sweep(engine.clone(), stop.clone()));
     let clock = engine.clock().clone();
@@ -74,7 +42,9 @@ pub async fn run(engine: Engine, mut wake_ups: UnboundedReceiver<(CallId, WakeUp
         let next_due = agenda.next_due().filter(|_| waking.len() < AT_ONCE);
         tokio::select! {
             news = wake_ups.recv() => match news {
-                Some((call, wake_up)) => agenda.set(call, wake_up),
+                Some((call, WakeUp { at, urgent: true })) => agenda.set(call, at),
+                // What nobody waits for is left to the sweep.
+                Some((call, _)) => agenda.forget(&call),
                 None => break,
             },
             () = clock.sleep_until(next_due.unwrap_or_default()), if next_due.is_some() => {}
@@ -159,28 +129,5 @@ async fn wake(engine: Engine, call: CallId) -> Woken {
     match error {
         EngineError::Store(error) if !error.is_passing() => Woken::Stuck,
         _ => Woken::Later,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Clock;
-
-    #[test]
-    fn the_agenda_gives_calls_in_order_of_time_and_once() {
-        let clock = Clock::system();
-        let (early, late, idle) = (clock.call_id(), clock.call_id(), clock.call_id());
-        let at = Timestamp::from_millis;
-        let mut agenda = Agenda::default();
-        agenda.set(late, WakeUp { at: at(20), urgent: true });
-        agenda.set(early, WakeUp { at: at(30), urgent: true });
-        agenda.set(early, WakeUp { at: at(10), urgent: true });
-        agenda.set(idle, WakeUp { at: at(5), urgent: false });
-        assert_eq!(agenda.next_due(), Some(at(10)));
-        assert_eq!(agenda.take_due(at(9)), None);
-        assert_eq!(agenda.take_due(at(25)), Some(early));
-        assert_eq!(agenda.take_due(at(25)), Some(late));
-        assert_eq!(agenda.take_due(at(99)), None);
     }
 }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Slot, StoreError};
-use crate::domain::Call;
+use crate::domain::{Call, Job};
 
 /// The format that this release writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
@@ -16,12 +16,12 @@ pub const FORMAT: u32 = 1;
 pub const TOMBSTONE: &[u8] = br#"{"format":1,"tombstone":true}"#;
 
 #[derive(Serialize)]
-struct Record<'a> {
+struct Record<'a, T> {
     format: u32,
     #[serde(skip_serializing_if = "str::is_empty")]
     commit: &'a str,
     #[serde(flatten)]
-    call: &'a Call,
+    of: &'a T,
 }
 
 /// What every format has, tombstones included.
@@ -34,10 +34,18 @@ struct Envelope {
 
 /// The record of a call. `commit` tells this commit from every other one, where that can be asked; it may be empty.
 pub fn encode(call: &Call, commit: &str) -> Result<Vec<u8>, StoreError> {
-    let mut record = Vec::with_capacity(2048);
-    serde_json::to_writer(&mut record, &Record { format: FORMAT, commit, call })
-        .map_err(|error| corrupt(&format!("call {}", call.id), &error))?;
-    Ok(record)
+    write_record(call, commit).map_err(|error| corrupt(&format!("call {}", call.id), &error))
+}
+
+/// The record of a job, as that of a call.
+pub fn encode_job(job: &Job, commit: &str) -> Result<Vec<u8>, StoreError> {
+    write_record(job, commit).map_err(|error| corrupt(&format!("job {}", job.id), &error))
+}
+
+fn write_record<T: Serialize>(of: &T, commit: &str) -> serde_json::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(2048);
+    serde_json::to_writer(&mut bytes, &Record { format: FORMAT, commit, of })?;
+    Ok(bytes)
 }
 
 /// What a record says: a call or a tombstone.
@@ -49,6 +57,18 @@ pub fn decode(record: &[u8]) -> Result<Slot, StoreError> {
         Some(format) if format == u64::from(FORMAT) => Ok(Slot::Call(Box::new(call))),
         _ => decode_other(record),
     }
+}
+
+/// What the record of a job says.
+pub fn decode_job(record: &[u8]) -> Result<Job, StoreError> {
+    let envelope: Envelope = read_json("job", record)?;
+    if envelope.format > FORMAT {
+        return Err(StoreError::Newer(envelope.format));
+    }
+    let mut job: Job = read_json("job", record)?;
+    job.unknown.remove("commit");
+    job.unknown.remove("format");
+    Ok(job)
 }
 
 /// A tombstone, or why it is no call.
@@ -87,7 +107,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         CallId, DeclineReason, DeclineScope, DeviceId, Input, Invite, Media, Outcome, Party, PushRules, Receipt, Rules,
-        TaskResult, Timestamp, Unknown, UserId, begin, step,
+        Subscribers, TaskResult, Timestamp, Unknown, UserId, begin, step,
     };
 
     fn user(name: &str) -> UserId {
@@ -129,6 +149,7 @@ mod tests {
                 rooms: false,
                 ask_every_ms: 0,
                 push: PushRules::default(),
+                webhooks: Subscribers::default(),
                 unknown: Unknown::default(),
             },
             ring_until: Timestamp::from_millis(45_000),

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::broadcast;
 
-use crate::domain::{Call, CallId, Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
+use crate::domain::usage::{Day, DayShare, DayUsage};
+use crate::domain::{Call, CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
 
 /// The most calls that a user's history names.
 pub const HISTORY_LENGTH: usize = 100;
@@ -43,6 +44,12 @@ pub const MISSED_TOLD_AN_HOUR: usize = 30;
 
 /// How long others wait for the call that is to tell of them too. Its instance may be dead, and another one takes it up.
 pub const MISSED_TELLER_HAS: Duration = Duration::from_mins(1);
+
+/// How long what was used on a day is known.
+pub const USAGE_KEPT: Duration = Duration::from_hours(400 * 24);
+
+/// How long it is known that a call was added to it: longer than its tasks are tried.
+pub const ACCOUNTED_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// A store of calls, lines, devices and moderation.
 #[async_trait]
@@ -190,6 +197,35 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every ban in force at `now`, by user.
     async fn bans(&self, now: Timestamp) -> Result<Vec<Ban>, StoreError>;
+
+    /// The job that stands under an id, with every field, also those that this code does not know.
+    async fn load_job(&self, id: &JobId) -> Result<Option<Job>, StoreError>;
+
+    /// Writes a job's next record, whose version is one more than `expected` (1 for a new job).
+    ///
+    /// Law 24: it is written only where `expected` stands: nothing for `None`, else the record with that version; otherwise
+    /// [`StoreError::Conflict`] and nothing changes. The record and its one wake-up are one step, and an acknowledged commit survives
+    /// the process being killed. A record of a newer format is left alone.
+    async fn commit_job(&self, job: &Job, expected: Option<u64>) -> Result<(), StoreError>;
+
+    /// Removes a job that is done, with its wake-up.
+    ///
+    /// Law 24: only the version named is removed; otherwise [`StoreError::Conflict`]. Where no record stands, a wake-up that is left goes.
+    async fn remove_job(&self, id: &JobId, version: u64) -> Result<(), StoreError>;
+
+    /// Jobs whose wake-up is due at `now`, by time; at most `limit`.
+    ///
+    /// Law 24: a job is found from the moment that its wake-up is due until a commit moves it, and never before; and never among calls.
+    async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError>;
+
+    /// Adds a call's shares to what is used on their days; says whether it was added.
+    ///
+    /// Law 25: adding the same call again within [`ACCOUNTED_KEPT`] changes nothing. All shares are added or none. A day is known for
+    /// [`USAGE_KEPT`] after it has begun.
+    async fn account(&self, call: CallId, shares: &[DayShare]) -> Result<bool, StoreError>;
+
+    /// What was used on the days from `from` to `to`, both included, in order; days on which nothing was are left out.
+    async fn usage(&self, from: Day, to: Day) -> Result<Vec<DayUsage>, StoreError>;
 
     /// What the store announces, from now on: each at most once. A listener that falls behind is told so by the channel, which
     /// means the same as [`Announcement::Lost`].

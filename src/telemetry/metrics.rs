@@ -83,6 +83,29 @@ pub(super) struct CallEnd {
     pub(super) reason: &'static str,
 }
 
+/// Webhooks of which the same came.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Told {
+    pub(super) event: &'static str,
+    /// `taken`, `later` or `gone`.
+    pub(super) outcome: &'static str,
+}
+
+/// Jobs of one kind that came to the same end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct JobEnd {
+    pub(super) kind: &'static str,
+    /// `done` or `given_up`.
+    pub(super) outcome: &'static str,
+}
+
+/// Warnings of one limit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Warned {
+    pub(super) limit: &'static str,
+    pub(super) per_cent: u32,
+}
+
 /// Calls of LiveKit's API.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct LiveKitCall {
@@ -134,6 +157,14 @@ metrics! {
     push_seconds: Seconds<Pushed> = Family::new_with_constructor(seconds),
     /// What providers answered to pushes, and what was made of it.
     pushes: Counts<Answered> = Family::default(),
+    /// Tries to deliver a webhook, by what came of them; later means that it is tried again.
+    webhooks: Counts<Told> = Family::default(),
+    /// How long a try to deliver a webhook took, the wait for its turn included.
+    webhook_seconds: Seconds<Told> = Family::new_with_constructor(seconds),
+    /// Jobs (work that belongs to no live call) that are over.
+    jobs: Counts<JobEnd> = Family::default(),
+    /// Warnings that a share of the plan is used.
+    usage_warnings: Counts<Warned> = Family::default(),
     /// Calls of LiveKit's API, by method and outcome, from the request until the answer or until it was given up.
     livekit_seconds: Seconds<LiveKitCall> = Family::new_with_constructor(seconds),
 }

@@ -3,6 +3,7 @@
 pub mod logs;
 pub mod metrics;
 mod ring;
+mod work;
 
 pub use metrics::Metrics;
 pub use ring::Attempt;

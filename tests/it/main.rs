@@ -29,3 +29,4 @@ mod store_laws;
 mod support;
 mod two_engines;
 mod users;
+mod webhooks;

@@ -25,6 +25,7 @@ const ROUTES: &[&str] = &[
     "get /v1/calls/{id}/explain",
     "get /v1/devices",
     "get /v1/events",
+    "get /v1/usage",
     "post /v1/calls",
     "post /v1/calls/{id}/alerting",
     "post /v1/calls/{id}/answer",

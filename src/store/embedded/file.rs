@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, WriteTransaction};
 
-use super::{calls, devices, expiry, lines, missed, moderation};
+use super::{calls, devices, expiry, jobs, lines, missed, moderation, usage};
 use crate::store::StoreError;
 
 /// Opens the database, the first time and after a failure.
@@ -55,6 +55,8 @@ fn create_tables(database: &Database) -> Result<(), redb::Error> {
     txn.open_table(calls::CALLS)?;
     txn.open_table(calls::WAKE)?;
     txn.open_table(calls::LATER)?;
+    txn.open_table(jobs::JOBS)?;
+    txn.open_table(jobs::DUE)?;
     txn.open_table(lines::LINES)?;
     txn.open_table(lines::KEYS)?;
     txn.open_table(lines::HISTORY)?;
@@ -63,6 +65,9 @@ fn create_tables(database: &Database) -> Result<(), redb::Error> {
     txn.open_table(devices::TOKENS)?;
     txn.open_table(moderation::BLOCKS)?;
     txn.open_table(moderation::BANS)?;
+    txn.open_table(usage::DAYS)?;
+    txn.open_table(usage::MINUTES)?;
+    txn.open_table(usage::ACCOUNTED)?;
     txn.open_table(expiry::EXPIRIES)?;
     Ok(txn.commit()?)
 }

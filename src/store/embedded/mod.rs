@@ -7,9 +7,11 @@ mod calls;
 mod devices;
 mod expiry;
 mod file;
+mod jobs;
 mod lines;
 mod missed;
 mod moderation;
+mod usage;
 mod writer;
 
 use std::io;
@@ -26,7 +28,8 @@ use self::file::{File, Opener};
 use self::writer::{Promise, Writer};
 use super::{Announcement, Ban, Callee, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, codec};
 use crate::clock::Clock;
-use crate::domain::{CallId, Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
+use crate::domain::usage::{Day, DayShare, DayUsage};
+use crate::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
 
 /// How many announcements a slow reader may be behind.
 const ANNOUNCEMENTS: usize = 8192;
@@ -248,6 +251,33 @@ impl Store for Embedded {
 
     async fn bans(&self, now: Timestamp) -> Result<Vec<Ban>, StoreError> {
         moderation::bans(&self.file.begin_read()?, now)
+    }
+
+    async fn load_job(&self, id: &JobId) -> Result<Option<Job>, StoreError> {
+        jobs::load(&self.file.begin_read()?, id)
+    }
+
+    async fn commit_job(&self, job: &Job, expected: Option<u64>) -> Result<(), StoreError> {
+        let next = jobs::Next::new(job, expected)?;
+        self.write(Promise::Durable, move |txn| jobs::commit(txn, &next)).await
+    }
+
+    async fn remove_job(&self, id: &JobId, version: u64) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.write(Promise::Durable, move |txn| jobs::remove(txn, &id, version)).await
+    }
+
+    async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        jobs::due(&self.file.begin_read()?, now, limit)
+    }
+
+    async fn account(&self, call: CallId, shares: &[DayShare]) -> Result<bool, StoreError> {
+        let (shares, now) = (shares.to_vec(), self.clock.now());
+        self.write(Promise::Durable, move |txn| usage::account(txn, call, &shares, now)).await
+    }
+
+    async fn usage(&self, from: Day, to: Day) -> Result<Vec<DayUsage>, StoreError> {
+        usage::usage(&self.file.begin_read()?, from, to)
     }
 
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {

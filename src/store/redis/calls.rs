@@ -16,7 +16,7 @@ use crate::store::{Announcement, Commit, Committed, Slot, StoreError, TOMBSTONE_
 /// The most calls that one partition gives at once. A sweep that fills its limit comes back at once, and partitions are alike.
 const DUE_OF_ONE: usize = 64;
 /// What the script says where nothing is left to be removed.
-const NOTHING_THERE: i64 = 2;
+pub(super) const NOTHING_THERE: i64 = 2;
 
 impl Redis {
     pub(super) async fn load_call(&self, id: CallId) -> Result<Slot, StoreError> {
@@ -134,7 +134,7 @@ impl Redis {
     }
 
     /// Sixty-four random bits in hex, by which a commit is known again.
-    fn commit_number(&self) -> String {
+    pub(super) fn commit_number(&self) -> String {
         let mut random = [0; 8];
         self.clock.random(&mut random);
         data_encoding::HEXLOWER.encode(&random)
@@ -142,7 +142,7 @@ impl Redis {
 }
 
 /// What a step's number says: 1, it is done; 0, something else stands there; -n, a record of format n.
-fn done(answer: i64) -> Result<(), StoreError> {
+pub(super) fn done(answer: i64) -> Result<(), StoreError> {
     match answer {
         1 => Ok(()),
         0 => Err(StoreError::Conflict),

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 
-use crate::domain::{CallId, PushToken, UserId};
+use crate::domain::{CallId, JobId, PushToken, UserId};
 
 /// How many partitions there are; a byte of a hash tells which.
 pub(super) const PARTITIONS: usize = 256;
@@ -86,6 +86,11 @@ impl Keys {
     /// The partition of what is a user's.
     pub(super) fn of_user(&self, user: &UserId) -> Partition<'_> {
         self.of(user.as_str().as_bytes())
+    }
+
+    /// The partition of a job.
+    pub(super) fn of_job(&self, id: &JobId) -> Partition<'_> {
+        self.of(id.as_str().as_bytes())
     }
 
     /// The key under which the owner of a token stands. The token itself is in no key.

@@ -11,6 +11,7 @@ mod cluster;
 mod devices;
 mod ear;
 mod instances;
+mod jobs;
 mod keys;
 mod lines;
 mod link;
@@ -21,6 +22,7 @@ mod notice;
 mod open;
 mod script;
 mod server;
+mod usage;
 mod verdict;
 mod wire;
 
@@ -38,7 +40,8 @@ pub use self::open::OpenError;
 use self::server::Fitness;
 use super::{Announcement, Ban, Callee, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError};
 use crate::clock::Clock;
-use crate::domain::{CallId, Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
+use crate::domain::usage::{Day, DayShare, DayUsage};
+use crate::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
 
 /// The store on Redis.
 pub struct Redis {
@@ -191,6 +194,30 @@ impl Store for Redis {
 
     async fn bans(&self, now: Timestamp) -> Result<Vec<Ban>, StoreError> {
         self.all_bans(now).await
+    }
+
+    async fn load_job(&self, id: &JobId) -> Result<Option<Job>, StoreError> {
+        self.job(id).await
+    }
+
+    async fn commit_job(&self, job: &Job, expected: Option<u64>) -> Result<(), StoreError> {
+        self.write_job(job, expected).await
+    }
+
+    async fn remove_job(&self, id: &JobId, version: u64) -> Result<(), StoreError> {
+        self.forget_job(id, version).await
+    }
+
+    async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        self.jobs_due(now, limit).await
+    }
+
+    async fn account(&self, call: CallId, shares: &[DayShare]) -> Result<bool, StoreError> {
+        self.add_usage(call, shares).await
+    }
+
+    async fn usage(&self, from: Day, to: Day) -> Result<Vec<DayUsage>, StoreError> {
+        self.usage_of(from, to).await
     }
 
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {

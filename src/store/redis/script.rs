@@ -83,6 +83,8 @@ scripts! {
     DISOWN = "disown.lua";
     /// A ban.
     BAN = "ban.lua";
+    /// What a call used.
+    ACCOUNT = "account.lua";
     /// An event stream that was opened.
     ATTACH = "attach.lua";
 }

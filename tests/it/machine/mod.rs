@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use bellwire::domain::{
     Acks, AppId, Call, CallId, DeclineReason, DeclineScope, Device, DeviceId, Environment, Input, Invite, IosPushMode,
-    LegState, Media, Outcome, Party, Platform, PushRules, PushToken, Receipt, RefusalReason, Rules, State, TaskKind,
-    TaskResult, Timestamp, Unknown, UserId, begin, step,
+    LegState, Media, Outcome, Party, Platform, PushRules, PushToken, Receipt, RefusalReason, Rules, State, Subscribers,
+    TaskKind, TaskResult, Timestamp, Unknown, UserId, begin, step,
 };
 
 /// When the call of these tests begins.
@@ -85,6 +85,7 @@ fn rules() -> Rules {
         rooms: false,
         ask_every_ms: 0,
         push: PushRules::default(),
+        webhooks: Subscribers::default(),
         unknown: Unknown::default(),
     }
 }
@@ -193,6 +194,8 @@ fn name(kind: &TaskKind) -> String {
         TaskKind::NotifyMissed { device, .. } => format!("missed {device}"),
         TaskKind::FreeLine { user } => format!("free {user}"),
         TaskKind::AskPresence => "ask".to_owned(),
+        TaskKind::Report { event, endpoint } => format!("tell {endpoint}: {event}"),
+        TaskKind::Account => "account".to_owned(),
         TaskKind::OpenRoom => "open room".to_owned(),
         TaskKind::CloseRoom { eject: None } => "close room".to_owned(),
         TaskKind::CloseRoom { eject: Some(user) } => format!("close room without {user}"),

@@ -204,7 +204,7 @@ fn a_call_ends_at_its_longest_length_even_if_livekit_is_being_asked() {
         stage.wake();
     }
     assert_eq!((stage.stands(), stage.now), ("ended (max_duration)".to_owned(), START + LONGEST));
-    assert_eq!(stage.tasks(), ["free alice", "free bob"]);
+    assert_eq!(stage.tasks(), ["free alice", "free bob", "account"]);
     assert_eq!(stage.call.presence.talk_ms, bellwire::domain::time::millis(LONGEST));
 }
 

@@ -162,7 +162,7 @@ proptest! {
                     TaskKind::Ring { .. } | TaskKind::RingAlert { .. } => call.is_unanswered() && !call.hidden,
                     TaskKind::StopRing { .. } => !call.is_unanswered() && !call.hidden,
                     TaskKind::NotifyMissed { .. } => call.end_reason.is_some_and(EndReason::is_missed) && !call.hidden,
-                    TaskKind::FreeLine { .. } => call.is_ended(),
+                    TaskKind::FreeLine { .. } | TaskKind::Report { .. } | TaskKind::Account => call.is_ended(),
                     TaskKind::AskPresence => call.state == State::Active && call.rules.presence,
                     // One that is under way at the end is waited for.
                     TaskKind::OpenRoom => call.rules.rooms && call.ended_at.is_none_or(|ended| task.until <= ended),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::scenes::scene;
 use super::*;
-use bellwire::domain::EndReason;
+use bellwire::domain::{EndReason, EndpointId, WebhookEvent};
 
 const PAGE: &str = include_str!("../../../docs/STATE-MACHINE.md");
 const STATES: [State; 4] = [State::Calling, State::Ringing, State::Active, State::Ended];
@@ -188,6 +188,11 @@ fn the_page_knows_how_long_an_attempt_is_left_alone() {
         ("push to Android", pixel),
         ("free line", TaskKind::FreeLine { user: user("bob") }),
         ("presence", TaskKind::AskPresence),
+        ("what was used", TaskKind::Account),
+        (
+            "webhook",
+            TaskKind::Report { event: WebhookEvent::CallEnded, endpoint: EndpointId::new("e").expect("an id") },
+        ),
     ] {
         let times = [kind.deadline(), kind.lease()].map(|time| format!("{} s", time.as_secs()));
         let rows = rows("| attempt |");

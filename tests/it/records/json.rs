@@ -20,6 +20,7 @@ pub const WORDS: &[&str] = &[
     ".tasks[].task",
     ".tasks[].platform",
     ".tasks[].reason",
+    ".tasks[].event",
     ".events[].type",
     ".events[].data.reason",
 ];

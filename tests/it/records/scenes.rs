@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use bellwire::domain::{
-    Acks, Call, CallId, DeclineReason, DeclineScope, Environment, Input, Invite, Media, Outcome, Platform, PushRules,
-    Receipt, TaskResult, Timestamp, Unknown, begin, step,
+    Acks, Call, CallId, DeclineReason, DeclineScope, EndpointId, Environment, Input, Invite, Media, Outcome, Platform,
+    PushRules, Receipt, Subscribers, TaskResult, Timestamp, Unknown, begin, step,
 };
 use bellwire::store::codec;
 use serde_json::json;
@@ -45,6 +45,7 @@ fn scenes() -> Vec<(&'static str, Call)> {
         ("compacted", compacted().call),
         ("pushed-again", pushed_again().call),
         ("kept-silent", kept_silent().call),
+        ("ended-told", told().call),
         ("hidden", Scene::of(Invite { hidden: true, ..invite() }).call),
     ]
 }
@@ -178,6 +179,15 @@ fn pushed_again() -> Scene {
 /// The iPhone was in touch and silent until the caller gave up, and the Pixel came too late.
 fn kept_silent() -> Scene {
     pushed_again().then(Input::Cancel).then(Input::DeviceLate(device_id("pixel-1")))
+}
+
+/// The caller waited in the room and gave up, of which the backend is told at two endpoints.
+fn told() -> Scene {
+    let mut invite = invite();
+    let endpoints = ["0011223344556677", "8899aabbccddeeff"].map(|id| EndpointId::new(id).expect("an endpoint"));
+    let (ended, missed) = (endpoints.to_vec(), endpoints[1..].to_vec());
+    invite.rules.webhooks = Subscribers { ended, missed, unknown: Unknown::default() };
+    Scene::of(invite).then(Input::ParticipantJoined(user("ann"), "ann-1".to_owned())).then(Input::Cancel)
 }
 
 fn compacted() -> Scene {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::Rules;
+use bellwire::domain::usage::Plan;
 use bellwire::engine::{Engine, FollowUps, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
@@ -71,6 +72,7 @@ impl Ground {
             call_waiting: false,
             devices_per_user: 10,
             deployment: "main".to_owned(),
+            plan: Plan::default(),
         };
         let (engine, follow_ups) = Engine::new(wire, self.clock.clone(), settings, Arc::default());
         Instance { engine, stops: Arc::clone(stops), follow_ups }

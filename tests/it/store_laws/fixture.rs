@@ -7,7 +7,7 @@ use std::time::Duration;
 use bellwire::clock::Clock;
 use bellwire::domain::{
     Call, CallId, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, PushRules, PushToken, Rules,
-    Timestamp, Unknown, UserId, begin, step,
+    Subscribers, Timestamp, Unknown, UserId, begin, step,
 };
 use bellwire::store::{Announcement, Claim, Commit, Committed, Opening, Role, Slot, Store, StoreError};
 use serde_json::json;
@@ -53,6 +53,7 @@ pub fn rules() -> Rules {
         rooms: false,
         ask_every_ms: 0,
         push: PushRules::default(),
+        webhooks: Subscribers::default(),
         unknown: Unknown::default(),
     }
 }

@@ -8,12 +8,14 @@ mod calls;
 mod devices;
 pub mod fixture;
 mod history;
+mod jobs;
 mod keys;
 mod lines;
 mod missed;
 mod moderation;
 mod only_embedded;
 mod several;
+mod usage;
 mod wake_ups;
 
 use std::any::Any;
@@ -136,6 +138,19 @@ macro_rules! laws {
                 law_22_one_caller_leaves_room_for_others,
                 law_22_what_was_forgotten_is_not_told,
                 law_22_a_teller_that_never_comes_back_keeps_nobody_silent_for_long,
+            ],
+            jobs: [
+                law_24_a_job_is_created_only_where_nothing_stands,
+                law_24_a_job_is_replaced_and_removed_only_at_the_version_expected,
+                law_24_a_job_is_due_from_its_time_until_a_commit_moves_it,
+                law_24_jobs_come_by_time_and_never_among_calls,
+                law_24_of_many_that_expect_the_same_version_one_is_written,
+            ],
+            usage: [
+                law_25_a_call_is_added_once,
+                law_25_days_are_added_up_and_read_in_order,
+                law_25_of_many_calls_at_once_each_is_added_once,
+                law_25_a_day_is_forgotten_after_its_time,
             ],
             moderation: [
                 law_17_a_ban_ends_at_its_time,

@@ -15,6 +15,7 @@ pub mod people;
 mod process;
 pub mod proxy;
 mod reader;
+pub mod receiver;
 pub mod redis;
 mod socket;
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
+use bellwire::domain::usage::Plan;
 use bellwire::domain::{Call, Device, EndReason, Input, Media, Party, Rules, State, TaskResult, Unknown};
 use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Settings};
 use bellwire::store::Store;
@@ -46,8 +47,8 @@ impl Ground {
     fn engine_on(&self, store: Arc<dyn Store>) -> (Engine, FollowUps) {
         let rules = Rules { presence: false, ..rules() };
         let deployment = "main".to_owned();
-        let settings =
-            Settings { ring: Duration::from_secs(45), rules, call_waiting: false, devices_per_user: 10, deployment };
+        let (ring, plan) = (Duration::from_secs(45), Plan::default());
+        let settings = Settings { ring, rules, call_waiting: false, devices_per_user: 10, deployment, plan };
         Engine::new(store, self.clock.clone(), settings, Arc::default())
     }
 

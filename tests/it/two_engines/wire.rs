@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bellwire::domain::{CallId, Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
+use bellwire::domain::usage::{Day, DayShare, DayUsage};
+use bellwire::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
 use bellwire::store::{
     Announcement, Ban, Callee, Claim, Commit, Committed, Missed, Opening, Reservation, Slot, Store, StoreError,
 };
@@ -279,6 +280,30 @@ impl Store for Wire {
 
     async fn bans(&self, now: Timestamp) -> Result<Vec<Ban>, StoreError> {
         self.trip("bans", self.store.bans(now)).await
+    }
+
+    async fn load_job(&self, id: &JobId) -> Result<Option<Job>, StoreError> {
+        self.trip("load_job", self.store.load_job(id)).await
+    }
+
+    async fn commit_job(&self, job: &Job, expected: Option<u64>) -> Result<(), StoreError> {
+        self.trip("commit_job", self.store.commit_job(job, expected)).await
+    }
+
+    async fn remove_job(&self, id: &JobId, version: u64) -> Result<(), StoreError> {
+        self.trip("remove_job", self.store.remove_job(id, version)).await
+    }
+
+    async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        self.trip("due_jobs", self.store.due_jobs(now, limit)).await
+    }
+
+    async fn account(&self, call: CallId, shares: &[DayShare]) -> Result<bool, StoreError> {
+        self.trip("account", self.store.account(call, shares)).await
+    }
+
+    async fn usage(&self, from: Day, to: Day) -> Result<Vec<DayUsage>, StoreError> {
+        self.trip("usage", self.store.usage(from, to)).await
     }
 
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {

@@ -1,4 +1,5 @@
--- Writes a call's next record where the expected version stands, with its wake-up and the notice of its new events.
+-- Writes the next record of a call where the expected version stands, with its wake-up and the notice of its new events. A job is one that is
+-- urgent, to wake-ups of its own, without a notice.
 -- KEYS call, urgent wake-ups, later ones, number of the last notice, channel
 -- ARGV newest format known, expected version ('' for nothing), this commit, its version, record, due (ms), urgent, call id, notice ('' for none)
 -- 1: written. 0: something else stands there. -n: a record of format n, which is left alone.

@@ -1,4 +1,4 @@
--- Removes a record of one version, with its wake-up. A wake-up without a record goes too.
+-- Removes the record of a call, or of a job, of one version, with its wake-up. A wake-up without a record goes too.
 -- KEYS call, urgent wake-ups, later ones
 -- ARGV newest format known, version, call id
 -- 1: removed. 0: another version stands there. 2: nothing does. -n: a record of format n, which is left alone.

@@ -3,7 +3,7 @@
 -- The format, the version and the commit of the record under a key: nothing where nothing stands, no version for a tombstone.
 -- A record begins with these fields in this order, so that a few bytes of it tell.
 local function head(key)
-  local start = redis.call('GETRANGE', key, 0, 199)
+  local start = redis.call('GETRANGE', key, 0, 255)
   local format = tonumber(string.match(start, '^{"format":(%d+)'))
   local commit, version = string.match(start, '^{"format":%d+,"commit":"(%x*)","id":"[^"]*","version":(%d+)[,}]')
   return start ~= '', format, version, commit

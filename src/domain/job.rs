@@ -1,0 +1,205 @@
+//! A job: work that belongs to no live call, in a record of its own with one version and one wake-up, as a call has.
+//!
+//! A job's id says what it is for, so that the same work is not queued twice. Whoever commits an attempt carries it out; if that instance
+//! dies, the attempt's lease passes and the wake-up begins another. A job that is done is removed.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::ids::{EndpointId, JobId, UserId};
+use super::time::Timestamp;
+use super::unknown::Unknown;
+use super::webhook::WebhookEvent;
+
+/// What an attempt has beside its deadline for its turn to come and its result to arrive.
+const BESIDE: Duration = Duration::from_secs(5);
+
+/// One job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// What it is for.
+    pub id: JobId,
+    /// One more with every commit; 1 for the first.
+    pub version: u64,
+    /// When the wake-up begins the next attempt: the end of the current one's lease, or of a pause.
+    pub due: Timestamp,
+    /// Number of the current attempt, from 1; 0 for one that has not begun.
+    pub attempt: u32,
+    /// When it was queued.
+    pub created_at: Timestamp,
+    /// After this it is given up; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// What there is to do.
+    pub work: Work,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// What there is to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Work {
+    /// End the live calls of a banned user.
+    Ban(Ban),
+    /// Deliver a message to an endpoint.
+    Webhook(Webhook),
+    /// See how much of the plan is used.
+    UsageCheck(Mark),
+    /// Nothing: it stands for a warning that was given, so that it is given once, and goes at its time.
+    UsageWarned(Mark),
+}
+
+/// How an attempt went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobResult {
+    /// It is done.
+    Done,
+    /// Not yet: try again, and not before this pause if there is one.
+    Later(Option<Duration>),
+    /// It can never be done.
+    Failed(&'static str),
+}
+
+/// Whose calls end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    /// The user.
+    pub user: UserId,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// A message on its way to an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// Where to.
+    pub endpoint: EndpointId,
+    /// What it tells of.
+    pub event: WebhookEvent,
+    /// Its id, the same in every try.
+    pub message: Uuid,
+    /// The message, byte for byte.
+    pub body: String,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// Work whose job's id says all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+impl Work {
+    /// The word for it in logs and metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Ban(_) => "ban",
+            Self::Webhook(_) => "webhook",
+            Self::UsageCheck(_) => "usage_check",
+            Self::UsageWarned(_) => "usage_warned",
+        }
+    }
+
+    /// How long an attempt may take.
+    pub const fn deadline(&self) -> Duration {
+        match self {
+            Self::Webhook(_) => Duration::from_secs(15),
+            Self::Ban(_) | Self::UsageCheck(_) => Duration::from_secs(10),
+            Self::UsageWarned(_) => Duration::from_secs(1),
+        }
+    }
+
+    /// The pause after the first attempt that failed, and the longest one.
+    const fn pauses(&self) -> (Duration, Duration) {
+        match self {
+            Self::Webhook(_) => (Duration::from_mins(1), Duration::from_hours(1)),
+            Self::Ban(_) | Self::UsageCheck(_) | Self::UsageWarned(_) => {
+                (Duration::from_secs(1), Duration::from_mins(1))
+            }
+        }
+    }
+}
+
+impl Job {
+    /// A job that is to begin at `due`.
+    pub fn new(id: JobId, work: Work, now: Timestamp, due: Timestamp) -> Self {
+        Self { id, version: 1, due, attempt: 0, created_at: now, until: None, work, unknown: Unknown::default() }
+    }
+
+    /// The record in which its next attempt has begun.
+    #[must_use]
+    pub fn begun(&self, now: Timestamp) -> Self {
+        let lease = self.work.deadline() + BESIDE;
+        Self { version: self.version + 1, attempt: self.attempt + 1, due: now + lease, ..self.clone() }
+    }
+
+    /// The record in which it waits for `due`.
+    #[must_use]
+    pub fn put_off(&self, due: Timestamp) -> Self {
+        Self { version: self.version + 1, due, ..self.clone() }
+    }
+
+    /// The pause after the current attempt, should it have failed; it doubles.
+    pub fn pause(&self) -> Duration {
+        let (first, longest) = self.work.pauses();
+        first.saturating_mul(1 << self.attempt.saturating_sub(1).min(16)).min(longest)
+    }
+
+    /// The longest pause.
+    pub const fn longest_pause(&self) -> Duration {
+        self.work.pauses().1
+    }
+
+    /// Whether it is given up rather than tried again at `due`.
+    pub fn is_given_up_at(&self, due: Timestamp) -> bool {
+        self.until.is_some_and(|until| until < due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn webhook() -> Job {
+        let work = json!({
+            "kind": "webhook", "endpoint": "0123456789abcdef", "event": "call.ended",
+            "message": "0192f3d1-7c3a-8c3a-8c3a-0192f3d17c3a", "body": "{}", "x_inner": 1,
+        });
+        let job = json!({"id": "webhook:1", "version": 3, "due": 5, "attempt": 1, "created_at": 1, "work": work, "x_outer": [2]});
+        serde_json::from_value(job).expect("a job")
+    }
+
+    #[test]
+    fn a_job_keeps_what_it_does_not_know() {
+        let job = webhook();
+        let written: Value = serde_json::to_value(&job).expect("JSON");
+        assert_eq!((&written["x_outer"], &written["work"]["x_inner"]), (&json!([2]), &json!(1)));
+        let text = serde_json::to_string(&job).expect("JSON");
+        assert!(text.starts_with(r#"{"id":"webhook:1","version":3,"#), "{text}");
+    }
+
+    #[test]
+    fn pauses_double_up_to_an_hour() {
+        let pause = |attempt| Job { attempt, ..webhook() }.pause();
+        let minutes = [1, 2, 3, 6, 7, 40].map(|attempt| pause(attempt).as_secs() / 60);
+        assert_eq!(minutes, [1, 2, 4, 32, 60, 60]);
+    }
+
+    #[test]
+    fn an_attempt_has_a_lease() {
+        let now = Timestamp::from_millis(1000);
+        let begun = webhook().begun(now);
+        assert_eq!((begun.version, begun.attempt, begun.due), (4, 2, Timestamp::from_millis(21_000)));
+    }
+}

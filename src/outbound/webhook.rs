@@ -1,0 +1,233 @@
+//! One try to deliver a message: signed, to an address that the configuration names, with an answer of which only the status counts.
+
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, Url};
+use ring::digest::{SHA256, digest};
+use thiserror::Error;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::client::client;
+use super::message::Message;
+use super::signature::Keys;
+use crate::clock::Clock;
+use crate::config::Webhook;
+use crate::domain::{EndpointId, Subscribers, Unknown, WebhookEvent};
+use crate::lifecycle::Stop;
+
+/// How long a try may take, the wait for its turn included.
+const TRY_WITHIN: Duration = Duration::from_secs(15);
+/// How many first tries are under way at an endpoint at a time, and how many later ones.
+const FRESH_AT_ONCE: usize = 32;
+const LATE_AT_ONCE: usize = 8;
+/// How long a message waits for its turn. Where that is not enough the endpoint is slow, and the message comes back.
+const TURN_WITHIN: Duration = Duration::from_secs(4);
+/// How much of an answer is read, and how long, so that its connection can be used again.
+const ANSWER_BYTES: usize = 16 * 1024;
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// The longest pause that an endpoint may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// How long a try goes on after the gateway was told to stop.
+const LAST_CHANCE: Duration = Duration::from_secs(2);
+
+/// The endpoints of a gateway.
+pub struct Webhooks {
+    endpoints: Vec<Endpoint>,
+    client: Client,
+    clock: Clock,
+    stop: Stop,
+}
+
+struct Endpoint {
+    id: EndpointId,
+    url: Url,
+    /// For logs; a path or query may have a secret.
+    host: String,
+    keys: Keys,
+    events: Vec<WebhookEvent>,
+    fresh: Semaphore,
+    late: Semaphore,
+}
+
+/// Whose turn a try is: the backlog of an endpoint that was down holds no new message up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// A first try.
+    Fresh,
+    /// One of a message that waits for long.
+    Late,
+}
+
+/// What came of a try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// The endpoint took it.
+    Done,
+    /// There is nobody any more: the configuration has no such endpoint, or it says that it is gone (410).
+    Gone,
+    /// Later, and not before this pause, if it named one.
+    Later(Option<Duration>),
+}
+
+/// Why there can be no client.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The URL of an endpoint is none.
+    #[error("the url of webhooks[{0}] cannot be read")]
+    Url(usize),
+    /// No TLS.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+    /// No client.
+    #[error("the HTTP client cannot be set up")]
+    Client(#[source] reqwest::Error),
+}
+
+impl Webhooks {
+    /// The endpoints of a configuration.
+    pub fn new(sections: &[Webhook], clock: Clock, stop: Stop) -> Result<Self, ClientError> {
+        let endpoints = sections.iter().enumerate().map(|(index, section)| {
+            let url = Url::parse(&section.url).map_err(|_| ClientError::Url(index))?;
+            Ok(Endpoint {
+                id: endpoint_id(&section.url).ok_or(ClientError::Url(index))?,
+                host: url.host_str().unwrap_or_default().to_owned(),
+                url,
+                keys: Keys::new(&section.secrets),
+                events: section.events.clone(),
+                fresh: Semaphore::new(FRESH_AT_ONCE),
+                late: Semaphore::new(LATE_AT_ONCE),
+            })
+        });
+        Ok(Self { endpoints: endpoints.collect::<Result<_, _>>()?, client: client(TRY_WITHIN)?, clock, stop })
+    }
+
+    /// The endpoints that are to be told of an event.
+    pub fn wanting(&self, event: WebhookEvent) -> impl Iterator<Item = &EndpointId> {
+        self.endpoints.iter().filter(move |endpoint| endpoint.events.contains(&event)).map(|endpoint| &endpoint.id)
+    }
+
+    /// Those that calls which begin now tell.
+    pub fn subscribers(&self) -> Subscribers {
+        let wanting = |event| self.wanting(event).cloned().collect();
+        let (ended, missed) = (wanting(WebhookEvent::CallEnded), wanting(WebhookEvent::CallMissed));
+        Subscribers { ended, missed, unknown: Unknown::default() }
+    }
+
+    /// Tries to deliver a message.
+    pub async fn deliver(&self, message: &Message, turn: Turn) -> Delivery {
+        let Some(endpoint) = self.endpoints.iter().find(|endpoint| endpoint.id == message.endpoint) else {
+            tracing::error!(webhook_id = %message.id, event = %message.event, "a webhook is given up: its endpoint is not configured any more");
+            return Delivery::Gone;
+        };
+        let mut stop = self.stop.clone();
+        let cut_off = async {
+            stop.given().await;
+            tokio::time::sleep(LAST_CHANCE).await;
+        };
+        tokio::select! {
+            delivery = timeout(TRY_WITHIN, endpoint.deliver(self, message, turn)) => {
+                delivery.unwrap_or(Delivery::Later(None))
+            }
+            () = cut_off => Delivery::Later(None),
+        }
+    }
+}
+
+impl Endpoint {
+    async fn turn(&self, turn: Turn) -> Option<SemaphorePermit<'_>> {
+        let turns = match turn {
+            Turn::Fresh => &self.fresh,
+            Turn::Late => &self.late,
+        };
+        timeout(TURN_WITHIN, turns.acquire()).await.ok()?.ok()
+    }
+
+    async fn deliver(&self, all: &Webhooks, message: &Message, turn: Turn) -> Delivery {
+        let Some(_turn) = self.turn(turn).await else {
+            tracing::warn!(webhook_id = %message.id, host = self.host, "a webhook waits: its endpoint has too many under way");
+            return Delivery::Later(None);
+        };
+        let seconds = all.clock.now().as_secs();
+        let request = all
+            .client
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header("webhook-id", message.id.to_string())
+            .header("webhook-timestamp", seconds.to_string())
+            .header("webhook-signature", self.keys.sign(message.id, seconds, &message.body))
+            .body(message.body.clone());
+        match request.send().await {
+            Ok(answer) => {
+                let delivery = judge(answer.status(), answer.headers());
+                let status = answer.status().as_u16();
+                if delivery == Delivery::Done {
+                    tracing::debug!(webhook_id = %message.id, event = %message.event, host = self.host, status, "a webhook was taken");
+                } else {
+                    tracing::warn!(webhook_id = %message.id, event = %message.event, host = self.host, status, "a webhook was not taken");
+                }
+                let _ = timeout(ANSWER_WITHIN, read_through(answer)).await;
+                delivery
+            }
+            Err(error) => {
+                // Without the URL, which may have a secret.
+                let error = error.without_url();
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(webhook_id = %message.id, event = %message.event, host = self.host, error, "a webhook could not be sent");
+                Delivery::Later(None)
+            }
+        }
+    }
+}
+
+/// What a status means. Whatever is not said here may be a mistake that is mended, so the message comes again.
+fn judge(status: StatusCode, headers: &HeaderMap) -> Delivery {
+    match status {
+        status if status.is_success() => Delivery::Done,
+        StatusCode::GONE => Delivery::Gone,
+        _ => {
+            let seconds = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.trim().parse().ok());
+            Delivery::Later(seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_PAUSE)))
+        }
+    }
+}
+
+/// Reads a short answer to its end, so that its connection can be used again.
+async fn read_through(mut answer: Response) {
+    let mut read = 0;
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        read += chunk.len();
+        if read > ANSWER_BYTES {
+            return;
+        }
+    }
+}
+
+/// An endpoint's name in records: a digest of its URL.
+fn endpoint_id(url: &str) -> Option<EndpointId> {
+    EndpointId::new(HEXLOWER.encode(&digest(&SHA256, url.as_bytes()).as_ref()[..8])).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_what_becomes_of_a_message() {
+        let verdict = |status, after: Option<&str>| {
+            let after = after.map(|after| (RETRY_AFTER, after.parse().expect("a value")));
+            judge(StatusCode::from_u16(status).expect("a status"), &after.into_iter().collect())
+        };
+        for status in [200, 202, 204] {
+            assert_eq!(verdict(status, None), Delivery::Done);
+        }
+        assert_eq!(verdict(410, None), Delivery::Gone);
+        for status in [301, 308, 400, 401, 404, 500, 503] {
+            assert_eq!(verdict(status, None), Delivery::Later(None), "{status}");
+        }
+        assert_eq!(verdict(429, Some("30")), Delivery::Later(Some(Duration::from_secs(30))));
+        assert_eq!(verdict(503, Some("Wed, 21 Oct 2026 07:28:00 GMT")), Delivery::Later(None));
+    }
+}

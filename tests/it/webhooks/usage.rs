@@ -1,0 +1,116 @@
+//! What is used, as the API tells it, and the warning when it is much.
+
+use std::time::Duration;
+
+use bellwire::domain::usage::Day;
+use bellwire::domain::{CallId, Input, UserId};
+use serde_json::{Value, json};
+
+use super::{SECRET, endpoint};
+use crate::support::people::path;
+use crate::support::receiver::Receiver;
+use crate::support::{SOON, Stage, bearer, service_bearer};
+
+/// Two talk for so long.
+async fn talk(stage: &Stage, caller: &str, callee: &str, minutes: u64) -> Value {
+    let phone = stage.pixel(callee, "phone").await;
+    let call = stage.invite(caller, callee).await["call"]["id"].take();
+    stage.answer(&phone, &call).await;
+    let id = CallId::parse(call.as_str().expect("an id")).expect("an id");
+    for user in [caller, callee] {
+        let user = UserId::new(user).expect("a user");
+        let joined = Input::ParticipantJoined(user.clone(), format!("session-of-{user}"));
+        stage.gateway.engine.apply(id, joined).await.expect("joined");
+    }
+    stage.clock.advance(Duration::from_mins(minutes));
+    stage.http.post(&path(&call, "hangup"), &bearer(caller), json!({})).await.expect(200);
+    call
+}
+
+/// What was used, once so many calls were added.
+async fn used(stage: &Stage, query: &str, calls: u64) -> Value {
+    let wait = async {
+        loop {
+            let usage = stage.http.get(&format!("/v1/usage{query}"), service_bearer()).await.expect(200);
+            let days = usage["days"].as_array().expect("days");
+            if days.iter().filter_map(|day| day["calls"].as_u64()).sum::<u64>() >= calls {
+                return usage;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, wait).await.expect("added in time")
+}
+
+/// Moves the clock to ten minutes before the end of the month.
+fn end_of_month(stage: &Stage) -> Day {
+    let now = stage.clock.now();
+    let ends = Day::of(now).month_ends().begins();
+    let ends = if ends.since(now) < Duration::from_mins(11) { Day::of(ends).month_ends().begins() } else { ends };
+    stage.clock.advance(ends.since(now) - Duration::from_mins(10));
+    Day::of(ends).before()
+}
+
+#[tokio::test]
+async fn a_call_over_the_end_of_a_month_is_used_on_both_days() {
+    let stage = Stage::new().await;
+    let last = end_of_month(&stage);
+    talk(&stage, "alice", "bob", 15).await;
+    let usage = used(&stage, &format!("?from={last}"), 2).await;
+    let days = usage["days"].as_array().expect("days");
+    let of = |day: &Value| (day["day"].clone(), day["participant_minutes"].as_u64().expect("minutes"));
+    let ((first, before), (second, after)) = (of(&days[0]), of(&days[1]));
+    assert_eq!((first, second), (json!(last.to_string()), json!(last.after().to_string())));
+    assert!((19..=21).contains(&before) && (9..=12).contains(&after), "{usage}");
+    assert_eq!((&days[0]["peak_concurrent_participants"], &usage["to"]), (&json!(2), &json!(last.after().to_string())));
+    assert!(usage["participant_minutes"].as_u64().expect("minutes") <= before + after);
+    // Asked without days, it is this month's.
+    let usage = used(&stage, "", 1).await;
+    assert_eq!((&usage["from"], usage["days"].as_array().map(Vec::len)), (&json!(last.after().to_string()), Some(1)));
+}
+
+#[tokio::test]
+async fn usage_is_for_the_backend_and_for_days_that_there_are() {
+    let stage = Stage::new().await;
+    stage.http.get("/v1/usage", &bearer("alice")).await.expect_problem(403, "services-only");
+    for query in ["?from=yesterday", "?from=2026-11-02&to=2026-11-01", "?from=2020-01-01&to=2026-11-01"] {
+        let reply = stage.http.get(&format!("/v1/usage{query}"), service_bearer()).await;
+        assert_eq!(reply.status, 400, "{query}: {}", reply.text);
+    }
+}
+
+#[tokio::test]
+async fn each_share_of_the_plan_is_warned_of_once() {
+    let receiver = Receiver::start().await;
+    let plan = "[usage]\nparticipant_minutes_per_month = 100\nwarn_at = [0.5, 1.0]\n";
+    let stage = Stage::with(&format!("{}{plan}", endpoint(&receiver))).await;
+    end_of_month(&stage);
+    let warned = |told: &crate::support::receiver::Told| told.kind() == "usage.warning";
+    for minutes in [1, 1] {
+        talk(&stage, "alice", "bob", minutes).await;
+    }
+    // The month is over before the next ones end; of the old one there is nothing to warn.
+    stage.clock.advance(Duration::from_mins(30));
+    talk(&stage, "alice", "bob", 30).await;
+    used(&stage, "", 1).await;
+    stage.clock.advance(Duration::from_mins(2));
+    let told = receiver.wait_for(1, warned).await.remove(0);
+    assert!(told.is_signed_by(SECRET));
+    let data = &told.json["data"];
+    assert_eq!(
+        (&data["limit"], &data["share"], &data["of"]),
+        (&json!("participant_minutes"), &json!(0.5), &json!(100))
+    );
+    assert_eq!(data["period"], Day::of(stage.clock.now()).month());
+    assert!(data["used"].as_u64().is_some_and(|used| (60..=63).contains(&used)), "{data}");
+    for _ in 0..2 {
+        talk(&stage, "alice", "bob", 25).await;
+        stage.clock.advance(Duration::from_mins(2));
+    }
+    let told = receiver.wait_for(2, warned).await;
+    assert_eq!(told[1].json["data"]["share"], 1.0);
+    assert_ne!(told[0].id(), told[1].id());
+    let all = receiver.wait_for(5, |told| told.kind() == "call.ended").await;
+    assert_eq!(all.len(), 5);
+    assert_eq!(receiver.all().iter().filter(|told| warned(told)).count(), 2, "each once");
+}
