@@ -19,9 +19,10 @@ use crate::livekit::webhook::{MAX_BODY_BYTES, News, Webhook, WebhookError};
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// What LiveKit tells.
-#[utoipa::path(post, path = "/v1/livekit/webhook", tag = "livekit", security(()),
-    request_body(content_type = "application/webhook+json"),
-    responses((status = 200, description = "dealt with"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, operation_id = "livekit_webhook", path = "/v1/livekit/webhook", tag = "livekit",
+    security(("livekit" = [])), request_body(content_type = "application/webhook+json", content = Object),
+    responses((status = 200, description = "It has been dealt with."), (status = "4XX", body = Problem),
+        (status = 503, description = "It could not be dealt with now, and is to be sent again.")))]
 pub async fn webhook(State(app): State<App>, headers: HeaderMap, request: Request) -> Result<StatusCode, Problem> {
     let authorization = only_header(&headers, &header::AUTHORIZATION)?.map(str::to_owned);
     let body = collect(request.into_body(), MAX_BODY_BYTES, app.limits.body_timeout).await?;

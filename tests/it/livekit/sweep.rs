@@ -70,7 +70,7 @@ async fn a_room_of_a_call_that_has_ended_is_closed_with_whoever_is_in_it() {
     scene.livekit.until("closed", |livekit| livekit.rooms().is_empty()).await;
     // Made again by one who came back, of which no webhook told.
     scene.livekit.join(&call.room, "alice");
-    swept(&scene).await;
+    seen(&scene).await;
     scene.livekit.until("closed again", |livekit| livekit.rooms().is_empty()).await;
 }
 
