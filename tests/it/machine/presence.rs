@@ -265,3 +265,24 @@ fn reasons_are_few_and_short() {
     assert_eq!((reasons.len(), reasons[7].len()), (8, 32));
     assert!(reasons[7].starts_with("REASON_19X"), "{}", reasons[7]);
 }
+
+#[test]
+fn figures_of_a_call_are_those_of_its_course() {
+    let seconds = Duration::from_secs;
+    let mut stage = Stage::new(invite());
+    stage.after(seconds(1)).give(Input::ParticipantJoined(user("alice"), "a-1".to_owned()));
+    stage.after(seconds(1)).give(alerting(IPHONE));
+    stage.after(seconds(5)).give(answer(IPHONE));
+    stage.after(seconds(2)).give(Input::ParticipantJoined(user("bob"), "b-1".to_owned()));
+    stage.after(seconds(60)).give(lost("bob", "b-1"));
+    stage.after(seconds(10)).give(Input::ParticipantJoined(user("bob"), "b-2".to_owned()));
+    stage.after(seconds(20)).give(Input::HangUp(user("alice")));
+    let figures = stage.call.statistics(stage.now);
+    assert_eq!((figures.ring_ms, figures.answer_ms, figures.media_ms), (Some(5_000), Some(7_000), Some(2_000)));
+    assert_eq!((figures.talk_ms, figures.total_ms, figures.reconnects), (80_000, 99_000, 1));
+    // Alice from the first second on, Bob but for the ten seconds.
+    assert_eq!((figures.participant_ms, figures.peak_participants), (98_000 + 80_000, 2));
+    let stays: Vec<_> =
+        stage.call.stays().iter().map(|stay| (stay.to.since(stay.from).as_secs(), stay.there_ms)).collect();
+    assert_eq!(stays, [(98, 98_000), (90, 80_000)]);
+}

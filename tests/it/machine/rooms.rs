@@ -62,14 +62,14 @@ fn every_end_closes_the_room() {
     }
     let mut stage = connected();
     stage.give(Input::HangUp(user("bob")));
-    assert_eq!(stage.tasks(), ["free alice", "free bob", "close room"]);
+    assert_eq!(stage.tasks(), ["free alice", "free bob", "account", "close room"]);
 }
 
 #[test]
 fn a_ban_takes_the_banned_out_of_the_room_first() {
     let mut stage = connected();
     stage.give(Input::Banned(user("bob")));
-    assert_eq!((stage.stands(), stage.tasks()[2].as_str()), ("ended (banned)".to_owned(), "close room without bob"));
+    assert_eq!((stage.stands(), stage.tasks()[3].as_str()), ("ended (banned)".to_owned(), "close room without bob"));
 }
 
 #[test]
