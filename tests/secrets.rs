@@ -29,6 +29,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 const LIVEKIT_SECRET: &str = livekit::API_SECRET;
+const WEBHOOK_SECRET: &str = "whsec_dGhpcyBpcyBhIHNlY3JldCBvZiB0aGUgdGVzdHM=";
+const WEBHOOK_PATH: &str = "a-path-that-nobody-guesses";
 const TICKET_SECRET: &str = "a-secret-for-the-tickets-of-the-tests";
 
 /// Everything that was logged or answered.
@@ -110,9 +112,15 @@ async fn no_secret_is_logged_or_answered() {
     let storage = S3::start(clock.clone()).await;
     let livekit = LiveKit::start(Some(storage.clone())).await;
     let recording = format!("[recording]\npolicy = \"party\"\n{}", storage.section());
-    let stage = Stage::on_clock(clock, &(livekit.section() + &recording)).await;
+    // Nobody listens there, so that errors are logged too.
+    let webhook =
+        format!("[[webhooks]]\nurl = \"http://127.0.0.1:1/{WEBHOOK_PATH}\"\nsecrets = [\"{WEBHOOK_SECRET}\"]");
+    let extra = format!("{}{recording}{webhook}", livekit.section());
+    let stage = Stage::on_clock(clock, &extra).await;
     livekit.tells(stage.http.base());
     let mut secrets = configured(&stage);
+    secrets.add("webhook secret", &WEBHOOK_SECRET["whsec_".len()..]);
+    secrets.add("path of a webhook", WEBHOOK_PATH);
 
     a_call(&stage, &mut secrets, &answered).await;
     refusals_of_providers(&stage, &mut secrets).await;
