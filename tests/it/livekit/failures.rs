@@ -141,11 +141,15 @@ async fn what_was_asked_of_livekit_is_measured() {
     scene.hang_up(&call).await;
     scene.livekit.until("closed", |livekit| livekit.times("DeleteRoom") == 1).await;
     let ops = crate::support::Http::new(format!("http://{}", scene.stage.gateway.ops));
-    let counted = ["method=\"CreateRoom\",outcome=\"ok\"", "method=\"DeleteRoom\",outcome=\"not_found\""];
+    let counted = [
+        "bellwire_livekit_webhooks_total{outcome=\"applied\"}",
+        "bellwire_livekit_seconds_count{method=\"CreateRoom\",outcome=\"ok\"}",
+        "bellwire_livekit_seconds_count{method=\"DeleteRoom\",outcome=\"not_found\"}",
+    ];
     let wait = async {
         loop {
             let text = ops.get("/metrics", "").await.text;
-            let has = |labels: &&str| text.contains(&format!("bellwire_livekit_seconds_count{{{labels}}} "));
+            let has = |sample: &&str| text.contains(&format!("{sample} "));
             if counted.iter().all(has) {
                 return;
             }

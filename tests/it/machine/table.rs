@@ -193,11 +193,14 @@ fn the_page_knows_how_long_an_attempt_is_left_alone() {
         ("push to Android", pixel),
         ("free line", TaskKind::FreeLine { user: user("bob") }),
         ("presence", TaskKind::AskPresence),
+        ("open room", TaskKind::OpenRoom),
+        ("close room", TaskKind::CloseRoom { eject: None }),
         ("what was used", TaskKind::Account),
         (
             "webhook",
             TaskKind::Report { event: WebhookEvent::CallEnded, endpoint: EndpointId::new("e").expect("an id") },
         ),
+        ("recording", TaskKind::StartRecording),
     ] {
         let times = [kind.deadline(), kind.lease()].map(|time| format!("{} s", time.as_secs()));
         let rows = rows("| attempt |");
