@@ -114,6 +114,7 @@ pub struct Party {
 }
 
 /// The rules of one call. Durations are in milliseconds.
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own, by its own key in the configuration")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
     /// How long the two have to meet in the room after the answer.

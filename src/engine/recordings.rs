@@ -78,9 +78,9 @@ impl Engine {
         let now = self.clock().now();
         let changed = self.change_recording(id, |recording| {
             if recording.state.is_over() {
-                recording.ask_erase(now)
+                recording.ask_erase(now);
             } else {
-                recording.ask_stop(now)
+                recording.ask_stop(now);
             }
             true
         });
@@ -94,24 +94,20 @@ impl Engine {
         found: Option<Recording>,
         wish: Wish,
     ) -> Result<Shown, EngineError> {
-        let recording = match found {
-            Some(recording) => {
-                let is_party = match asker {
-                    Asker::User(user, _) | Asker::Ticket(user, _) => recording.has_party(user),
-                    Asker::Service => true,
-                };
-                if !is_party {
-                    return Err(EngineError::NotFound);
-                }
-                self.allow(asker, wish)?;
-                recording
-            }
-            None => {
-                let call = self.find_call(id, asker).await?;
-                self.allow(asker, wish)?;
-                self.wanted(&call).ok_or(EngineError::NoRecording)?
-            }
+        let Some(recording) = found else {
+            let call = self.find_call(id, asker).await?;
+            self.allow(asker, wish)?;
+            let recording = self.wanted(&call).ok_or(EngineError::NoRecording)?;
+            return Ok(Shown { recording, is_new: false });
         };
+        let is_party = match asker {
+            Asker::User(user, _) | Asker::Ticket(user, _) => recording.has_party(user),
+            Asker::Service => true,
+        };
+        if !is_party {
+            return Err(EngineError::NotFound);
+        }
+        self.allow(asker, wish)?;
         Ok(Shown { recording, is_new: false })
     }
 

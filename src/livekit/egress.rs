@@ -162,7 +162,7 @@ impl Egress {
     async fn begin(&self, recording: &Recording) -> Result<Report, ApiError> {
         let s3 = &self.storage;
         let output = json!({
-            "file_type": if recording.key.ends_with(".ogg") { "OGG" } else { "MP4" },
+            "file_type": if recording.is_ogg() { "OGG" } else { "MP4" },
             "filepath": recording.key,
             // Otherwise a second file lies beside it, which nobody would delete.
             "disable_manifest": true,

@@ -1,7 +1,7 @@
 //! The S3-compatible storage of recordings: links to watch them, and their deletion.
 //!
 //! LiveKit's egress writes there itself (`egress`). Requests are signed by AWS Signature Version 4 in their URL
-//! (<https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>), which S3, R2, Supabase and MinIO all take; such a URL
+//! (<https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>), which S3, R2, Supabase and `MinIO` all take; such a URL
 //! is good for whoever has it, until its time is over, so it is never logged.
 
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::domain::Timestamp;
 const WITHIN: Duration = Duration::from_secs(10);
 /// How long a request of the gateway's own is good: clocks may be apart.
 const OWN_REQUEST: Duration = Duration::from_mins(5);
-/// What SigV4 calls the algorithm's instant must be one that a calendar has.
+/// The last second of the year 9999; a signature names a day of the calendar.
 const LAST_SECOND: u64 = 253_402_300_799;
 
 /// A storage.

@@ -268,6 +268,11 @@ impl Recording {
         self.parties.contains(user)
     }
 
+    /// Whether its file is Ogg, and not MP4.
+    pub fn is_ogg(&self) -> bool {
+        self.key.rsplit_once('.').is_some_and(|(_, end)| end == "ogg")
+    }
+
     /// Every file that may lie in the bucket of it: also of those before, which failed.
     pub fn keys(&self) -> Vec<String> {
         let (base, end) = self.key.rsplit_once('.').unwrap_or((&self.key, ""));

@@ -174,10 +174,11 @@ impl Recording {
             | RecordingState::Starting
             | RecordingState::Active
             | RecordingState::Stopping => Next::Look,
-            RecordingState::Erasing => Next::Erase,
             RecordingState::Erased => Next::Remove,
             // Also of one that failed something may lie in the storage.
-            RecordingState::Complete | RecordingState::Failed | RecordingState::Aborted => Next::Erase,
+            RecordingState::Erasing | RecordingState::Complete | RecordingState::Failed | RecordingState::Aborted => {
+                Next::Erase
+            }
         })
     }
 

@@ -18,7 +18,9 @@ pub(super) fn scene(row: &str, quiet: Stage) -> Option<(Stage, Input)> {
     let column = quiet.call.state;
     let until = |recorded: &[Input]| {
         let mut stage = Stage::connected();
-        recorded.iter().for_each(|input| _ = stage.give(input.clone()));
+        for input in recorded {
+            stage.give(input.clone());
+        }
         match column {
             State::Calling | State::Ringing => return None,
             State::Active => {}

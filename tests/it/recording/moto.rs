@@ -1,4 +1,4 @@
-//! The storage against a real S3 server: moto, from PyPI.
+//! The storage against a real S3 server: moto, from `PyPI`.
 //!
 //! `BELLWIRE_TEST_MOTO` names its program, or `target/e2e-venv` has it; where neither is, tests say SKIPPED. moto takes any signature,
 //! so that signatures, keys and times are checked by the stand-in (`s3`), and in docs/RECORDING.md it stands what else was tried.
