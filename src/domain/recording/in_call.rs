@@ -106,6 +106,7 @@ impl Call {
         let Some(recording) = self.recording_mut(number, from) else { return false };
         let was_on = recording.stage == Stage::On;
         recording.stage = if failed { Stage::Failed } else { Stage::Over };
+        self.tasks.retain(|task| task.kind != TaskKind::StartRecording);
         if was_on {
             self.tell(EventKind::RecordingStopped {}, now);
         }
