@@ -53,6 +53,7 @@ fn invite(clock: &Clock) -> Invite {
             presence: false,
             rooms: false,
             ask_every_ms: 0,
+            record: false,
             push: PushRules::default(),
             webhooks: Subscribers::default(),
             unknown: Unknown::default(),

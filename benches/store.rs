@@ -46,6 +46,7 @@ fn call(clock: &Clock) -> Call {
         presence: true,
         rooms: false,
         ask_every_ms: 0,
+        record: false,
         push: PushRules::default(),
         webhooks: Subscribers::default(),
         unknown: Unknown::default(),

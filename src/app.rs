@@ -14,7 +14,9 @@ use crate::clock::Clock;
 use crate::config::store::{Store as StoreConfig, StoreUrl};
 use crate::config::{self, Config};
 use crate::crypto::AlreadyInstalled;
+use crate::dispatch::recording::Recorder;
 use crate::dispatch::{self, Dispatcher};
+use crate::domain::recording::{Policy, RecordingPlan};
 use crate::domain::time::millis;
 use crate::domain::usage::Plan;
 use crate::domain::{AppId, PushRules, Rules, Unknown};
@@ -22,9 +24,11 @@ use crate::engine::{Engine, Rates, Settings};
 use crate::http::auth::{AuthConfigError, Authenticator};
 use crate::http::health::Part;
 use crate::http::server::{Server, Times};
-use crate::http::{self, App};
+use crate::http::{self, App, Links};
 use crate::lifecycle::{Stopper, stop_signal};
+use crate::livekit::egress::Egress;
 use crate::livekit::rooms::Rooms;
+use crate::livekit::storage::{Storage, StorageError};
 use crate::livekit::token::TokenMinter;
 use crate::livekit::twirp::SetUpError;
 use crate::livekit::webhook::Webhooks;
@@ -98,6 +102,9 @@ pub enum StartError {
     /// No phone could be rung at all.
     #[error("no push provider is configured: add [[push.apns]] or [[push.fcm]], or start with --without-push")]
     NoPush,
+    /// Recordings cannot be kept.
+    #[error("recording.s3: {0}")]
+    Storage(#[from] StorageError),
     /// An address cannot be listened on.
     #[error("{key} {address} cannot be listened on: {source}")]
     Listen {
@@ -137,6 +144,11 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new(apps(config)));
         let webhooks = Arc::new(Webhooks::new(&config.livekit, clock.clone())?);
         let rooms = Rooms::new(&config.livekit, clock.clone(), Arc::clone(&metrics))?;
+        let storage = config.recording.s3.as_ref().map(Storage::new).transpose()?.map(Arc::new);
+        let recorder = storage
+            .clone()
+            .zip(config.recording.s3.clone())
+            .map(|(storage, s3)| Recorder { egress: Egress::new(rooms.twirp().clone(), s3), storage });
         let rooms = config.livekit.rooms.then_some(rooms);
         let (work_stopper, work_stop) = stop_signal();
         let backend = Arc::new(Backend::new(&config.webhooks, clock.clone(), work_stop.clone())?);
@@ -148,6 +160,7 @@ impl Gateway {
             pushers: Arc::clone(&pushers),
             webhooks: backend,
             rooms: rooms.clone(),
+            recorder,
             tickets,
             public_url: public_url.into(),
             metrics: Arc::clone(&metrics),
@@ -173,6 +186,7 @@ impl Gateway {
             auth,
             minter: Arc::new(minter),
             webhooks,
+            links: storage.map(|storage| Arc::new(Links { storage, ttl: config.recording.link_ttl })),
             limits: Arc::new(config.limits.clone()),
             parts: Arc::new(move || push_parts(&pushers).into_iter().chain(rooms.as_ref().map(livekit_part)).collect()),
             metrics,
@@ -244,6 +258,7 @@ fn settings(config: &Config, backend: &Backend) -> Settings {
             presence: config.livekit.rooms,
             rooms: config.livekit.rooms,
             ask_every_ms: if config.livekit.rooms { millis(ASK_EVERY) } else { 0 },
+            record: config.recording.policy == Policy::Always,
             push: push_rules(&config.push),
             webhooks: backend.subscribers(),
             unknown: Unknown::default(),
@@ -251,6 +266,7 @@ fn settings(config: &Config, backend: &Backend) -> Settings {
         call_waiting: call.call_waiting,
         devices_per_user: DEVICES_PER_USER,
         rates: rates(&config.limits),
+        recording: recording_plan(config),
         deployment: config.livekit.deployment.clone(),
         plan: Plan {
             participant_minutes_per_month: config.usage.participant_minutes_per_month.into(),
@@ -267,6 +283,18 @@ fn rates(limits: &config::Limits) -> Rates {
         invites_per_callee: limits.invites_per_callee,
         tokens_per_user: limits.tokens_per_user,
         registrations_per_user: limits.registrations_per_user,
+    }
+}
+
+fn recording_plan(config: &Config) -> RecordingPlan {
+    let recording = &config.recording;
+    RecordingPlan {
+        policy: recording.policy,
+        content: recording.media,
+        audio_format: recording.audio_format,
+        retention: recording.retention,
+        bucket: recording.s3.as_ref().map(|s3| s3.bucket.clone()),
+        prefix: recording.prefix.clone(),
     }
 }
 

@@ -54,7 +54,7 @@ const TABLE: &[Row] = &[
     row("scheduler", true, &["engine"]),
     // A handler never sends a push and never reads the store past the engine.
     // A call is shown to the backend alike, whether it asks or is told.
-    row("http", true, &["engine", "livekit::token", "livekit::webhook", "outbound::record"]),
+    row("http", true, &["engine", "livekit::storage", "livekit::token", "livekit::webhook", "outbound::record"]),
 ];
 
 /// Crates whose types stop at one part, so that replacing the crate changes that part alone.
@@ -64,6 +64,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("crypto_primes", &["simulator"]),
     ("livekit_api", &["livekit", "crypto"]), // `crypto` sets up the one JWT provider before livekit-api can
     ("redb", &["store"]),
+    ("rusty_s3", &["livekit"]),
+    ("jiff", &["livekit"]),
 ];
 
 /// What pure code has no use for.

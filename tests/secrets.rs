@@ -3,6 +3,12 @@
 
 #![expect(clippy::expect_used, reason = "Clippy knows a test by its attribute, not the functions that help it")]
 
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "it/recording/livekit.rs"]
+mod livekit;
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "it/recording/s3.rs"]
+mod s3;
 #[expect(dead_code, unused_imports, reason = "other tests use the rest")]
 #[path = "it/support/mod.rs"]
 mod support;
@@ -10,7 +16,10 @@ mod support;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use bellwire::clock::Clock;
+use livekit::LiveKit;
 use reqwest::Method;
+use s3::S3;
 use serde_json::{Value, json};
 use support::people::{path, push_data};
 use support::{APP, Http, Reply, SERVICE_KEY, Stage, USER_SECRET, bearer, panics, service_bearer};
@@ -19,7 +28,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-const LIVEKIT_SECRET: &str = "a-secret-of-livekit-that-signs-tokens";
+const LIVEKIT_SECRET: &str = livekit::API_SECRET;
 const WEBHOOK_SECRET: &str = "whsec_dGhpcyBpcyBhIHNlY3JldCBvZiB0aGUgdGVzdHM=";
 const WEBHOOK_PATH: &str = "a-path-that-nobody-guesses";
 const TICKET_SECRET: &str = "a-secret-for-the-tickets-of-the-tests";
@@ -99,19 +108,23 @@ async fn no_secret_is_logged_or_answered() {
     panics::watch();
     let logged = Seen::log();
     let answered = Seen::default();
-    let livekit =
-        format!("[livekit]\nurl = \"wss://livekit.example\"\napi_key = \"devkey\"\napi_secret = \"{LIVEKIT_SECRET}\"");
+    let clock = Clock::system();
+    let storage = S3::start(clock.clone()).await;
+    let livekit = LiveKit::start(Some(storage.clone())).await;
+    let recording = format!("[recording]\npolicy = \"party\"\n{}", storage.section());
     // Nobody listens there, so that errors are logged too.
     let webhook =
         format!("[[webhooks]]\nurl = \"http://127.0.0.1:1/{WEBHOOK_PATH}\"\nsecrets = [\"{WEBHOOK_SECRET}\"]");
-    let extra = format!("{livekit}\n{webhook}");
-    let stage = Stage::with(&extra).await;
+    let extra = format!("{}{recording}{webhook}", livekit.section());
+    let stage = Stage::on_clock(clock, &extra).await;
+    livekit.tells(stage.http.base());
     let mut secrets = configured(&stage);
     secrets.add("webhook secret", &WEBHOOK_SECRET["whsec_".len()..]);
     secrets.add("path of a webhook", WEBHOOK_PATH);
 
     a_call(&stage, &mut secrets, &answered).await;
     refusals_of_providers(&stage, &mut secrets).await;
+    let link = a_recording(&stage, &livekit, &answered).await;
     bad_requests(&stage, &secrets, &answered).await;
     for text in [stage.http.get("/readyz", "").await.text, stage.http.get("/openapi.json", "").await.text] {
         answered.keep(&text);
@@ -125,6 +138,8 @@ async fn no_secret_is_logged_or_answered() {
 
     assert!(logged.text().contains("bellwire"), "nothing was logged: {}", logged.text());
     secrets.check(&logged.text(), "the log");
+    // Whom it was given to may see it.
+    assert!(!logged.text().contains(&link) && !logged.text().contains("X-Amz-Signature"), "a link is in the log");
     secrets.check(&answered.text(), "an answer");
     assert_eq!(panics::count(), 0);
 }
@@ -136,6 +151,7 @@ fn configured(stage: &Stage) -> Secrets {
     secrets.add("the service key", SERVICE_KEY);
     secrets.add("auth.ticket_secret", TICKET_SECRET);
     secrets.add("livekit.api_secret", LIVEKIT_SECRET);
+    secrets.add("recording.s3.secret", s3::SECRET);
     let config = std::fs::read_to_string(&stage.config_file).expect("the configuration");
     assert!(config.contains(TICKET_SECRET) && config.contains(LIVEKIT_SECRET));
     let files: Vec<&str> = config
@@ -196,6 +212,38 @@ async fn a_call(stage: &Stage, secrets: &mut Secrets, answered: &Seen) {
     ] {
         answered.keep(&stage.http.get(&path, &token).await.text);
     }
+}
+
+/// A call that is recorded, after a start that LiveKit refuses with the storage's keys in its words; then erased by a storage that
+/// refuses too, at first. The answer is the signature of a link to it.
+async fn a_recording(stage: &Stage, livekit: &LiveKit, answered: &Seen) -> String {
+    let pixel = stage.pixel("dave", "pixel-1").await;
+    let invited = stage.invite("alice", "dave").await;
+    let call = &invited["call"]["id"];
+    stage.answer(&pixel, call).await;
+    let room = invited["livekit"]["room"].as_str().expect("a room");
+    for party in ["alice", "dave"] {
+        livekit.joins(room, party, true).await;
+    }
+    let words = Box::leak(format!("no upload with {} and {}", s3::ACCESS_KEY, s3::SECRET).into_boxed_str());
+    livekit.fault("StartRoomCompositeEgress", livekit::Fault::Answer(400, "invalid_argument", words));
+    let token = bearer("alice");
+    let until = async |state: &str| loop {
+        let seen = stage.http.get(&path(call, "recording"), service_bearer()).await;
+        if seen.json["state"] == state {
+            return seen.json;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    for (state, verb) in [("failed", "recording"), ("active", "recording"), ("complete", "hangup")] {
+        answered.keep(&stage.http.post(&path(call, verb), &token, json!({})).await.text);
+        answered.keep(&until(state).await.to_string().replace("X-Amz", ""));
+    }
+    let seen = stage.http.get(&path(call, "recording"), &token).await.expect(200);
+    stage.http.delete(&path(call, "recording"), &token).await.expect(200);
+    until("erased").await;
+    let link = seen["link"]["url"].as_str().expect("a link");
+    link.rsplit('=').next().expect("a signature").to_owned()
 }
 
 /// Pushes that fail in the ways that are logged: a dead token, a refused one, a provider that fails, one that hangs up.

@@ -13,6 +13,7 @@ use crate::config::store::StoreUrl;
 use crate::domain::Limit;
 use crate::http::auth::Authenticator;
 use crate::livekit::rooms::Rooms;
+use crate::livekit::storage::Storage;
 use crate::livekit::token::TokenMinter;
 use crate::push::Pushers;
 use crate::store::Store;
@@ -69,7 +70,8 @@ async fn run(file: &ConfigFile, try_out: bool) -> Result<(), CliError> {
     checks.line("store", check_store(&config, &clock).await);
     check_auth(&config, &clock, &mut checks).await;
     check_push(&config, clock.clone(), try_out, &mut checks).await;
-    checks.line("livekit", check_livekit(&config, clock).await);
+    checks.line("livekit", check_livekit(&config, clock.clone()).await);
+    check_recording(&config, &clock, &mut checks).await;
     note_limits(&config);
     match checks.failed {
         0 => Ok(()),
@@ -163,6 +165,15 @@ async fn check_push(config: &Config, clock: Clock, try_out: bool, checks: &mut C
         }
         Err(error) => checks.line("push", Err(with_causes(&error))),
     }
+}
+
+async fn check_recording(config: &Config, clock: &Clock, checks: &mut Checks) {
+    let Some(s3) = &config.recording.s3 else { return println!("note  recording: off") };
+    let storage = match Storage::new(s3) {
+        Ok(storage) => storage.probe(clock.now()).await,
+        Err(error) => Err(error),
+    };
+    checks.line("recording.s3", storage.map_err(|error| with_causes(&error)));
 }
 
 async fn check_livekit(config: &Config, clock: Clock) -> Result<String, String> {

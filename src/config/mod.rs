@@ -15,6 +15,7 @@ mod layers;
 pub mod limits;
 pub mod livekit;
 pub mod push;
+pub mod recording;
 mod redis_url;
 pub mod secret;
 pub mod store;
@@ -32,6 +33,7 @@ pub use http::Http;
 pub use limits::Limits;
 pub use livekit::LiveKit;
 pub use push::Push;
+pub use recording::Recording;
 pub use secret::Secret;
 pub use store::Store;
 pub use telemetry::Telemetry;
@@ -60,6 +62,8 @@ pub struct Config {
     pub livekit: LiveKit,
     /// Apple and Google.
     pub push: Push,
+    /// Recordings of calls.
+    pub recording: Recording,
     /// How much anybody may ask for.
     pub limits: Limits,
     /// Where the backend is told of what happened.
@@ -99,6 +103,7 @@ impl Config {
         let call = fields.section("call", call::read);
         let livekit = fields.section("livekit", livekit::read);
         let push = fields.section("push", push::read);
+        let recording = fields.section("recording", recording::read);
         let limits = fields.section("limits", limits::read);
         let webhooks = fields.sections("webhooks", webhooks::read);
         let webhooks = match webhooks {
@@ -116,6 +121,7 @@ impl Config {
             call: call?,
             livekit: livekit?,
             push: push?,
+            recording: recording?,
             limits: limits?,
             webhooks: webhooks?,
             usage: usage?,
@@ -136,6 +142,7 @@ impl Config {
         out.section("livekit");
         self.livekit.describe(&mut out);
         self.push.describe(&mut out);
+        self.recording.describe(&mut out);
         out.section("limits");
         self.limits.describe(&mut out);
         for (index, webhook) in self.webhooks.iter().enumerate() {

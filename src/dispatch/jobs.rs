@@ -40,6 +40,10 @@ pub async fn run(dispatcher: Arc<Dispatcher>, mut begun: UnboundedReceiver<Job>,
 }
 
 async fn carry_out(dispatcher: Arc<Dispatcher>, job: Job) {
+    if matches!(job.work, Work::Recording(_)) {
+        // It goes on for long, and says itself when it is due.
+        return dispatcher.look_after(&job.id).await;
+    }
     let attempt = timeout(job.work.deadline() + LAST_CHANCE, dispatcher.attempt(&job)).await;
     let result = match attempt {
         Ok(Ok(result)) => result,
@@ -66,7 +70,7 @@ impl Dispatcher {
             }
             Work::UsageCheck(_) => self.check_usage().await,
             // Its time is over.
-            Work::UsageWarned(_) => Ok(JobResult::Done),
+            Work::UsageWarned(_) | Work::Recording(_) => Ok(JobResult::Done),
         }
     }
 

@@ -7,6 +7,7 @@
 pub mod jobs;
 mod plan;
 mod pushing;
+pub mod recording;
 mod report;
 mod rooms;
 pub mod sweep;
@@ -26,6 +27,7 @@ use crate::outbound::Webhooks;
 use crate::push::Pushers;
 use crate::telemetry::Metrics;
 use crate::ticket::Tickets;
+use recording::Recorder;
 
 /// The pause before the first retry; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -46,6 +48,8 @@ pub struct Dispatcher {
     pub pushers: Arc<Pushers>,
     /// LiveKit's rooms, if the gateway is to look after them.
     pub rooms: Option<Rooms>,
+    /// Makes recordings, where there is a storage for them.
+    pub recorder: Option<Recorder>,
     /// Tells the app's backend.
     pub webhooks: Arc<Webhooks>,
     /// Makes the tickets in pushes.
@@ -128,11 +132,12 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> 
                 Some(TaskResult::Retry(NEXT_ATTEMPT, Vec::new()))
             }
         },
-        TaskKind::Report { event, endpoint } => Some(dispatcher.report(&call, &task, *event, endpoint).await),
-        TaskKind::Account => Some(dispatcher.account(&call).await),
+        TaskKind::StartRecording | TaskKind::StopRecording => Some(dispatcher.hand_over_recording(&call, &task).await),
         TaskKind::AskPresence | TaskKind::OpenRoom | TaskKind::CloseRoom { .. } => {
             Some(dispatcher.ask_livekit(&call, &task).await)
         }
+        TaskKind::Report { event, endpoint } => Some(dispatcher.report(&call, &task, *event, endpoint).await),
+        TaskKind::Account => Some(dispatcher.account(&call).await),
     };
     if let Some(result) = result
         && let Err(error) = dispatcher.engine.task_finished(call.id, &task, result).await

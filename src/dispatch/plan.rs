@@ -75,6 +75,8 @@ impl Dispatcher {
             | TaskKind::AskPresence
             | TaskKind::OpenRoom
             | TaskKind::CloseRoom { .. }
+            | TaskKind::StartRecording
+            | TaskKind::StopRecording
             | TaskKind::Report { .. }
             | TaskKind::Account => Plan::NOTHING,
         })

@@ -13,6 +13,7 @@ use super::event::{Event, EventKind, MAX_EVENT_BYTES};
 use super::ids::{CallId, DeviceId, UserId};
 use super::leg::{Leg, LegState};
 use super::presence::Presence;
+use super::recording::InCall;
 use super::state::{DeclineScope, EndReason, Media, State};
 use super::task::{Task, TaskKind};
 use super::time::Timestamp;
@@ -78,6 +79,9 @@ pub struct Call {
     /// Who is in the room, and was.
     #[serde(default)]
     pub presence: Presence,
+    /// Its recording, once one was wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<InCall>,
     /// One per device of the callee.
     #[serde(default)]
     pub legs: Vec<Leg>,
@@ -113,6 +117,7 @@ pub struct Party {
 }
 
 /// The rules of one call. Durations are in milliseconds.
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own, by its own key in the configuration")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
     /// How long the two have to meet in the room after the answer.
@@ -135,6 +140,9 @@ pub struct Rules {
     /// How often LiveKit is asked about a call in which both parties are thought to be; 0: never.
     #[serde(default, skip_serializing_if = "is_default")]
     pub ask_every_ms: u64,
+    /// Whether it is recorded without anybody asking for it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub record: bool,
     /// When a push goes out again, and by which ways.
     #[serde(default, skip_serializing_if = "is_default")]
     pub push: PushRules,

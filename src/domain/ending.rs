@@ -48,6 +48,7 @@ impl Call {
             EndReason::Cancelled => self.tell(EventKind::Cancelled {}, now),
             _ => {}
         }
+        self.end_recording(now);
         self.tell(EventKind::Ended { reason }, now);
         if missed {
             self.notify_missed(now);

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::{DeviceId, UserId};
+use super::recording::Content;
 use super::state::EndReason;
 use super::time::Timestamp;
 use super::unknown::Unknown;
@@ -37,16 +38,18 @@ impl Event {
     pub(super) fn bytes(&self) -> usize {
         let id = match &self.kind {
             EventKind::Reconnecting { user_id } | EventKind::Reconnected { user_id } => user_id.as_str().len(),
+            EventKind::RecordingStarted { user_id, .. } => user_id.as_ref().map_or(0, |id| id.as_str().len()),
             EventKind::Answered { device_id } => device_id.as_ref().map_or(0, |id| id.as_str().len()),
             EventKind::Invited {}
             | EventKind::Ringing {}
             | EventKind::Declined {}
             | EventKind::Cancelled {}
             | EventKind::Connected {}
+            | EventKind::RecordingStopped {}
             | EventKind::Ended { .. } => 0,
         };
         // JSON writes a quotation mark or a backslash as two bytes.
-        90 + 2 * id
+        110 + 2 * id
     }
 }
 
@@ -78,6 +81,15 @@ pub enum EventKind {
         /// Who.
         user_id: UserId,
     },
+    /// LiveKit records both parties.
+    RecordingStarted {
+        /// What of them.
+        media: Content,
+        /// The party that wanted it; absent if it was the app's backend, or if every call is recorded.
+        user_id: Option<UserId>,
+    },
+    /// Nothing is recorded any more.
+    RecordingStopped {},
     /// The call is over; always the last event.
     Ended {
         /// Why.
@@ -116,6 +128,10 @@ enum Name {
     Reconnecting,
     #[serde(rename = "call.reconnected")]
     Reconnected,
+    #[serde(rename = "call.recording_started")]
+    RecordingStarted,
+    #[serde(rename = "call.recording_stopped")]
+    RecordingStopped,
     #[serde(rename = "call.ended")]
     Ended,
 }
@@ -129,6 +145,8 @@ struct Data {
     user_id: Option<UserId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<EndReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media: Option<Content>,
     #[serde(flatten)]
     more: Unknown,
 }
@@ -145,6 +163,10 @@ impl From<Event> for Written {
             EventKind::Connected {} => (Name::Connected, none),
             EventKind::Reconnecting { user_id } => (Name::Reconnecting, Data { user_id: Some(user_id), ..none }),
             EventKind::Reconnected { user_id } => (Name::Reconnected, Data { user_id: Some(user_id), ..none }),
+            EventKind::RecordingStarted { media, user_id } => {
+                (Name::RecordingStarted, Data { media: Some(media), user_id, ..none })
+            }
+            EventKind::RecordingStopped {} => (Name::RecordingStopped, none),
             EventKind::Ended { reason } => (Name::Ended, Data { reason: Some(reason), ..none }),
         };
         Self { seq, at, name, data, unknown }
@@ -156,11 +178,12 @@ impl TryFrom<Written> for Event {
 
     fn try_from(Written { seq, at, name, mut data, unknown }: Written) -> Result<Self, Self::Error> {
         let kind = data.take_kind(name).ok_or("an event without what its kind tells")?;
-        let Data { device_id, user_id, reason, mut more } = data;
+        let Data { device_id, user_id, reason, media, mut more } = data;
         // A newer release may tell with a kind what here another one tells.
         more.keep("device_id", device_id.map(String::from));
         more.keep("user_id", user_id.map(String::from));
         more.keep("reason", reason.map(EndReason::as_str));
+        more.keep("media", media.map(Content::as_str));
         Ok(Self { seq, at, kind, more, unknown })
     }
 }
@@ -176,6 +199,10 @@ impl Data {
             Name::Connected => EventKind::Connected {},
             Name::Reconnecting => EventKind::Reconnecting { user_id: self.user_id.take()? },
             Name::Reconnected => EventKind::Reconnected { user_id: self.user_id.take()? },
+            Name::RecordingStarted => {
+                EventKind::RecordingStarted { media: self.media.take()?, user_id: self.user_id.take() }
+            }
+            Name::RecordingStopped => EventKind::RecordingStopped {},
             Name::Ended => EventKind::Ended { reason: self.reason.take()? },
         })
     }

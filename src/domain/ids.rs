@@ -179,6 +179,11 @@ impl JobId {
         Self(format!("ban:{user}").into())
     }
 
+    /// The recording of a call.
+    pub fn recording(call: CallId) -> Self {
+        Self(format!("recording:{call}").into())
+    }
+
     /// The job that delivers a message.
     pub fn webhook(message: Uuid) -> Self {
         Self(format!("webhook:{message}").into())

@@ -6,6 +6,7 @@ use super::call::Call;
 use super::device::Device;
 use super::ids::{DeviceId, UserId};
 use super::receipt::Receipt;
+use super::recording::{AskedBy, Content};
 use super::state::{EndReason, State};
 use super::task::TaskResult;
 
@@ -68,6 +69,14 @@ pub enum Input {
     PresenceDoubted,
     /// A party was given a token to come back with.
     TokenGiven,
+    /// Somebody wants it recorded.
+    RecordingAsked(AskedBy),
+    /// LiveKit records it: its recording of this number.
+    RecordingStarted(u32, Content),
+    /// Nothing is recorded any more.
+    RecordingStopped(u32),
+    /// There is no recording after all, and another one can be asked for.
+    RecordingFailed(u32),
     /// A user was banned.
     Banned(UserId),
     /// It is time to see what is due.
@@ -99,6 +108,10 @@ impl Input {
             Self::RoomFinished => "room finished",
             Self::PresenceDoubted => "presence doubted",
             Self::TokenGiven => "token given",
+            Self::RecordingAsked(_) => "recording asked",
+            Self::RecordingStarted(..) => "recording started",
+            Self::RecordingStopped(_) => "recording stopped",
+            Self::RecordingFailed(_) => "recording failed",
             Self::Banned(_) => "banned",
             Self::Wake => "wake",
         }
@@ -150,6 +163,9 @@ pub enum RefusalReason {
     /// The device has declined before.
     #[error("the device has declined before")]
     Declined,
+    /// Nobody has answered the call yet.
+    #[error("the call has not been answered")]
+    NotAnswered,
     /// The user is no party of the call.
     #[error("the user is no party of the call")]
     NotAParty,

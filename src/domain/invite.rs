@@ -72,6 +72,7 @@ pub fn begin(invite: Invite, now: Timestamp) -> Call {
         answered_by: None,
         ended_at: None,
         presence: Presence::default(),
+        recording: None,
         legs,
         tasks: Vec::new(),
         next_task: 1,

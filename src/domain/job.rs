@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ids::{EndpointId, JobId, UserId};
+use super::recording::Recording;
 use super::time::Timestamp;
 use super::unknown::Unknown;
 use super::webhook::WebhookEvent;
@@ -51,6 +52,8 @@ pub enum Work {
     UsageCheck(Mark),
     /// Nothing: it stands for a warning that was given, so that it is given once, and goes at its time.
     UsageWarned(Mark),
+    /// See how the recording of a call goes on.
+    Recording(Box<Recording>),
 }
 
 /// How an attempt went.
@@ -106,6 +109,7 @@ impl Work {
             Self::Webhook(_) => "webhook",
             Self::UsageCheck(_) => "usage_check",
             Self::UsageWarned(_) => "usage_warned",
+            Self::Recording(_) => "recording",
         }
     }
 
@@ -115,6 +119,8 @@ impl Work {
             Self::Webhook(_) => Duration::from_secs(15),
             Self::Ban(_) | Self::UsageCheck(_) => Duration::from_secs(10),
             Self::UsageWarned(_) => Duration::from_secs(1),
+            // It has leases of its own.
+            Self::Recording(_) => super::recording::LEASE,
         }
     }
 
@@ -122,7 +128,7 @@ impl Work {
     const fn pauses(&self) -> (Duration, Duration) {
         match self {
             Self::Webhook(_) => (Duration::from_mins(1), Duration::from_hours(1)),
-            Self::Ban(_) | Self::UsageCheck(_) | Self::UsageWarned(_) => {
+            Self::Ban(_) | Self::UsageCheck(_) | Self::UsageWarned(_) | Self::Recording(_) => {
                 (Duration::from_secs(1), Duration::from_mins(1))
             }
         }

@@ -8,6 +8,7 @@ use super::device::Device;
 use super::ids::{DeviceId, UserId};
 use super::input::{DeclineReason, Input, Outcome, Refusal, RefusalReason};
 use super::leg::{Leg, LegState};
+use super::recording::AskedBy;
 use super::ring::Settled;
 use super::state::{DeclineScope, EndReason, State};
 use super::task::{Task, TaskKind, TaskResult};
@@ -71,6 +72,12 @@ fn apply(call: &mut Call, input: &Input, now: Timestamp) -> Result<Effect, Refus
         Input::RoomFinished if call.is_unanswered() => Ok(changed_if(call.open_room(now))),
         Input::RoomFinished | Input::PresenceDoubted => Ok(doubt_presence(call, now)),
         Input::TokenGiven => Ok(if_live(call, |call| call.open_room(now))),
+        Input::RecordingAsked(by) => recording_asked(call, by, now),
+        Input::RecordingStarted(number, content) => {
+            Ok(if_live(call, |call| call.recording_started(*number, *content, now)))
+        }
+        Input::RecordingStopped(number) => Ok(if_live(call, |call| call.recording_stopped(*number, false, now))),
+        Input::RecordingFailed(number) => Ok(if_live(call, |call| call.recording_stopped(*number, true, now))),
         Input::Banned(user) => Ok(banned(call, user, now)),
         Input::Wake => Ok(wake(call, now)),
     }
@@ -177,6 +184,14 @@ fn finish(call: &mut Call, unanswered: EndReason, now: Timestamp) -> Effect {
     };
     call.end(reason, now);
     Effect::Changed
+}
+
+fn recording_asked(call: &mut Call, by: &AskedBy, now: Timestamp) -> Result<Effect, RefusalReason> {
+    match (call.state, call.end_reason) {
+        (State::Ended, reason) => Err(RefusalReason::Ended(reason.unwrap_or(EndReason::Failed))),
+        (State::Calling | State::Ringing, _) => Err(RefusalReason::NotAnswered),
+        (State::Active, _) => Ok(changed_if(call.record(by.clone(), now))),
+    }
 }
 
 fn banned(call: &mut Call, user: &UserId, now: Timestamp) -> Effect {

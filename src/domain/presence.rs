@@ -236,6 +236,7 @@ impl Call {
             self.presence.connected_at = Some(now);
             self.tell(EventKind::Connected {}, now);
         }
+        self.record_once_connected(now);
     }
 
     /// A party left the session that it was in. Returns whether that was news.

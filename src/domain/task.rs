@@ -82,6 +82,10 @@ pub enum TaskKind {
         /// Whom to take out of it first: a user who is banned, or who came after the end.
         eject: Option<UserId>,
     },
+    /// Make the record of the call's recording, which goes on by itself.
+    StartRecording,
+    /// Tell the recording that the call is over.
+    StopRecording,
     /// Tell the app's backend.
     Report {
         /// What of.
@@ -133,8 +137,8 @@ impl TaskKind {
                 Platform::Ios | Platform::Web => Duration::from_secs(2),
                 Platform::Android => Duration::from_secs(4),
             },
-            Self::FreeLine { .. } => Duration::from_secs(1),
             Self::AskPresence | Self::OpenRoom | Self::CloseRoom { .. } | Self::Account => Duration::from_secs(5),
+            Self::FreeLine { .. } | Self::StartRecording | Self::StopRecording => Duration::from_secs(1),
             Self::Report { .. } => Duration::from_secs(15),
         }
     }
@@ -165,6 +169,8 @@ impl TaskKind {
             | Self::AskPresence
             | Self::OpenRoom
             | Self::CloseRoom { .. }
+            | Self::StartRecording
+            | Self::StopRecording
             | Self::Report { .. }
             | Self::Account => None,
         }
@@ -214,6 +220,8 @@ enum Name {
     AskPresence,
     OpenRoom,
     CloseRoom,
+    StartRecording,
+    StopRecording,
     Report,
     Account,
 }
@@ -253,6 +261,8 @@ impl From<Task> for Written {
             TaskKind::AskPresence => ((Name::AskPresence, None, None), empty),
             TaskKind::OpenRoom => ((Name::OpenRoom, None, None), empty),
             TaskKind::CloseRoom { eject } => ((Name::CloseRoom, None, None), Self { user: eject, ..empty }),
+            TaskKind::StartRecording => ((Name::StartRecording, None, None), empty),
+            TaskKind::StopRecording => ((Name::StopRecording, None, None), empty),
             TaskKind::Report { event, endpoint } => {
                 ((Name::Report, None, None), Self { event: Some(event), endpoint: Some(endpoint), ..empty })
             }
@@ -304,6 +314,8 @@ impl Written {
             Name::AskPresence => TaskKind::AskPresence,
             Name::OpenRoom => TaskKind::OpenRoom,
             Name::CloseRoom => TaskKind::CloseRoom { eject: self.user.take() },
+            Name::StartRecording => TaskKind::StartRecording,
+            Name::StopRecording => TaskKind::StopRecording,
             Name::Report => TaskKind::Report { event: self.event.take()?, endpoint: self.endpoint.take()? },
             Name::Account => TaskKind::Account,
         })

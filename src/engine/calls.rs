@@ -59,7 +59,7 @@ impl Engine {
         Ok(call)
     }
 
-    async fn find_call(&self, id: CallId, asker: &Asker) -> Result<Arc<Call>, EngineError> {
+    pub(super) async fn find_call(&self, id: CallId, asker: &Asker) -> Result<Arc<Call>, EngineError> {
         let Slot::Call(call) = self.store().load(id).await? else { return Err(EngineError::NotFound) };
         let visible = match asker {
             Asker::User(user, _) => call.is_visible_to(user),
@@ -134,7 +134,7 @@ impl Engine {
         joins(call, asker)
     }
 
-    async fn refuse_banned_asker(&self, asker: &Asker) -> Result<(), EngineError> {
+    pub(super) async fn refuse_banned_asker(&self, asker: &Asker) -> Result<(), EngineError> {
         match asker {
             Asker::User(user, _) | Asker::Ticket(user, _) => self.refuse_banned(user).await,
             Asker::Service => Ok(()),

@@ -98,7 +98,7 @@ impl Engine {
         }
     }
 
-    fn remind(&self, job: &Job) {
+    pub(super) fn remind(&self, job: &Job) {
         let _ = self.0.job_wake_ups.send((job.id.clone(), job.due));
     }
 }

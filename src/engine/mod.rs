@@ -18,6 +18,7 @@ mod moderation;
 mod reader;
 mod readers;
 mod recent;
+mod recordings;
 mod rooms;
 mod usage;
 
@@ -31,10 +32,12 @@ pub use calls::{Asker, Page, joins};
 pub use invite::{InviteRequest, Key};
 pub use limits::Rates;
 pub use reader::{ANNOUNCED_WITHIN, Beginning, News, Reader};
+pub use recordings::Shown;
 
 pub use crate::store::{Ban, Missed, StoreError, Tell};
 
 use crate::clock::Clock;
+use crate::domain::recording::RecordingPlan;
 use crate::domain::usage::Plan;
 use crate::domain::{Call, CallId, Job, JobId, Limited, Refusal, Rules, Task, Timestamp, WakeUp};
 use crate::store::Store;
@@ -60,6 +63,8 @@ pub struct Settings {
     pub devices_per_user: usize,
     /// How often users may do what is limited.
     pub rates: Rates,
+    /// How calls are recorded.
+    pub recording: RecordingPlan,
     /// Part of every room's name, so that deployments that share a LiveKit project tell theirs apart.
     pub deployment: String,
     /// Of how much use to warn.
@@ -130,6 +135,15 @@ pub enum EngineError {
     /// The user has as many readers of events as they may have.
     #[error("close one of the other event streams")]
     TooManyReaders,
+    /// The call has no recording.
+    #[error("the call has no recording")]
+    NoRecording,
+    /// The call was recorded, and is so once.
+    #[error("the call was recorded, which is done once")]
+    RecordingOver,
+    /// The policy of recordings does not let the asker.
+    #[error("{0}")]
+    RecordingNotAllowed(&'static str),
     /// The user is banned.
     #[error("the user is banned")]
     Banned,

@@ -66,11 +66,13 @@ codes! {
     WrongDevice = FORBIDDEN, "wrong-device", "The ticket is for another device";
     NotAParty = FORBIDDEN, "not-a-party", "Only a party of the call may do this";
     NotAllowed = FORBIDDEN, "not-allowed", "This is not allowed";
+    RecordingNotAllowed = FORBIDDEN, "recording-not-allowed", "Recordings are not for this asker";
     Banned = FORBIDDEN, "banned", "The user is banned";
     SelfBlock = FORBIDDEN, "self-block", "Nobody blocks themselves";
 
     NotFound = NOT_FOUND, "not-found", "No such path";
     CallNotFound = NOT_FOUND, "call-not-found", "No such call";
+    RecordingNotFound = NOT_FOUND, "recording-not-found", "The call has no recording";
     DeviceNotFound = NOT_FOUND, "device-not-found", "No such device";
     BanNotFound = NOT_FOUND, "ban-not-found", "No such ban";
     BlockNotFound = NOT_FOUND, "block-not-found", "No such block";
@@ -80,6 +82,8 @@ codes! {
 
     AnsweredElsewhere = CONFLICT, "answered-elsewhere", "Another device has answered";
     CallEnded = CONFLICT, "call-ended", "The call has ended";
+    CallNotAnswered = CONFLICT, "call-not-answered", "Nobody has answered the call yet";
+    RecordingOver = CONFLICT, "recording-over", "The call has been recorded";
     DeviceNotRung = CONFLICT, "device-not-rung", "The device takes no part in the call";
     DeclinedBefore = CONFLICT, "declined-before", "The device has declined before";
     CallerBusy = CONFLICT, "caller-busy", "The caller is on a call already";

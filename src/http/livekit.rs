@@ -61,6 +61,7 @@ async fn apply(app: &App, webhook: &Webhook) -> Result<(), Problem> {
                 status = egress.status,
                 "LiveKit told of a recording"
             );
+            app.engine.recording_reported(&egress.room, &egress.report()).await?;
         }
         News::Nothing => tracing::trace!(event = webhook.event, "LiveKit told of something else"),
     }

@@ -20,11 +20,13 @@ mod moderation;
 mod openapi;
 pub mod problem;
 mod rate_limit;
+mod recording;
 pub mod server;
 mod usage;
 mod view;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, Method, header};
@@ -37,6 +39,7 @@ use utoipa_axum::routes;
 use crate::config::{self, Limits};
 use crate::engine::Engine;
 use crate::lifecycle::Stop;
+use crate::livekit::storage::Storage;
 use crate::livekit::token::TokenMinter;
 use crate::livekit::webhook::Webhooks;
 use crate::telemetry::Metrics;
@@ -46,6 +49,14 @@ use code::Code;
 use extract::{EmptyBody, Params};
 use health::Part;
 use problem::Problem;
+
+/// What links to recordings are made of.
+pub struct Links {
+    /// The storage.
+    pub storage: Arc<Storage>,
+    /// How long a link is good.
+    pub ttl: Duration,
+}
 
 /// What the handlers share; cloned for every request.
 #[derive(Clone)]
@@ -58,6 +69,8 @@ pub struct App {
     pub minter: Arc<TokenMinter>,
     /// LiveKit's webhooks.
     pub webhooks: Arc<Webhooks>,
+    /// Links to recordings, where there is a storage for them.
+    pub links: Option<Arc<Links>>,
     /// Sizes and counts.
     pub limits: Arc<Limits>,
     /// What the parts that `http` does not know say of themselves.
@@ -81,6 +94,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(calls::cancel))
         .routes(routes!(calls::hang_up))
         .routes(routes!(calls::token))
+        .routes(routes!(recording::start, recording::get, recording::end))
         .routes(routes!(moderation::blocks))
         .routes(routes!(moderation::block, moderation::get_block, moderation::unblock))
         .routes(routes!(moderation::bans))

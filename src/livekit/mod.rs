@@ -1,6 +1,8 @@
 //! LiveKit: tokens to join rooms, its room service, its webhooks, and whether the server can be reached.
 
+pub mod egress;
 pub mod rooms;
+pub mod storage;
 pub mod token;
 pub mod twirp;
 pub mod webhook;

@@ -243,7 +243,7 @@ fn answered(status: u16, body: &[u8]) -> ApiError {
 }
 
 /// The cause of a failed request, which reqwest leaves out of its own words.
-fn innermost(error: &reqwest::Error) -> String {
+pub(super) fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;
@@ -252,7 +252,7 @@ fn innermost(error: &reqwest::Error) -> String {
 }
 
 /// Follows no redirect, which would take the token elsewhere.
-fn client() -> Result<Client, SetUpError> {
+pub(super) fn client() -> Result<Client, SetUpError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

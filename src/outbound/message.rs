@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::record::{self, CallView};
 use crate::crypto::uuid_of;
 use crate::domain::usage::Crossing;
-use crate::domain::{Call, EndpointId, Timestamp, UserId, WebhookEvent};
+use crate::domain::{Call, EndpointId, Recording, Timestamp, UserId, WebhookEvent};
 
 /// A message to one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,19 @@ struct Warning<'a> {
     of: u64,
 }
 
+#[derive(Serialize)]
+struct Recorded<'a> {
+    call_id: String,
+    media: &'a str,
+    started_at: Option<String>,
+    ended_at: Option<String>,
+    duration_seconds: Option<u64>,
+    bytes: Option<u64>,
+    bucket: &'a str,
+    key: &'a str,
+    kept_until: String,
+}
+
 impl Message {
     /// A message of what `key` names for good: a call, or a ban of a user at a time.
     pub fn new(event: WebhookEvent, endpoint: &EndpointId, key: &str, body: String) -> Self {
@@ -77,6 +90,22 @@ pub fn of_ban(
     let (created, until) = (created_at.rfc3339(), record::time(until));
     let banned = Banned { user: user.as_str(), reason, created_at: created, until };
     body(WebhookEvent::UserBanned, created_at, &banned)
+}
+
+/// The body that tells of a recording that can be watched. A link is asked for when it is wanted: it is good for a short while only.
+pub fn of_recording(recording: &Recording) -> Result<String, serde_json::Error> {
+    let recorded = Recorded {
+        call_id: recording.call.to_string(),
+        media: recording.content.as_str(),
+        started_at: record::time(recording.started_at),
+        ended_at: record::time(recording.ended_at),
+        duration_seconds: recording.duration_ms.map(|millis| millis / 1000),
+        bytes: recording.bytes,
+        bucket: &recording.bucket,
+        key: &recording.key,
+        kept_until: recording.retained_until().rfc3339(),
+    };
+    body(WebhookEvent::RecordingReady, recording.ended_at.unwrap_or(recording.asked_at), &recorded)
 }
 
 /// The body that warns of a share of the plan that is used.

@@ -42,6 +42,9 @@ pub struct CallView {
     /// When both were in the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     connected_at: Option<String>,
+    /// Whether both are recorded: `starting`, `on`, `over` or `failed`; absent if nobody wanted that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording: Option<&'static str>,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<String>,
@@ -172,6 +175,7 @@ impl CallView {
             answered_at: time(call.answered_at),
             answered_by: call.answered_by.as_ref().map(ToString::to_string),
             connected_at: time(call.presence.connected_at),
+            recording: call.recording.as_ref().map(|recording| recording.stage.as_str()),
             ended_at: time(call.ended_at),
             talk_seconds: ended.then_some(call.presence.talk_ms / 1000),
             peak_participants: ended.then_some(call.presence.peak),

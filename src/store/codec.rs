@@ -147,6 +147,7 @@ mod tests {
                 decline: DeclineScope::Device,
                 missed_call: true,
                 presence: true,
+                record: false,
                 rooms: false,
                 ask_every_ms: 0,
                 push: PushRules::default(),

@@ -22,6 +22,7 @@ mod openapi;
 mod outage;
 mod promises;
 mod providers;
+mod recording;
 mod records;
 mod redis_faults;
 mod redis_harness;

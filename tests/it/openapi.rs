@@ -11,6 +11,7 @@ use crate::support::{Http, Stage};
 const ROUTES: &[&str] = &[
     "delete /v1/bans/{user}",
     "delete /v1/blocks/{user}",
+    "delete /v1/calls/{id}/recording",
     "delete /v1/devices/{device_id}",
     "get /docs",
     "get /livez",
@@ -23,6 +24,7 @@ const ROUTES: &[&str] = &[
     "get /v1/calls",
     "get /v1/calls/{id}",
     "get /v1/calls/{id}/explain",
+    "get /v1/calls/{id}/recording",
     "get /v1/devices",
     "get /v1/events",
     "get /v1/usage",
@@ -32,6 +34,7 @@ const ROUTES: &[&str] = &[
     "post /v1/calls/{id}/cancel",
     "post /v1/calls/{id}/decline",
     "post /v1/calls/{id}/hangup",
+    "post /v1/calls/{id}/recording",
     "post /v1/calls/{id}/token",
     "post /v1/livekit/webhook",
     "put /v1/bans/{user}",

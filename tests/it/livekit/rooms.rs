@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
+use bellwire::domain::recording::RecordingPlan;
 use bellwire::domain::room::room_name;
 use bellwire::domain::usage::Plan;
 use bellwire::domain::{EndReason, Input, Rules, TaskKind};
@@ -83,6 +84,7 @@ async fn a_banned_user_who_comes_into_a_live_call_ends_it() {
         rates: Rates::default(),
         deployment: "main".to_owned(),
         plan: Plan::default(),
+        recording: RecordingPlan::default(),
     };
     let (engine, _follow_ups) = Engine::new(Arc::clone(&store), clock.clone(), settings, Arc::default());
     let mut call = new_call(&clock);

@@ -3,10 +3,12 @@
 //! A turn becomes an input only when it is played, since what a task's result can say depends on the record. What must hold is
 //! `properties`' affair.
 
-use super::*;
+use bellwire::domain::recording::{AskedBy, Content};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+
+use super::*;
 
 /// The devices of Bob; a call begins with the first few, and the others may come late.
 const DEVICES: [(&str, Platform); 5] = [
@@ -75,6 +77,8 @@ pub(super) fn invites() -> impl Strategy<Value = Invite> {
                     missed_call,
                     presence,
                     rooms,
+                    // Any of them will do.
+                    record: silent,
                     ask_every_ms: u64::from(checked) * 300_000,
                     push,
                     ..rules()
@@ -188,6 +192,17 @@ fn presence() -> impl Strategy<Value = Input> {
         1 => Just(Input::RoomStarted),
         1 => Just(Input::PresenceDoubted),
         1 => Just(Input::TokenGiven),
+        3 => recording(),
+    ]
+}
+
+fn recording() -> impl Strategy<Value = Input> {
+    let by = select(vec![AskedBy::Service, AskedBy::Party(user("alice")), AskedBy::Party(user("bob"))]);
+    prop_oneof![
+        3 => by.prop_map(Input::RecordingAsked),
+        2 => (1..3_u32).prop_map(|number| Input::RecordingStarted(number, Content::Audio)),
+        1 => (1..3_u32).prop_map(Input::RecordingStopped),
+        1 => (1..3_u32).prop_map(Input::RecordingFailed),
     ]
 }
 

@@ -15,6 +15,7 @@ mod histories;
 mod presence;
 mod properties;
 mod receipts;
+mod recordings;
 mod ring;
 mod rooms;
 mod scenes;
@@ -84,6 +85,7 @@ fn rules() -> Rules {
         decline: DeclineScope::Call,
         missed_call: true,
         presence: true,
+        record: false,
         rooms: false,
         ask_every_ms: 0,
         push: PushRules::default(),
@@ -205,11 +207,13 @@ fn name(kind: &TaskKind) -> String {
         TaskKind::NotifyMissed { device, .. } => format!("missed {device}"),
         TaskKind::FreeLine { user } => format!("free {user}"),
         TaskKind::AskPresence => "ask".to_owned(),
-        TaskKind::Report { event, endpoint } => format!("tell {endpoint}: {event}"),
-        TaskKind::Account => "account".to_owned(),
         TaskKind::OpenRoom => "open room".to_owned(),
         TaskKind::CloseRoom { eject: None } => "close room".to_owned(),
         TaskKind::CloseRoom { eject: Some(user) } => format!("close room without {user}"),
+        TaskKind::Report { event, endpoint } => format!("tell {endpoint}: {event}"),
+        TaskKind::Account => "account".to_owned(),
+        TaskKind::StartRecording => "start recording".to_owned(),
+        TaskKind::StopRecording => "stop recording".to_owned(),
     }
 }
 

@@ -167,6 +167,8 @@ proptest! {
                     // One that is under way at the end is waited for.
                     TaskKind::OpenRoom => call.rules.rooms && call.ended_at.is_none_or(|ended| task.until <= ended),
                     TaskKind::CloseRoom { .. } => call.rules.rooms && call.is_ended(),
+                    TaskKind::StartRecording => call.state == State::Active && call.is_recorded(),
+                    TaskKind::StopRecording => call.is_ended() && call.recording.is_some(),
                 };
                 assert!(fits, "{} while {}", name(&task.kind), after.stands());
             }

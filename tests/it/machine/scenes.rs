@@ -13,6 +13,9 @@ pub(super) fn scene(row: &str, column: State) -> Option<(Stage, Input)> {
         "task finished" => task_finished(row, column),
         "participant joined" | "participant left" | "room finished" | "presence doubted" => Some(presence(row, column)),
         "room started" | "token given" => Some(room(row, column)),
+        "recording asked" | "recording started" | "recording stopped" | "recording failed" => {
+            recordings::scene(row, quiet(column))
+        }
         _ => party(row, column),
     }
 }

@@ -11,7 +11,7 @@ use bellwire::domain::{EndReason, EndpointId, WebhookEvent};
 const PAGE: &str = include_str!("../../../docs/STATE-MACHINE.md");
 const STATES: [State; 4] = [State::Calling, State::Ringing, State::Active, State::Ended];
 /// How many inputs there are; `number` counts them.
-const INPUTS: usize = 23;
+const INPUTS: usize = 27;
 
 /// The rows of the table whose head begins with this.
 fn rows(head: &str) -> Vec<Vec<&'static str>> {
@@ -45,6 +45,10 @@ fn number(input: &Input) -> usize {
         Input::DeviceGone(_) => 19,
         Input::DeviceBack(_) => 20,
         Input::PushTold(..) => 21,
+        Input::RecordingAsked(_) => 22,
+        Input::RecordingStarted(..) => 23,
+        Input::RecordingStopped(_) => 24,
+        Input::RecordingFailed(_) => 25,
         Input::Wake => INPUTS - 1,
     }
 }
@@ -173,6 +177,7 @@ fn the_page_names_every_event_once() {
     let mut stage = Stage::connected();
     stage.all([lost("bob", "B1"), joined("bob", "B2"), Input::Cancel]);
     let mut told: BTreeSet<_> = stage.events().into_iter().collect();
+    told.extend(recordings::stopped().events());
     for end in [Input::Cancel, declined(IPHONE)] {
         let mut stage = Stage::new(invite());
         stage.give(end);
@@ -198,6 +203,7 @@ fn the_page_knows_how_long_an_attempt_is_left_alone() {
             "webhook",
             TaskKind::Report { event: WebhookEvent::CallEnded, endpoint: EndpointId::new("e").expect("an id") },
         ),
+        ("recording", TaskKind::StartRecording),
     ] {
         let times = [kind.deadline(), kind.lease()].map(|time| format!("{} s", time.as_secs()));
         let rows = rows("| attempt |");

@@ -21,8 +21,10 @@ pub const WORDS: &[&str] = &[
     ".tasks[].platform",
     ".tasks[].reason",
     ".tasks[].event",
+    ".recording.stage",
     ".events[].type",
     ".events[].data.reason",
+    ".events[].data.media",
 ];
 
 /// Where a part of a record is.

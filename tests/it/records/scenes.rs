@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use bellwire::domain::recording::{AskedBy, Content};
 use bellwire::domain::{
     Acks, Call, CallId, DeclineReason, DeclineScope, EndpointId, Environment, Input, Invite, Media, Outcome, Platform,
     PushRules, Receipt, Subscribers, TaskResult, Timestamp, Unknown, begin, step,
@@ -51,6 +52,11 @@ fn scenes() -> Vec<(&'static str, Call)> {
         ("room-checked", checked().call),
         ("room-closing", checked().then(Input::Banned(user("bob"))).call),
         ("browser-gone", Scene::new().then(Input::DeviceGone(device_id("web-1"))).call),
+        ("recording-begins", recorded(&[]).call),
+        ("recording-on", recorded(&[STARTED]).call),
+        ("recording-stopped", recorded(&[STARTED, Input::RecordingStopped(1)]).call),
+        ("recording-ended", recorded(&[STARTED, Input::HangUp(user("bob"))]).call),
+        ("recorded-by-policy", recorded_by_policy().call),
         ("hidden", Scene::of(Invite { hidden: true, ..invite() }).call),
     ]
 }
@@ -225,6 +231,23 @@ fn checked() -> Scene {
     let asked = talking.then(Input::PresenceDoubted);
     let task = asked.call.tasks[0].id;
     asked.finish(task, TaskResult::Present(vec![user("ann"), user("bob")]))
+}
+
+const STARTED: Input = Input::RecordingStarted(1, Content::Composite);
+
+/// Ann has the call recorded, and then this happens.
+fn recorded(then: &[Input]) -> Scene {
+    let asked = Scene::connected().then(Input::RecordingAsked(AskedBy::Party(user("ann"))));
+    then.iter().fold(asked, |scene, input| scene.then(input.clone()))
+}
+
+/// Every call is recorded, and this one could not be.
+fn recorded_by_policy() -> Scene {
+    let mut invite = invite();
+    invite.rules.record = true;
+    let answered = Scene::of(invite).settle().then(Input::Answer(device_id("iphone-1")));
+    let joined = |who: &str| Input::ParticipantJoined(user(who), format!("{who}-1"));
+    answered.then(joined("ann")).then(joined("bob")).then(Input::RecordingFailed(1))
 }
 
 fn compacted() -> Scene {

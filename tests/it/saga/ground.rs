@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::Rules;
+use bellwire::domain::recording::RecordingPlan;
 use bellwire::domain::usage::Plan;
 use bellwire::engine::{Engine, FollowUps, Rates, Settings};
 use bellwire::store::Store;
@@ -74,6 +75,7 @@ impl Ground {
             rates: Rates::default(),
             deployment: "main".to_owned(),
             plan: Plan::default(),
+            recording: RecordingPlan::default(),
         };
         let (engine, follow_ups) = Engine::new(wire, self.clock.clone(), settings, Arc::default());
         Instance { engine, stops: Arc::clone(stops), follow_ups }

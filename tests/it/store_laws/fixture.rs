@@ -50,6 +50,7 @@ pub fn rules() -> Rules {
         decline: DeclineScope::Call,
         missed_call: true,
         presence: true,
+        record: false,
         rooms: false,
         ask_every_ms: 0,
         push: PushRules::default(),

@@ -38,8 +38,7 @@ impl Reply {
 
 impl Http {
     pub fn new(base: String) -> Self {
-        let client = Client::builder().no_proxy().tls_backend_preconfigured(no_tls()).build().expect("a client");
-        Self { client, base }
+        Self { client: plain_client(), base }
     }
 
     /// The same over HTTP/2.
@@ -102,6 +101,11 @@ impl Http {
         let request = self.request(method, path).bearer_auth(token).header("content-type", "application/json");
         request.body(body.to_string())
     }
+}
+
+/// A client for whatever is on loopback.
+pub fn plain_client() -> Client {
+    Client::builder().no_proxy().tls_backend_preconfigured(no_tls()).build().expect("a client")
 }
 
 /// The gateway speaks plain HTTP on loopback; reqwest wants to know a TLS anyway.

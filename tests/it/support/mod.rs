@@ -3,6 +3,7 @@
 //!
 //! Every test has a stage of its own, on ports that the system chose and in a folder of its own. Its clock can be moved forward.
 
+pub mod child;
 mod dice;
 mod fleet;
 mod http;
@@ -30,7 +31,7 @@ use bellwire::simulator::{Log, Options, Simulator};
 
 pub use dice::Dice;
 pub use fleet::{Fleet, STORE_TIMEOUT};
-pub use http::{Http, Reply};
+pub use http::{Http, Reply, plain_client};
 pub use observe::{claims, expect_ended, rfc3339};
 pub use people::{Device, Sse, bearer, service_bearer, user_token};
 pub use process::Process;

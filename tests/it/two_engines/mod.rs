@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
+use bellwire::domain::recording::RecordingPlan;
 use bellwire::domain::usage::Plan;
 use bellwire::domain::{Call, Device, EndReason, Input, Media, Party, Receipt, Rules, State, TaskResult, Unknown};
 use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Rates, Settings};
@@ -55,6 +56,7 @@ impl Ground {
             rates: Rates::default(),
             deployment,
             plan: Plan::default(),
+            recording: RecordingPlan::default(),
         };
         Engine::new(store, self.clock.clone(), settings, Arc::default())
     }
