@@ -12,6 +12,10 @@ check:
 test *filter:
     ./test {{ filter }}
 
+# Whole calls between real LiveKit clients on a real LiveKit server, alone.
+e2e-livekit *filter:
+    ./test --test e2e {{ filter }}
+
 # Formats the code.
 fmt:
     cargo fmt

@@ -9,9 +9,9 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
-use super::child::Child;
 use super::{binary, tls};
 use crate::support::SOON;
+use crate::support::child::Child;
 
 /// The settings of every server. With `always`, what was acknowledged is on disk.
 const SETTINGS: &str = "bind 127.0.0.1\nsave \"\"\nappendonly yes\nappendfsync always\n";

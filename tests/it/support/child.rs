@@ -17,14 +17,14 @@ exec "$@" </dev/null 3<&-
 "#;
 
 /// A running server process; killed when dropped.
-pub(super) struct Child {
+pub struct Child {
     /// Its standard input is the pipe.
     process: std::process::Child,
 }
 
 impl Child {
     /// Starts a program with these arguments. What it prints goes to `log` in its folder.
-    pub(super) fn spawn(program: &Path, arguments: &[&str], folder: &Path) -> Self {
+    pub fn spawn(program: &Path, arguments: &[&str], folder: &Path) -> Self {
         let log = File::options().create(true).append(true).open(folder.join("log")).expect("a log");
         let process = Command::new("sh")
             .args(["-c", WATCH, "sh"])
@@ -42,22 +42,22 @@ impl Child {
         Self { process }
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.process.id()
     }
 
     /// Whether it has ended by itself.
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub fn has_ended(&mut self) -> bool {
         self.process.try_wait().expect("its state").is_some()
     }
 
     /// Closes the pipe, as the system does when the tests are killed.
-    pub(super) fn abandon(&mut self) {
+    pub fn abandon(&mut self) {
         self.process.stdin = None;
     }
 
     /// Sends a signal that has a name: `STOP` or `CONT`.
-    pub(super) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().expect("kill");
         assert!(sent.success());
     }
