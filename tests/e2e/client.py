@@ -66,6 +66,8 @@ async def listen(track, speaker):
         elif heard and silent == GAP:
             heard = None
             tell("silence", of=speaker)
+    if heard:
+        tell("silence", of=speaker)
 
 
 async def windows(stream):

@@ -135,6 +135,11 @@ webhook: {{api_key: {API_KEY}, urls: ["{webhooks}"]}}
         self.child = None;
     }
 
+    /// What it has logged.
+    pub fn told(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
     /// Whether it has the room.
     pub async fn has_room(&self, room: &str) -> bool {
         let now = Clock::system().now().as_secs();

@@ -34,7 +34,7 @@ async fn a_livekit_server_that_was_killed_and_is_back_is_entered_again_by_the_cl
     let Some(mut world) = World::start().await else { return };
     let mut talk = Talk::connected(&world).await;
     world.livekit.kill();
-    talk.hear_each_other_no_more().await;
+    talk.both_tell("reconnecting").await;
     world.livekit.start_again().await;
     goes_on_until_hung_up(&world, &mut talk).await;
 }
@@ -57,7 +57,7 @@ async fn where_joining_makes_no_rooms_a_fresh_token_makes_the_lost_one_again() {
     let Some(mut world) = World::with(Setting { auto_create: false, ..Setting::default() }).await else { return };
     let mut talk = Talk::connected(&world).await;
     world.livekit.kill();
-    talk.hear_each_other_no_more().await;
+    talk.both_tell("reconnecting").await;
     world.livekit.start_again().await;
     tokio::join!(talk.alice.come_back(&world.python, &talk.id), talk.bob.come_back(&world.python, &talk.id));
     goes_on_until_hung_up(&world, &mut talk).await;

@@ -153,6 +153,11 @@ impl Talk {
         tokio::join!(self.alice.app.hears_no_more_of("bob"), self.bob.app.hears_no_more_of("alice"));
     }
 
+    /// Waits until both apps tell of something that happens at once.
+    pub async fn both_tell(&mut self, event: &str) {
+        tokio::join!(self.alice.app.tells(event, AT_ONCE), self.bob.app.tells(event, AT_ONCE));
+    }
+
     /// Waits until both are told of the end and both apps are out of the room; the room is gone then, and the call is as expected.
     pub async fn ends(&mut self, world: &World, reason: &str, within: Duration) -> Value {
         for side in [&mut self.alice, &mut self.bob] {

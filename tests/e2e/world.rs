@@ -69,3 +69,11 @@ impl World {
         Some(Self { stage, livekit, python })
     }
 }
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("The gateway's log:\n{}\nLiveKit's:\n{}", self.stage.told(), self.livekit.told());
+        }
+    }
+}
