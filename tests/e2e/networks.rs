@@ -15,6 +15,13 @@ async fn a_network_that_comes_back_within_the_grace_goes_on_with_the_call() {
     let Some(world) = World::start().await else { return };
     let bobs = Network::to(&world.livekit).await;
     let mut talk = Talk::connected_by(&world, &bobs).await;
+    // LiveKit does not notice this.
+    bobs.cut();
+    talk.hear_each_other_no_more().await;
+    bobs.heal();
+    talk.hear_each_other().await;
+    talk.expect_events(&["call.connected"]);
+
     bobs.cut();
     talk.hear_each_other_no_more().await;
     let away = talk.alice.is_told("call.reconnecting", NOTICES_SILENCE).await;

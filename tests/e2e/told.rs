@@ -38,13 +38,21 @@ impl Told {
         let told = timeout(within, self.all.wait_for(|all| found(all).is_some())).await;
         let told = told.map(|all| all.map(|all| found(&all).map(|at| (at, all[at].clone()))));
         let Ok(Ok(Some((at, found)))) = told else {
-            panic!(
-                "{} did not tell of {what} within {within:?}, but of {:#?}",
-                self.who,
-                self.so_far().split_off(from)
-            );
+            let told = lines(&self.so_far()[from..]);
+            panic!("{} did not tell of {what} within {within:?}, but of:\n{told}", self.who);
         };
         self.read = at + 1;
         found
     }
+}
+
+/// One thing a line, without the tokens that it is better not to print.
+fn lines(told: &[Value]) -> String {
+    let shown = told.iter().cloned().map(|mut one| {
+        if let Some(token) = one.get_mut("token") {
+            *token = Value::Null;
+        }
+        format!("{one}\n")
+    });
+    shown.collect()
 }
