@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout_at};
 
-use super::readers::Mailbox;
+use super::readers::{Mailbox, Waiting};
 use super::{Asker, Engine, EngineError};
 use crate::domain::{Call, CallId, DeviceId, Event, EventKind, Timestamp, UserId};
 use crate::store::Slot;
@@ -18,6 +19,9 @@ use crate::store::Slot;
 /// How much later than it happened an event may be announced: the time of a commit, of one that just made it within the store's
 /// timeout, say. So events of several calls may come in another order than their times.
 pub const ANNOUNCED_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a reader of a banned user waits for the ends of the live calls, so that the app can say why they ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// An event and the record that it belongs to.
 #[derive(Debug, Clone)]
@@ -49,6 +53,8 @@ pub struct Reader {
     registered: bool,
     seen: HashMap<CallId, Seen>,
     ends: Option<Timestamp>,
+    /// Until when it goes on for the ends of live calls, once its user is banned.
+    last_words_until: Option<Instant>,
     /// Whether the store may have been told of it.
     attached: AtomicBool,
 }
@@ -119,6 +125,7 @@ impl Engine {
             registered: false,
             seen: HashMap::new(),
             ends: None,
+            last_words_until: None,
             attached: AtomicBool::new(false),
         };
         // It can be closed by now, so a ban or a removal that comes at the same moment is not missed.
@@ -177,9 +184,12 @@ impl Reader {
     /// again cannot be told by events.
     pub async fn next(&mut self) -> Option<Vec<News>> {
         loop {
-            let waiting = self.mailbox.wait().await;
+            let waiting = self.waiting().await?;
             if waiting.closed {
                 return None;
+            }
+            if waiting.banned {
+                self.last_words_until.get_or_insert(Instant::now() + LAST_WORDS);
             }
             let mut fresh = Vec::new();
             for call in waiting.changed.values() {
@@ -201,6 +211,15 @@ impl Reader {
             if !fresh.is_empty() {
                 return Some(in_order(fresh));
             }
+        }
+    }
+
+    /// What arrives next. `None`: nothing more may be heard.
+    async fn waiting(&self) -> Option<Waiting> {
+        match self.last_words_until {
+            None => Some(self.mailbox.wait().await),
+            Some(until) if self.seen.values().any(Seen::is_live) => timeout_at(until, self.mailbox.wait()).await.ok(),
+            Some(_) => None,
         }
     }
 

@@ -40,7 +40,10 @@ pub(super) struct Mailbox {
 pub(super) struct Waiting {
     pub(super) changed: BTreeMap<CallId, Arc<Call>>,
     pub(super) resync: bool,
+    /// The device that it reads on is gone.
     pub(super) closed: bool,
+    /// Its user was banned.
+    pub(super) banned: bool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -124,11 +127,11 @@ impl Readers {
         }
     }
 
-    /// Ends the readers of a user, or of one of their devices.
+    /// Ends the readers of a user who was banned, or of one of their devices.
     fn close(&self, user: &UserId, device: Option<&DeviceId>) {
         for mailbox in locked(&self.0.mailboxes).get(user).into_iter().flatten() {
             if device.is_none() || mailbox.device.as_ref() == device {
-                mailbox.put(|waiting| waiting.closed = true);
+                mailbox.put(|waiting| if device.is_none() { waiting.banned = true } else { waiting.closed = true });
             }
         }
     }

@@ -47,9 +47,14 @@ impl App {
         Self { process, told }
     }
 
+    /// Begins to enter a room.
+    pub fn join(&mut self, url: &str, token: &Value) {
+        self.order(&json!({"do": "join", "url": url, "token": token}));
+    }
+
     /// Enters a room; an error is why it could not.
     pub async fn try_join(&mut self, url: &str, token: &Value) -> Result<(), String> {
-        self.order(&json!({"do": "join", "url": url, "token": token}));
+        self.join(url, token);
         let is_it = |told: &Value| told["event"] == "joined" || told["event"] == "refused";
         let told = self.told.until("joined or refused", AT_ONCE, is_it).await;
         if told["event"] == "joined" { Ok(()) } else { Err(told["why"].to_string()) }

@@ -55,8 +55,8 @@ async fn a_network_that_stays_away_loses_the_call() {
     talk.expect_events(&["call.connected", "call.reconnecting", "call.ended"]);
     talk.expect_talk(&call, seconds(away_at), 0.0);
 
-    // His client still tries, and where rooms are made by joining it would wait in an empty one.
+    // His client goes on trying, and makes the room anew where rooms are made by joining.
     bobs.heal();
-    talk.bob.app.is_out().await;
+    world.livekit.closes(&talk.room, 2).await;
     talk.expect_no_room(&world).await;
 }

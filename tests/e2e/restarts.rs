@@ -44,9 +44,6 @@ async fn a_livekit_server_that_is_stopped_sends_all_away_who_come_back_with_fres
     let Some(mut world) = World::start().await else { return };
     let mut talk = Talk::connected(&world).await;
     world.livekit.stop().await;
-    for side in [&mut talk.alice, &mut talk.bob] {
-        assert_eq!(side.app.is_out().await.0, "SERVER_SHUTDOWN");
-    }
     world.livekit.start_again().await;
     tokio::join!(talk.alice.come_back(&world.python, &talk.id), talk.bob.come_back(&world.python, &talk.id));
     goes_on_until_hung_up(&world, &mut talk).await;

@@ -78,6 +78,20 @@ async fn a_ban_closes_the_users_streams_and_lets_them_open_none() {
 }
 
 #[tokio::test]
+async fn a_banned_user_is_told_that_their_call_has_ended_and_then_nothing() {
+    let stage = Stage::new().await;
+    stage.pixel("bob", "pixel-1").await;
+    let call = stage.invite("alice", "bob").await["call"]["id"].clone();
+    let mut streams = both(&stage, &bearer("alice"), "").await;
+    ban(&stage, "alice", json!({})).await;
+    for told in [streams.0.until("call.ended", &call).await, streams.1.until("call.ended", &call).await] {
+        assert_eq!(told["data"]["reason"], "banned");
+    }
+    assert_eq!(streams.0.next_or_end().await, None);
+    streams.1.close_code().await;
+}
+
+#[tokio::test]
 async fn removing_a_device_closes_its_streams_alone() {
     let stage = Stage::new().await;
     let (iphone, _pixel) = (stage.iphone("bob", "iphone-1").await, stage.pixel("bob", "pixel-1").await);
