@@ -41,7 +41,7 @@ async fn where_joining_makes_rooms_a_banned_user_is_put_out_of_the_empty_one_aga
         // His client takes this for a bad network, and tries again for a minute.
         let mut app = App::start(&world.python, "bob");
         app.join(&world.livekit.url(), token);
-        world.livekit.closes(&talk.room, times).await;
+        world.livekit.closes(&talk.room, times, AT_ONCE).await;
         talk.expect_no_room(&world).await;
     }
 }

@@ -13,7 +13,6 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::app::AT_ONCE;
 use crate::support::child::Child;
 use crate::support::{Http, SOON};
 
@@ -142,14 +141,14 @@ webhook: {{api_key: {API_KEY}, urls: ["{webhooks}"]}}
     }
 
     /// Waits until it has closed a room for so many times, as often as somebody made it anew.
-    pub async fn closes(&self, room: &str, times: usize) {
+    pub async fn closes(&self, room: &str, times: usize, within: Duration) {
         let closed = |line: &&str| line.contains("room closed") && line.contains(room);
         let often_enough = async {
             while self.told().lines().filter(closed).count() < times {
                 sleep(Duration::from_millis(100)).await;
             }
         };
-        timeout(AT_ONCE, often_enough).await.expect("the room is closed again");
+        timeout(within, often_enough).await.expect("the room is closed again");
     }
 
     /// Whether it has the room.

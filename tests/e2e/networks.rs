@@ -57,6 +57,6 @@ async fn a_network_that_stays_away_loses_the_call() {
 
     // His client goes on trying, and makes the room anew where rooms are made by joining.
     bobs.heal();
-    world.livekit.closes(&talk.room, 2).await;
+    world.livekit.closes(&talk.room, 2, AT_ONCE).await;
     talk.expect_no_room(&world).await;
 }

@@ -27,6 +27,8 @@ async fn an_app_that_was_killed_comes_back_with_a_fresh_token() {
     talk.alice.app.hears_no_more_of("bob").await;
     talk.bob.come_back(&world.python, &talk.id).await;
     goes_on_until_hung_up(&world, &mut talk).await;
+    // LiveKit has not noticed that the old app is gone: the new one takes its place, and nobody was away.
+    talk.expect_events(&["call.connected", "call.ended"]);
 }
 
 #[tokio::test]

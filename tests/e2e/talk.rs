@@ -6,7 +6,7 @@ use std::time::Duration;
 use bellwire::domain::Timestamp;
 use serde_json::{Value, json};
 
-use crate::app::{AT_ONCE, App};
+use crate::app::{AT_ONCE, App, at};
 use crate::network::Network;
 use crate::support::people::path;
 use crate::support::{Http, Reply, Sse, bearer, rfc3339};
@@ -61,7 +61,7 @@ impl Side {
     /// Leaves the room without hanging up, and gives when, in seconds.
     pub async fn leave(&mut self) -> f64 {
         self.app.leave();
-        self.app.is_out().await.1
+        at(&self.app.tells("left", AT_ONCE).await)
     }
 
     /// Asks the gateway for something about the call.
@@ -168,6 +168,7 @@ impl Talk {
         let call = world.stage.call(&self.id).await;
         assert_eq!((&call["state"], &call["end_reason"]), (&json!("ended"), &json!(reason)), "{call}");
         assert_eq!(self.alice.kinds(), self.bob.kinds(), "both are told the same");
+        println!("SEEN {reason} {:?} {call}", &self.alice.kinds()[3..]);
         call
     }
 

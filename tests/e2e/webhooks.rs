@@ -32,4 +32,9 @@ async fn without_webhooks_the_truth_comes_late_but_comes() {
     // Both ends of the talk are known late.
     talk.heard_at += late;
     talk.expect_talk(&call, seconds(away_at), 0.0);
+
+    // An old token makes the room anew.
+    talk.bob.app.join(&world.livekit.url(), &talk.bob.livekit["token"]);
+    world.livekit.closes(&talk.room, 2, SWEEP + LATE).await;
+    talk.expect_no_room(&world).await;
 }
