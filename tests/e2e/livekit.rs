@@ -151,8 +151,14 @@ webhook: {{api_key: {API_KEY}, urls: ["{webhooks}"]}}
         timeout(within, often_enough).await.expect("the room is closed again");
     }
 
-    /// Whether it has the room.
-    pub async fn has_room(&self, room: &str) -> bool {
+    /// Waits until it has the room, or has it no more.
+    pub async fn until_it_has(&self, room: &str, there: bool) {
+        while self.has_room(room).await != there {
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn has_room(&self, room: &str) -> bool {
         let now = Clock::system().now().as_secs();
         let claims = json!({"iss": API_KEY, "nbf": now - 10, "exp": now + 60, "video": {"roomList": true}});
         let key = EncodingKey::from_secret(API_SECRET.as_bytes());

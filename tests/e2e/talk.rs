@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bellwire::domain::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::app::{AT_ONCE, App, at};
 use crate::network::Network;
@@ -135,7 +136,8 @@ impl Talk {
         talk
     }
 
-    async fn begins(&mut self) {
+    /// Waits until both hear each other and are told that they are connected.
+    pub async fn begins(&mut self) {
         self.heard_at = self.hear_each_other().await;
         self.alice.is_told("call.connected", AT_ONCE).await;
         self.bob.is_told("call.connected", AT_ONCE).await;
@@ -168,18 +170,19 @@ impl Talk {
         let call = world.stage.call(&self.id).await;
         assert_eq!((&call["state"], &call["end_reason"]), (&json!("ended"), &json!(reason)), "{call}");
         assert_eq!(self.alice.kinds(), self.bob.kinds(), "both are told the same");
-        println!("SEEN {reason} {:?} {call}", &self.alice.kinds()[3..]);
         call
     }
 
     /// Waits until LiveKit does not have the room any more.
     pub async fn expect_no_room(&self, world: &World) {
-        let gone = async {
-            while world.livekit.has_room(&self.room).await {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(AT_ONCE, gone).await.expect("the room of an ended call is deleted");
+        let gone = world.livekit.until_it_has(&self.room, false);
+        timeout(AT_ONCE, gone).await.expect("the room of an ended call is deleted");
+    }
+
+    /// Waits until LiveKit has the room.
+    pub async fn expect_room(&self, world: &World) {
+        let there = world.livekit.until_it_has(&self.room, true);
+        timeout(AT_ONCE, there).await.expect("the room of a call is made");
     }
 
     /// For how many seconds one of them was away, as both were told.

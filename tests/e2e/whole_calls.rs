@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use crate::app::AT_ONCE;
 use crate::support::rfc3339;
 use crate::talk::{Talk, seconds};
-use crate::world::{CONNECT_TIMEOUT, World};
+use crate::world::{CONNECT_TIMEOUT, GRACE, World};
 
 /// How long they talk.
 const A_WHILE: Duration = Duration::from_secs(4);
@@ -47,6 +47,15 @@ async fn both_may_hang_up_at_once() {
     let call = talk.ends(&world, "completed", AT_ONCE).await;
     talk.expect_events(&["call.connected", "call.ended"]);
     talk.expect_talk(&call, over, 0.0);
+}
+
+#[tokio::test]
+async fn both_may_leave_without_hanging_up() {
+    let Some(world) = World::start().await else { return };
+    let mut talk = Talk::connected(&world).await;
+    let (alice, bob) = tokio::join!(talk.alice.leave(), talk.bob.leave());
+    let call = talk.ends(&world, "completed", GRACE + AT_ONCE).await;
+    talk.expect_talk(&call, alice.min(bob), 0.0);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::app::python;
 use crate::livekit::{API_KEY, API_SECRET, LiveKit};
 use crate::support::{Process, Stage};
@@ -67,6 +69,20 @@ impl World {
         let webhooks = if setting.webhooks { stage.http.base() } else { NOWHERE };
         livekit.start(&format!("{webhooks}/v1/livekit/webhook"), setting.auto_create).await;
         Some(Self { stage, livekit, python })
+    }
+
+    /// Waits for the end of a call by asking again and again, for those whose event streams are gone; the call.
+    pub async fn call_ends(&self, id: &Value, within: Duration) -> Value {
+        let ended = async {
+            loop {
+                let call = self.stage.call(id).await;
+                if call["state"] == "ended" {
+                    return call;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        tokio::time::timeout(within, ended).await.expect("the call ends")
     }
 }
 
