@@ -82,7 +82,7 @@ impl App {
 
     /// Waits until another, who is heard now, is heard no more.
     pub async fn hears_no_more_of(&mut self, who: &str) {
-        self.told.from_now_on();
+        self.told.pass_over_all();
         let is_it = |told: &Value| told["event"] == "silence" && told["of"] == who;
         self.told.until(&format!("silence of {who}"), AT_ONCE, is_it).await;
     }

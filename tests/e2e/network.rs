@@ -122,15 +122,13 @@ async fn carry_media(here: UdpSocket, server: SocketAddr, open: watch::Receiver<
         if !*open.borrow() {
             continue;
         }
-        let way = match ways.get(&client) {
-            Some(way) => way.clone(),
-            None => {
-                let way = Arc::new(UdpSocket::bind("127.0.0.1:0").await.expect("a port"));
-                way.connect(server).await.expect("an address");
-                back.spawn(carry_back(way.clone(), here.clone(), client, open.clone()));
-                ways.insert(client, way.clone());
-                way
-            }
+        let way = if let Some(way) = ways.get(&client) {
+            way
+        } else {
+            let way = Arc::new(UdpSocket::bind("127.0.0.1:0").await.expect("a port"));
+            way.connect(server).await.expect("an address");
+            back.spawn(carry_back(way.clone(), here.clone(), client, open.clone()));
+            ways.entry(client).or_insert(way)
         };
         // The server may be down.
         let _ = way.send(&packet[..length]).await;

@@ -7,7 +7,7 @@ use crate::app::AT_ONCE;
 use crate::livekit::NOTICES_SILENCE;
 use crate::network::Network;
 use crate::support::rfc3339;
-use crate::talk::{Talk, seconds};
+use crate::talk::{Talk, expect_returns, seconds};
 use crate::world::{GRACE, World};
 
 #[tokio::test]
@@ -38,6 +38,7 @@ async fn a_network_that_comes_back_within_the_grace_goes_on_with_the_call() {
     talk.expect_events(&["call.connected", "call.reconnecting", "call.reconnected", "call.ended"]);
     let apart = rfc3339(&back["at"]).since(rfc3339(&away["at"])).as_secs_f64();
     talk.expect_talk(&call, over, apart);
+    expect_returns(&call, 1, &[("bob", "CONNECTION_TIMEOUT")]);
 }
 
 #[tokio::test]
@@ -54,6 +55,7 @@ async fn a_network_that_stays_away_loses_the_call() {
     assert!(rfc3339(&call["ended_at"]).since(away_at) >= GRACE, "{call}");
     talk.expect_events(&["call.connected", "call.reconnecting", "call.ended"]);
     talk.expect_talk(&call, seconds(away_at), 0.0);
+    expect_returns(&call, 0, &[("bob", "CONNECTION_TIMEOUT")]);
 
     // His client goes on trying, and makes the room anew where rooms are made by joining.
     bobs.heal();

@@ -1,20 +1,21 @@
 //! What a call survives: the death of an app, of the LiveKit server, and of the gateway.
 
 use bellwire::clock::Clock;
+use serde_json::Value;
 
 use crate::app::AT_ONCE;
 use crate::support::rfc3339;
-use crate::talk::{Talk, seconds};
+use crate::talk::{Talk, expect_returns, seconds};
 use crate::world::{GRACE, SWEEP, Setting, World};
 
 /// Both hear each other again, and the call has gone on all the time.
-async fn goes_on(world: &World, talk: &mut Talk) {
+async fn goes_on(world: &World, talk: &mut Talk) -> Value {
     talk.hear_each_other().await;
-    is_hung_up(world, talk).await;
+    is_hung_up(world, talk).await
 }
 
 /// One hangs up; whoever was away came back before.
-async fn is_hung_up(world: &World, talk: &mut Talk) {
+async fn is_hung_up(world: &World, talk: &mut Talk) -> Value {
     let over = seconds(Clock::system().now());
     talk.bob.ask(&talk.id, "hangup").await.expect(200);
     let call = talk.ends(world, "completed", AT_ONCE).await;
@@ -23,6 +24,7 @@ async fn is_hung_up(world: &World, talk: &mut Talk) {
     let count = |kind: &str| kinds.iter().filter(|other| *other == kind).count();
     assert_eq!(count("call.reconnecting"), count("call.reconnected"), "{kinds:?}");
     talk.expect_talk(&call, over, talk.apart());
+    call
 }
 
 #[tokio::test]
@@ -32,7 +34,8 @@ async fn an_app_that_was_killed_comes_back_with_a_fresh_token() {
     talk.bob.app.kill();
     talk.alice.app.hears_no_more_of("bob").await;
     talk.bob.come_back(&world.python, &talk.id).await;
-    goes_on(&world, &mut talk).await;
+    let call = goes_on(&world, &mut talk).await;
+    expect_returns(&call, 1, &[("bob", "DUPLICATE_IDENTITY")]);
     // LiveKit has not noticed that the old app is gone: the new one takes its place, and nobody was away.
     talk.expect_events(&["call.connected", "call.ended"]);
 }
@@ -44,7 +47,8 @@ async fn a_livekit_server_that_was_killed_and_is_back_is_entered_again_by_the_cl
     world.livekit.kill();
     talk.both_tell("reconnecting").await;
     world.livekit.start_again().await;
-    goes_on(&world, &mut talk).await;
+    let call = goes_on(&world, &mut talk).await;
+    assert_eq!(call["statistics"]["reconnects"], 2, "{call}");
 }
 
 #[tokio::test]
@@ -54,7 +58,8 @@ async fn a_livekit_server_that_is_stopped_sends_all_away_who_come_back_with_fres
     world.livekit.stop().await;
     world.livekit.start_again().await;
     tokio::join!(talk.alice.come_back(&world.python, &talk.id), talk.bob.come_back(&world.python, &talk.id));
-    goes_on(&world, &mut talk).await;
+    let call = goes_on(&world, &mut talk).await;
+    assert_eq!(call["statistics"]["reconnects"], 2, "{call}");
 }
 
 #[tokio::test]
@@ -65,7 +70,8 @@ async fn where_joining_makes_no_rooms_a_fresh_token_makes_the_lost_one_again() {
     talk.both_tell("reconnecting").await;
     world.livekit.start_again().await;
     tokio::join!(talk.alice.come_back(&world.python, &talk.id), talk.bob.come_back(&world.python, &talk.id));
-    goes_on(&world, &mut talk).await;
+    let call = goes_on(&world, &mut talk).await;
+    assert_eq!(call["statistics"]["reconnects"], 2, "{call}");
 }
 
 #[tokio::test]

@@ -206,19 +206,26 @@ impl Talk {
         assert_eq!(kinds, all);
     }
 
-    /// Checks the talk time of an ended call: from when both heard each other until `over`, less what they did not (`apart`), in seconds.
+    /// Checks the times of an ended call: they talked from when both heard each other until `over`, but for `apart`, in seconds.
     pub fn expect_talk(&self, call: &Value, over: f64, apart: f64) {
         let heard = over - self.heard_at - apart;
-        let counted = call["talk_seconds"].as_f64().expect("talk time");
+        let counted = call["statistics"]["talk_ms"].as_f64().expect("talk time") / 1000.0;
         assert!((counted - heard).abs() <= SLACK, "{counted} s were counted and {heard} s were heard: {call}");
+        assert_eq!(call["talk_seconds"].as_f64(), Some(counted.floor()), "{call}");
         assert_eq!(call["peak_participants"], 2, "{call}");
-        let times =
-            ["created_at", "ringing_at", "answered_at", "connected_at", "ended_at"].map(|name| rfc3339(&call[name]));
-        assert!(times.is_sorted(), "{call}");
+        let times = ["created_at", "ringing_at", "answered_at", "connected_at", "ended_at"];
+        assert!(times.map(|name| rfc3339(&call[name])).is_sorted(), "{call}");
     }
 }
 
 /// A time of the gateway in seconds, as the apps tell theirs.
 pub fn seconds(time: Timestamp) -> f64 {
     std::time::Duration::from_millis(time.as_millis()).as_secs_f64()
+}
+
+/// Checks how often the parties of an ended call came back, and LiveKit's reasons why whoever left did.
+pub fn expect_returns(call: &Value, reconnects: u32, reasons: &[(&str, &str)]) {
+    let reasons = reasons.iter().map(|(user, reason)| json!({"user": user, "reasons": [reason]}));
+    let seen = &call["statistics"];
+    assert_eq!((&seen["reconnects"], &seen["disconnects"]), (&json!(reconnects), &reasons.collect()), "{call}");
 }

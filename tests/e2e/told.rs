@@ -26,7 +26,7 @@ impl Told {
     }
 
     /// Passes over everything so far.
-    pub fn from_now_on(&mut self) {
+    pub fn pass_over_all(&mut self) {
         self.read = self.all.borrow().len();
     }
 

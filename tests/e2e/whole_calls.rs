@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::app::AT_ONCE;
 use crate::support::rfc3339;
-use crate::talk::{Talk, seconds};
+use crate::talk::{Talk, expect_returns, seconds};
 use crate::world::{CONNECT_TIMEOUT, GRACE, World};
 
 /// How long they talk.
@@ -35,6 +35,7 @@ async fn a_whole_call_is_heard_both_ways_and_ends_for_both_at_once() {
     let call = talk.ends(&world, "completed", AT_ONCE).await;
     talk.expect_events(&["call.connected", "call.ended"]);
     talk.expect_talk(&call, over, 0.0);
+    expect_returns(&call, 0, &[]);
 }
 
 #[tokio::test]
@@ -47,6 +48,7 @@ async fn both_may_hang_up_at_once() {
     let call = talk.ends(&world, "completed", AT_ONCE).await;
     talk.expect_events(&["call.connected", "call.ended"]);
     talk.expect_talk(&call, over, 0.0);
+    expect_returns(&call, 0, &[]);
 }
 
 #[tokio::test]
@@ -56,6 +58,7 @@ async fn both_may_leave_without_hanging_up() {
     let (alice, bob) = tokio::join!(talk.alice.leave(), talk.bob.leave());
     let call = talk.ends(&world, "completed", GRACE + AT_ONCE).await;
     talk.expect_talk(&call, alice.min(bob), 0.0);
+    expect_returns(&call, 0, &[("alice", "CLIENT_INITIATED"), ("bob", "CLIENT_INITIATED")]);
 }
 
 #[tokio::test]
