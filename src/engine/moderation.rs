@@ -20,7 +20,7 @@ const LEFT_TO_THE_REQUEST: Duration = Duration::from_secs(5);
 const MAX_TRIES: usize = 8;
 
 impl Engine {
-    /// Bans a user and ends their live calls, also those that are about to be committed. Their event streams are closed.
+    /// Bans a user and ends their live calls, also those that are about to be committed. Their event streams tell so and close.
     ///
     /// A job is queued first, which ends what this leaves should it not come to its end. Once the ban is written it is a success: what
     /// cannot be ended now, the job ends.

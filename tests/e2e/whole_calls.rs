@@ -13,7 +13,7 @@ use crate::world::{CONNECT_TIMEOUT, GRACE, World};
 /// How long they talk.
 const A_WHILE: Duration = Duration::from_secs(4);
 /// At once, for two people who watch each other's phone, in seconds.
-const TOGETHER: f64 = 2.0;
+const TOGETHER: f64 = 3.0;
 
 /// Checks that the room was deleted under both at the same time, and gives when.
 async fn both_are_out(talk: &mut Talk) -> f64 {
