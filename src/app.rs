@@ -25,7 +25,7 @@ use crate::http::server::{Server, Times};
 use crate::http::{self, App};
 use crate::lifecycle::{Stopper, stop_signal};
 use crate::livekit::token::TokenMinter;
-use crate::outbound::{self, Webhooks};
+use crate::outbound::{self, Postgres, Webhooks};
 use crate::push::{PushError, Pushers};
 use crate::scheduler;
 use crate::store::Store;
@@ -128,7 +128,12 @@ impl Gateway {
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
         let metrics = Arc::new(Metrics::new(apps(config)));
         let (work_stopper, work_stop) = stop_signal();
-        let webhooks = Arc::new(Webhooks::new(&config.webhooks, clock.clone(), work_stop.clone())?);
+        let webhooks = Webhooks::new(&config.webhooks, clock.clone(), work_stop.clone())?;
+        let postgres = config.history.postgres.as_ref().map(|url| Arc::new(Postgres::new(url, &config.history)));
+        let webhooks = Arc::new(match &postgres {
+            Some(postgres) => webhooks.with_history(Arc::clone(postgres)),
+            None => webhooks,
+        });
         let settings = settings(config, &webhooks);
         let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings, Arc::clone(&metrics));
         let (requests_stopper, requests_stop) = stop_signal();
@@ -142,13 +147,18 @@ impl Gateway {
         });
         let mut warnings = unreachable_platforms(&pushers);
         warnings.extend(store.warnings().await);
+        warnings.extend(unguarded_history(config));
         let auth = Arc::new(auth);
-        let work = vec![
+        let mut work = vec![
             tokio::spawn(dispatch::run(Arc::clone(&dispatcher), follow_ups.begun, work_stop.clone())),
             tokio::spawn(dispatch::jobs::run(dispatcher, follow_ups.begun_jobs, work_stop.clone())),
             tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, work_stop.clone())),
             tokio::spawn(scheduler::jobs::run(engine.clone(), follow_ups.job_wake_ups, work_stop.clone())),
         ];
+        if let Some(postgres) = postgres.clone() {
+            let stop = work_stop.clone();
+            work.push(tokio::spawn(async move { postgres.keep(stop).await }));
+        }
         tokio::spawn({
             let auth = Arc::clone(&auth);
             async move { auth.prefetch().await }
@@ -158,7 +168,7 @@ impl Gateway {
             auth,
             minter: Arc::new(minter),
             limits: Arc::new(config.limits.clone()),
-            parts: Arc::new(move || push_parts(&pushers)),
+            parts: Arc::new(move || parts(&pushers, postgres.as_deref())),
             metrics,
             stop: requests_stop.clone(),
         };
@@ -270,8 +280,14 @@ async fn open_store(config: &StoreConfig, clock: Clock) -> Result<Arc<dyn Store>
     })
 }
 
-fn push_parts(pushers: &Pushers) -> Vec<Part> {
-    let parts = pushers.states().into_iter().map(|state| Part {
+/// What stands beside the store in `/readyz`.
+fn parts(pushers: &Pushers, postgres: Option<&Postgres>) -> Vec<Part> {
+    let history = postgres.map(|postgres| {
+        let problem = postgres.problem();
+        let ok = problem.is_none();
+        Part { name: "postgres".into(), ok, detail: problem.unwrap_or_else(|| "history is written".into()) }
+    });
+    let pushes = pushers.states().into_iter().map(|state| Part {
         ok: state.is_good(),
         detail: match state.problem() {
             Some(problem) => format!("{} of {} connections: {problem}", state.connected, state.of),
@@ -279,7 +295,17 @@ fn push_parts(pushers: &Pushers) -> Vec<Part> {
         },
         name: state.name,
     });
-    parts.collect()
+    pushes.chain(history).collect()
+}
+
+/// What must be known of a database that somebody else could pose as.
+fn unguarded_history(config: &Config) -> Option<String> {
+    let url = config.history.postgres.as_ref().filter(|url| url.is_open_to_others())?;
+    Some(format!(
+        "history.postgres_url has sslmode={}, so whoever is on the way to {} may read and change what is sent, the password perhaps too: use \
+         verify-full",
+        url.tls, url.server
+    ))
 }
 
 fn unreachable_platforms(pushers: &Pushers) -> Vec<String> {

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::config::store::StoreUrl;
 use crate::http::auth::Authenticator;
 use crate::livekit::token::TokenMinter;
+use crate::outbound::Postgres;
 use crate::push::Pushers;
 use crate::store::Store;
 use crate::store::embedded::{Embedded, OpenError};
@@ -48,6 +49,11 @@ pub(super) async fn run(file: &ConfigFile) -> Result<(), CliError> {
     check_auth(&config, &clock, &mut checks).await;
     check_push(&config, clock, &mut checks).await;
     checks.line("livekit", check_livekit(&config).await);
+    if let Some(url) = &config.history.postgres {
+        let probe = Postgres::new(url, &config.history).probe().await;
+        let reached = probe.map(|()| format!("{url} can be connected to"));
+        checks.line("history.postgres_url", reached.map_err(|error| with_causes(&error)));
+    }
     println!(
         "note  limits: requests are bounded in size, and event streams per user; rates are read and not enforced yet"
     );
