@@ -50,6 +50,8 @@ fn invite(clock: &Clock) -> Invite {
             decline: DeclineScope::Call,
             missed_call: true,
             presence: false,
+            rooms: false,
+            ask_every_ms: 0,
             push: PushRules::default(),
             webhooks: Subscribers::default(),
             unknown: Unknown::default(),

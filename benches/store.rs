@@ -43,6 +43,8 @@ fn call(clock: &Clock) -> Call {
         decline: DeclineScope::Call,
         missed_call: true,
         presence: true,
+        rooms: false,
+        ask_every_ms: 0,
         push: PushRules::default(),
         webhooks: Subscribers::default(),
         unknown: Unknown::default(),

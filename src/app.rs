@@ -24,8 +24,11 @@ use crate::http::health::Part;
 use crate::http::server::{Server, Times};
 use crate::http::{self, App};
 use crate::lifecycle::{Stopper, stop_signal};
+use crate::livekit::rooms::Rooms;
 use crate::livekit::token::TokenMinter;
-use crate::outbound::{self, Postgres, Webhooks};
+use crate::livekit::twirp::SetUpError;
+use crate::livekit::webhook::Webhooks;
+use crate::outbound::{self, Postgres, Webhooks as Backend};
 use crate::push::{PushError, Pushers};
 use crate::scheduler;
 use crate::store::Store;
@@ -38,6 +41,8 @@ use crate::ticket::{Tickets, TicketsError};
 const LINGERS_FOR: Duration = Duration::from_secs(2);
 /// How long the last words on event streams may take.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
+/// How often LiveKit is asked about a call in which all seems well.
+const ASK_EVERY: Duration = Duration::from_mins(5);
 /// How many devices a user may have; the one that was registered longest ago gives way.
 const DEVICES_PER_USER: usize = 10;
 
@@ -87,6 +92,9 @@ pub enum StartError {
     /// Webhooks cannot be sent.
     #[error(transparent)]
     Webhooks(#[from] outbound::ClientError),
+    /// LiveKit's API cannot be called.
+    #[error(transparent)]
+    LiveKit(#[from] SetUpError),
     /// No phone could be rung at all.
     #[error("no push provider is configured: add [[push.apns]] or [[push.fcm]], or start with --without-push")]
     NoPush,
@@ -127,20 +135,21 @@ impl Gateway {
 
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
         let metrics = Arc::new(Metrics::new(apps(config)));
+        let webhooks = Arc::new(Webhooks::new(&config.livekit, clock.clone())?);
+        let rooms = Rooms::new(&config.livekit, clock.clone(), Arc::clone(&metrics))?;
+        let rooms = config.livekit.rooms.then_some(rooms);
         let (work_stopper, work_stop) = stop_signal();
-        let webhooks = Webhooks::new(&config.webhooks, clock.clone(), work_stop.clone())?;
         let postgres = config.history.postgres.as_ref().map(|url| Arc::new(Postgres::new(url, &config.history)));
-        let webhooks = Arc::new(match &postgres {
-            Some(postgres) => webhooks.with_history(Arc::clone(postgres)),
-            None => webhooks,
-        });
-        let settings = settings(config, &webhooks);
+        let backend = Backend::new(&config.webhooks, clock.clone(), work_stop.clone())?;
+        let backend = Arc::new(backend.with_history(postgres.as_ref()));
+        let settings = settings(config, &backend);
         let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings, Arc::clone(&metrics));
         let (requests_stopper, requests_stop) = stop_signal();
         let dispatcher = Arc::new(Dispatcher {
             engine: engine.clone(),
             pushers: Arc::clone(&pushers),
-            webhooks,
+            webhooks: backend,
+            rooms: rooms.clone(),
             tickets,
             public_url: public_url.into(),
             metrics: Arc::clone(&metrics),
@@ -155,6 +164,9 @@ impl Gateway {
             tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, work_stop.clone())),
             tokio::spawn(scheduler::jobs::run(engine.clone(), follow_ups.job_wake_ups, work_stop.clone())),
         ];
+        if let Some(rooms) = rooms.clone() {
+            work.push(tokio::spawn(dispatch::sweep::run(engine.clone(), rooms, work_stop.clone())));
+        }
         if let Some(postgres) = postgres.clone() {
             let stop = work_stop.clone();
             work.push(tokio::spawn(async move { postgres.keep(stop).await }));
@@ -167,8 +179,12 @@ impl Gateway {
             engine: engine.clone(),
             auth,
             minter: Arc::new(minter),
+            webhooks,
             limits: Arc::new(config.limits.clone()),
-            parts: Arc::new(move || parts(&pushers, postgres.as_deref())),
+            parts: Arc::new(move || {
+                let others = rooms.as_ref().map(livekit_part).into_iter().chain(postgres.as_deref().map(history_part));
+                push_parts(&pushers).into_iter().chain(others).collect()
+            }),
             metrics,
             stop: requests_stop.clone(),
         };
@@ -224,7 +240,7 @@ async fn bind(key: &'static str, address: SocketAddr, times: Times) -> Result<Se
     Server::bind(address, times).await.map_err(|source| StartError::Listen { key, address, source })
 }
 
-fn settings(config: &Config, webhooks: &Webhooks) -> Settings {
+fn settings(config: &Config, backend: &Backend) -> Settings {
     let call = &config.call;
     Settings {
         ring: call.ring,
@@ -235,10 +251,11 @@ fn settings(config: &Config, webhooks: &Webhooks) -> Settings {
             retention_ms: millis(call.retention),
             decline: call.decline,
             missed_call: config.push.missed_call,
-            // LiveKit is not asked who is in a room yet, so nobody's absence ends a call.
-            presence: false,
+            presence: config.livekit.rooms,
+            rooms: config.livekit.rooms,
+            ask_every_ms: if config.livekit.rooms { millis(ASK_EVERY) } else { 0 },
             push: push_rules(&config.push),
-            webhooks: webhooks.subscribers(),
+            webhooks: backend.subscribers(),
             unknown: Unknown::default(),
         },
         call_waiting: call.call_waiting,
@@ -280,14 +297,8 @@ async fn open_store(config: &StoreConfig, clock: Clock) -> Result<Arc<dyn Store>
     })
 }
 
-/// What stands beside the store in `/readyz`.
-fn parts(pushers: &Pushers, postgres: Option<&Postgres>) -> Vec<Part> {
-    let history = postgres.map(|postgres| {
-        let problem = postgres.problem();
-        let ok = problem.is_none();
-        Part { name: "postgres".into(), ok, detail: problem.unwrap_or_else(|| "history is written".into()) }
-    });
-    let pushes = pushers.states().into_iter().map(|state| Part {
+fn push_parts(pushers: &Pushers) -> Vec<Part> {
+    let parts = pushers.states().into_iter().map(|state| Part {
         ok: state.is_good(),
         detail: match state.problem() {
             Some(problem) => format!("{} of {} connections: {problem}", state.connected, state.of),
@@ -295,7 +306,13 @@ fn parts(pushers: &Pushers, postgres: Option<&Postgres>) -> Vec<Part> {
         },
         name: state.name,
     });
-    pushes.chain(history).collect()
+    parts.collect()
+}
+
+fn history_part(postgres: &Postgres) -> Part {
+    let problem = postgres.problem();
+    let ok = problem.is_none();
+    Part { name: "postgres".into(), ok, detail: problem.unwrap_or_else(|| "history is written".into()) }
 }
 
 /// What must be known of a database that somebody else could pose as.
@@ -306,6 +323,16 @@ fn unguarded_history(config: &Config) -> Option<String> {
          verify-full",
         url.tls, url.server
     ))
+}
+
+fn livekit_part(rooms: &Rooms) -> Part {
+    let health = rooms.health();
+    let detail = match (&health.problem, health.answered_at) {
+        (Some((since, why)), _) => format!("since {since}: {why}; calls go on, and rooms are made and closed later"),
+        (None, Some(at)) => format!("answered at {at}"),
+        (None, None) => "not asked yet".to_owned(),
+    };
+    Part { name: "livekit".into(), ok: health.problem.is_none(), detail }
 }
 
 fn unreachable_platforms(pushers: &Pushers) -> Vec<String> {

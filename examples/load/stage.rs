@@ -211,6 +211,8 @@ fn configuration(simulator: &HashMap<String, String>, store: &str) -> Result<Str
         name_claim = "name"
         [store]
         url = "{store}"
+        [livekit]
+        rooms = false
         [limits]
         ip = ""
         [[push.apns]]

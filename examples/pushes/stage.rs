@@ -63,6 +63,7 @@ impl Stage {
             [auth]
             ticket_secret = "a-secret-for-the-tickets-of-the-bench"
             [livekit]
+            rooms = false
             api_key = "devkey"
             api_secret = "a-secret-of-livekit-that-is-long-enough"
             [[push.apns]]

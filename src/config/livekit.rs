@@ -18,6 +18,19 @@ pub struct LiveKit {
     pub api_secret: Secret,
     /// Sets this gateway's rooms apart from those of others on the same server: `bw_<deployment>_...`.
     pub deployment: String,
+    /// Whether the gateway calls LiveKit's API: makes and closes rooms, and asks who is in them.
+    pub rooms: bool,
+    /// Further keys that webhooks may be signed with.
+    pub webhook_keys: Vec<WebhookKey>,
+}
+
+/// `[[livekit.webhook_keys]]`: a key that LiveKit may sign webhooks with.
+#[derive(Debug, Clone)]
+pub struct WebhookKey {
+    /// Names the secret.
+    pub api_key: String,
+    /// What webhooks are signed with.
+    pub api_secret: Secret,
 }
 
 pub(super) fn read(fields: &mut Fields) -> Option<LiveKit> {
@@ -27,6 +40,11 @@ pub(super) fn read(fields: &mut Fields) -> Option<LiveKit> {
     let api_key = fields.required("api_key", &kind::text());
     let api_secret = fields.secret("api_secret", 1);
     let deployment = fields.required("deployment", &deployment());
+    let rooms = fields.required("rooms", &kind::boolean());
+    let webhook_keys = fields.sections("webhook_keys", |fields| {
+        let (api_key, api_secret) = (fields.required("api_key", &kind::text()), fields.secret("api_secret", 1));
+        Some(WebhookKey { api_key: api_key?, api_secret: api_secret? })
+    });
     let url = url?;
     Some(LiveKit {
         api_url: if api_url_given { api_url? } else { http_from_ws(&url) },
@@ -34,6 +52,8 @@ pub(super) fn read(fields: &mut Fields) -> Option<LiveKit> {
         api_key: api_key?,
         api_secret: api_secret?,
         deployment: deployment?,
+        rooms: rooms?,
+        webhook_keys: webhook_keys?,
     })
 }
 
@@ -56,5 +76,11 @@ impl LiveKit {
         out.text("api_key", &self.api_key);
         out.secret("api_secret");
         out.text("deployment", &self.deployment);
+        out.plain("rooms", self.rooms);
+        for (index, key) in self.webhook_keys.iter().enumerate() {
+            out.section(format!("livekit.webhook_keys[{index}]"));
+            out.text("api_key", &key.api_key);
+            out.secret("api_secret");
+        }
     }
 }

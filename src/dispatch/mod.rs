@@ -8,6 +8,8 @@ pub mod jobs;
 mod plan;
 mod pushing;
 mod report;
+mod rooms;
+pub mod sweep;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::domain::{Call, CallId, Task, TaskKind, TaskResult, UserId};
 use crate::engine::{Begun, Engine, EngineError};
 use crate::lifecycle::Stop;
+use crate::livekit::rooms::Rooms;
 use crate::outbound::Webhooks;
 use crate::push::Pushers;
 use crate::telemetry::Metrics;
@@ -34,8 +37,6 @@ const LONGEST_PAUSE_OF_MISSED: Duration = Duration::from_mins(10);
 const AFTER_ITS_TIME: Duration = Duration::from_millis(700);
 /// The pause after an attempt of anything else.
 const NEXT_ATTEMPT: Duration = Duration::from_millis(500);
-/// How long LiveKit, which this version cannot ask, is left alone before it would be asked again.
-const ASK_LATER: Duration = Duration::from_secs(30);
 
 /// What carrying out tasks needs.
 pub struct Dispatcher {
@@ -43,6 +44,8 @@ pub struct Dispatcher {
     pub engine: Engine,
     /// Sends pushes.
     pub pushers: Arc<Pushers>,
+    /// LiveKit's rooms, if the gateway is to look after them.
+    pub rooms: Option<Rooms>,
     /// Tells the app's backend.
     pub webhooks: Arc<Webhooks>,
     /// Makes the tickets in pushes.
@@ -127,7 +130,9 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> 
         },
         TaskKind::Report { event, endpoint } => Some(dispatcher.report(&call, &task, *event, endpoint).await),
         TaskKind::Account => Some(dispatcher.account(&call).await),
-        TaskKind::AskPresence => Some(TaskResult::Retry(ASK_LATER, Vec::new())),
+        TaskKind::AskPresence | TaskKind::OpenRoom | TaskKind::CloseRoom { .. } => {
+            Some(dispatcher.ask_livekit(&call, &task).await)
+        }
     };
     if let Some(result) = result
         && let Err(error) = dispatcher.engine.task_finished(call.id, task.id, task.attempt, result).await

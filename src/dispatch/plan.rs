@@ -71,9 +71,12 @@ impl Dispatcher {
             TaskKind::StopRing { .. } if !self.can_stop(leg) => Plan::NOTHING,
             TaskKind::StopRing { reason, .. } => Plan::of("stop", self.stop(call, leg, id, *reason)),
             TaskKind::NotifyMissed { .. } => self.missed(call, leg, task).await?,
-            TaskKind::FreeLine { .. } | TaskKind::AskPresence | TaskKind::Report { .. } | TaskKind::Account => {
-                Plan::NOTHING
-            }
+            TaskKind::FreeLine { .. }
+            | TaskKind::AskPresence
+            | TaskKind::OpenRoom
+            | TaskKind::CloseRoom { .. }
+            | TaskKind::Report { .. }
+            | TaskKind::Account => Plan::NOTHING,
         })
     }
 

@@ -126,6 +126,12 @@ pub struct Rules {
     pub missed_call: bool,
     /// Whether LiveKit can be asked who is in the room; without it nobody's absence ends a call.
     pub presence: bool,
+    /// Whether LiveKit's rooms are made and closed for calls.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rooms: bool,
+    /// How often LiveKit is asked about a call in which both parties are thought to be; 0: never.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ask_every_ms: u64,
     /// When a push goes out again, and by which ways.
     #[serde(default, skip_serializing_if = "is_default")]
     pub push: PushRules,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::call::Call;
 use super::event::EventKind;
+use super::ids::UserId;
 use super::state::{EndReason, State};
 use super::task::{StopReason, TaskKind};
 use super::time::Timestamp;
@@ -18,10 +19,24 @@ const REPORTED_FOR: Duration = Duration::from_hours(3 * 24);
 impl Call {
     /// Ends the call: stops what rings, tells the parties, and opens what is left to do.
     pub(super) fn end(&mut self, reason: EndReason, now: Timestamp) {
+        self.conclude(reason, now);
+        self.close_room(None, now);
+    }
+
+    /// As [`end`](Self::end), for a party that was banned: they are taken out of the room before it is closed.
+    pub(super) fn end_by_ban(&mut self, banned: &UserId, now: Timestamp) {
+        self.conclude(EndReason::Banned, now);
+        self.close_room(Some(banned.clone()), now);
+    }
+
+    /// As [`end`](Self::end), for a call that nobody has a token of, so that there is no room.
+    pub(super) fn conclude(&mut self, reason: EndReason, now: Timestamp) {
         let was_unanswered = self.is_unanswered();
         let missed = reason.is_missed() && self.rules.missed_call && !self.hidden;
         self.part(now);
+        self.nobody_stays(now);
         self.tasks.retain(|task| task.kind != TaskKind::AskPresence);
+        self.stop_opening(now);
         if was_unanswered {
             self.stop_open_legs(stop_reason(reason), missed, now);
         }

@@ -50,11 +50,17 @@ pub enum Input {
         user: UserId,
         /// In which session.
         session: String,
-        /// Whether they left of their own will.
-        on_purpose: bool,
+        /// LiveKit's word for why; empty if it gave none.
+        reason: String,
     },
-    /// LiveKit closed the room.
+    /// LiveKit made the room.
+    RoomStarted,
+    /// LiveKit closed the room, or has it no more.
     RoomFinished,
+    /// Who is in the room according to LiveKit is not who is thought to be there.
+    PresenceDoubted,
+    /// A party was given a token to come back with.
+    TokenGiven,
     /// A user was banned.
     Banned(UserId),
     /// It is time to see what is due.
@@ -79,7 +85,10 @@ impl Input {
             Self::TaskFinished { .. } => "task finished",
             Self::ParticipantJoined(..) => "participant joined",
             Self::ParticipantLeft { .. } => "participant left",
+            Self::RoomStarted => "room started",
             Self::RoomFinished => "room finished",
+            Self::PresenceDoubted => "presence doubted",
+            Self::TokenGiven => "token given",
             Self::Banned(_) => "banned",
             Self::Wake => "wake",
         }

@@ -79,11 +79,13 @@ pub fn begin(invite: Invite, now: Timestamp) -> Call {
     if invite.busy && !invite.hidden {
         // Nothing was pushed, so there is nothing to stop; the missed call is still news.
         call.legs.iter_mut().for_each(|leg| leg.state = LegState::Stopped);
-        call.end(EndReason::Busy, now);
+        call.conclude(EndReason::Busy, now);
     } else if reachable {
         call.ring_legs(now);
+        // Also where the callee must not notice: a room that is not there would tell the caller.
+        call.open_room(now);
     } else {
-        call.end(EndReason::Unreachable, now);
+        call.conclude(EndReason::Unreachable, now);
     }
     call
 }

@@ -56,11 +56,18 @@ fn apply(call: &mut Call, input: &Input, now: Timestamp) -> Result<Effect, Refus
         Input::Cancel | Input::Redialled => Ok(finish(call, EndReason::Cancelled, now)),
         Input::HangUp(user) => hang_up(call, user, now),
         Input::TaskFinished { task, attempt, result } => Ok(task_finished(call, *task, *attempt, result, now)),
-        Input::ParticipantJoined(user, session) => Ok(if_live(call, |call| call.joined(user, session, now))),
-        Input::ParticipantLeft { user, session, on_purpose } => {
-            Ok(if_live(call, |call| call.left(user, session, *on_purpose, now)))
+        Input::ParticipantJoined(user, session) if call.is_ended() => {
+            Ok(changed_if(call.joined_too_late(user, session, now)))
         }
-        Input::RoomFinished => Ok(room_finished(call, now)),
+        Input::ParticipantJoined(user, session) => Ok(changed_if(call.joined(user, session, now))),
+        Input::ParticipantLeft { user, session, reason } => {
+            Ok(if_live(call, |call| call.left(user, session, reason, now)))
+        }
+        Input::RoomStarted => Ok(changed_if(call.room_started(now))),
+        // The caller waits in the room, or will come back to it.
+        Input::RoomFinished if call.is_unanswered() => Ok(changed_if(call.open_room(now))),
+        Input::RoomFinished | Input::PresenceDoubted => Ok(doubt_presence(call, now)),
+        Input::TokenGiven => Ok(if_live(call, |call| call.open_room(now))),
         Input::Banned(user) => Ok(banned(call, user, now)),
         Input::Wake => Ok(wake(call, now)),
     }
@@ -173,11 +180,11 @@ fn banned(call: &mut Call, user: &UserId, now: Timestamp) -> Effect {
     if call.is_ended() || call.party(user).is_none() {
         return LATE;
     }
-    call.end(EndReason::Banned, now);
+    call.end_by_ban(user, now);
     Effect::Changed
 }
 
-fn room_finished(call: &mut Call, now: Timestamp) -> Effect {
+fn doubt_presence(call: &mut Call, now: Timestamp) -> Effect {
     let asking = call.tasks.iter().any(|task| task.kind == TaskKind::AskPresence);
     if call.state != State::Active || !call.rules.presence || asking {
         return LATE;
@@ -206,6 +213,9 @@ fn task_finished(call: &mut Call, id: u32, attempt: u32, result: &TaskResult, no
         return Effect::Changed;
     }
     let Task { kind, .. } = call.tasks.remove(index);
+    if kind == TaskKind::OpenRoom && call.is_ended() {
+        call.close_room(None, now);
+    }
     match result {
         TaskResult::Done(receipts) => call.push_settled(&kind, Settled::Accepted, receipts, now),
         // A pause that outlasts the task's purpose is a failure for good.
@@ -213,13 +223,19 @@ fn task_finished(call: &mut Call, id: u32, attempt: u32, result: &TaskResult, no
             call.push_settled(&kind, Settled::Refused, receipts, now);
             failed(call, &kind, now);
         }
-        TaskResult::Present(users) => {
-            if let Some(reason) = call.present(users, now) {
-                call.end(reason, now);
-            }
-        }
+        TaskResult::Present(users) => present(call, users, now),
     }
     Effect::Changed
+}
+
+/// LiveKit has said who is in the room.
+fn present(call: &mut Call, users: &[UserId], now: Timestamp) {
+    match call.present(users, now) {
+        Some(reason) => call.end(reason, now),
+        // There may be no room any more, which LiveKit does not tell: who comes back within the grace finds one.
+        None if users.is_empty() => _ = call.open_room(now),
+        None => {}
+    }
 }
 
 /// What follows from a task that can never be done.
@@ -246,8 +262,7 @@ fn wake(call: &mut Call, now: Timestamp) -> Effect {
     } else if call.state == State::Active && call.presence_deadline().is_some_and(|at| at <= now) {
         ask_presence(call, now);
     }
-    // What has lost its purpose goes, but not before an attempt that is under way has had its time.
-    call.tasks.retain(|task| task.until > now || task.due > now);
+    drop_purposeless(call, now);
     for task in call.tasks.iter_mut().filter(|task| task.due <= now) {
         task.attempt += 1;
         task.due = now + task.kind.lease();
@@ -257,4 +272,15 @@ fn wake(call: &mut Call, now: Timestamp) -> Effect {
     }
     // Past its retention nothing changes any more, and the record waits to be removed.
     Effect::Changed
+}
+
+/// What has lost its purpose goes, but not before an attempt that is under way has had its time.
+fn drop_purposeless(call: &mut Call, now: Timestamp) {
+    let has_purpose = |task: &Task| task.until > now || task.due > now;
+    let opening = call.tasks.iter().any(|task| task.kind == TaskKind::OpenRoom && !has_purpose(task));
+    call.tasks.retain(has_purpose);
+    if opening && call.is_ended() {
+        // Nobody knows what became of it: it may have made the room after that was closed.
+        call.close_room(None, now);
+    }
 }

@@ -21,6 +21,7 @@ pub mod machine;
 pub mod presence;
 pub mod receipt;
 pub mod ring;
+pub mod room;
 pub mod state;
 pub mod statistics;
 pub mod task;

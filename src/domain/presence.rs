@@ -13,10 +13,21 @@ use super::ids::UserId;
 use super::state::{EndReason, State};
 use super::task::TaskKind;
 use super::time::{Timestamp, millis};
-use super::unknown::Unknown;
+use super::unknown::{Unknown, is_default};
 
 /// How long a call that LiveKit could not be asked about waits to ask again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long one that LiveKit could not be asked about waits where both parties are thought to be there.
+const ASK_AGAIN_IN_PEACE: Duration = Duration::from_mins(1);
+
+/// LiveKit's word for a party that left by itself.
+const ON_PURPOSE: &str = "CLIENT_INITIATED";
+/// LiveKit's words for a session that ends because its party goes on in another one.
+const GOES_ON: [&str; 2] = ["DUPLICATE_IDENTITY", "MIGRATION"];
+/// How many of LiveKit's words are kept of a party, and how long each may be.
+const MAX_REASONS: usize = 8;
+const LONGEST_REASON: usize = 32;
 
 /// The session of a party whom LiveKit's list shows and no webhook has named yet.
 const LISTED: &str = "listed";
@@ -47,6 +58,9 @@ pub struct Presence {
     /// LiveKit was asked and could not answer; not before this is it asked again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ask_at: Option<Timestamp>,
+    /// When LiveKit last said who is there, where it is asked now and then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<Timestamp>,
     /// Fields of a newer release.
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -66,6 +80,21 @@ pub struct Visit {
     /// Sessions that are over: a webhook that tells of one again changes nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<String>,
+    /// When the party first came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_at: Option<Timestamp>,
+    /// Since when the party has been there, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// How long it was there before that, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub there_ms: u64,
+    /// How often it came back in another session.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub reconnects: u32,
+    /// LiveKit's words for why its sessions ended, the last few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
     /// Fields of a newer release.
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -78,15 +107,30 @@ impl Visit {
             left_at: None,
             on_purpose: false,
             earlier: Vec::new(),
+            came_at: None,
+            since: None,
+            there_ms: 0,
+            reconnects: 0,
+            reasons: Vec::new(),
             unknown: Unknown::default(),
         }
     }
 
-    fn knows(&self, session: &str) -> bool {
+    /// A stay that is over and of which nothing else is known.
+    pub(super) fn over(session: &str, now: Timestamp) -> Self {
+        Self { left_at: Some(now), ..Self::new(session) }
+    }
+
+    /// How long the party has been in the room, until `now`, in milliseconds.
+    pub fn there_ms_until(&self, now: Timestamp) -> u64 {
+        self.there_ms + self.since.map_or(0, |since| millis(now.since(since)))
+    }
+
+    pub(super) fn knows(&self, session: &str) -> bool {
         self.session == session || self.earlier.iter().any(|earlier| earlier == session)
     }
 
-    fn remember(&mut self, session: String) {
+    pub(super) fn remember(&mut self, session: String) {
         if self.earlier.len() == MAX_EARLIER {
             self.earlier.remove(0);
         }
@@ -98,9 +142,27 @@ impl Visit {
         let earlier = std::mem::replace(&mut self.session, session.to_owned());
         if earlier != LISTED {
             self.remember(earlier);
+            self.reconnects += 1;
         }
         self.left_at = None;
         self.on_purpose = false;
+    }
+
+    /// Adds the time there to that before.
+    fn stays_no_more(&mut self, now: Timestamp) {
+        self.there_ms = self.there_ms_until(now);
+        self.since = None;
+    }
+
+    fn note_reason(&mut self, reason: &str) {
+        let reason: String = reason.chars().filter(char::is_ascii_graphic).take(LONGEST_REASON).collect();
+        if reason.is_empty() {
+            return;
+        }
+        if self.reasons.len() == MAX_REASONS {
+            self.reasons.remove(0);
+        }
+        self.reasons.push(reason);
     }
 
     fn is_there(visit: Option<&Self>) -> bool {
@@ -114,7 +176,8 @@ impl Presence {
         self.talk_ms + self.together_since.map_or(0, |since| millis(now.since(since)))
     }
 
-    fn count(&self) -> u8 {
+    /// How many are thought to be in the room.
+    pub fn count(&self) -> u8 {
         u8::from(Visit::is_there(self.caller.as_ref())) + u8::from(Visit::is_there(self.callee.as_ref()))
     }
 
@@ -124,7 +187,7 @@ impl Presence {
 }
 
 impl Call {
-    fn visit_mut(&mut self, user: &UserId) -> Option<&mut Option<Visit>> {
+    pub(super) fn visit_mut(&mut self, user: &UserId) -> Option<&mut Option<Visit>> {
         if self.caller.id == *user {
             Some(&mut self.presence.caller)
         } else if self.callee.id == *user {
@@ -151,6 +214,10 @@ impl Call {
             Some(known) => known.renew(session),
             None => *visit = Some(Visit::new(session)),
         }
+        if let Some(known) = visit {
+            known.since.get_or_insert(now);
+            known.came_at.get_or_insert(now);
+        }
         if returns && self.presence.connected_at.is_some() && self.state == State::Active {
             self.tell(EventKind::Reconnected { user_id: user.clone() }, now);
         }
@@ -172,7 +239,10 @@ impl Call {
     }
 
     /// A party left the session that it was in. Returns whether that was news.
-    pub(super) fn left(&mut self, user: &UserId, session: &str, on_purpose: bool, now: Timestamp) -> bool {
+    pub(super) fn left(&mut self, user: &UserId, session: &str, reason: &str, now: Timestamp) -> bool {
+        if GOES_ON.contains(&reason) {
+            return self.went_on(user, session, reason, now);
+        }
         let Some(visit) = self.visit_mut(user) else { return false };
         match visit {
             Some(known) if known.session == session && known.left_at.is_some() => return false,
@@ -187,14 +257,35 @@ impl Call {
             }
             None => *visit = Some(Visit::new(session)),
         }
-        self.leave(user, on_purpose, now);
+        self.leave(user, Some(reason), now);
         true
     }
 
-    fn leave(&mut self, user: &UserId, on_purpose: bool, now: Timestamp) {
+    /// A session ended because its party is there in another one, of which nothing may be known yet.
+    fn went_on(&mut self, user: &UserId, session: &str, reason: &str, now: Timestamp) -> bool {
+        let Some(visit) = self.visit_mut(user) else { return false };
+        match visit {
+            Some(known) if known.session == session && known.left_at.is_none() => known.renew(LISTED),
+            Some(known) if known.knows(session) => return false,
+            Some(known) => known.remember(session.to_owned()),
+            None => {
+                self.enter(user, LISTED, now);
+                return self.went_on(user, session, reason, now);
+            }
+        }
+        if let Some(known) = visit {
+            known.note_reason(reason);
+        }
+        true
+    }
+
+    /// A party is gone: for this reason, or nobody knows why.
+    fn leave(&mut self, user: &UserId, reason: Option<&str>, now: Timestamp) {
         let Some(Some(visit)) = self.visit_mut(user) else { return };
+        visit.stays_no_more(now);
         visit.left_at = Some(now);
-        visit.on_purpose = on_purpose;
+        visit.on_purpose = reason == Some(ON_PURPOSE);
+        visit.note_reason(reason.unwrap_or_default());
         self.part(now);
         if self.state == State::Active && self.presence.connected_at.is_some() {
             self.tell(EventKind::Reconnecting { user_id: user.clone() }, now);
@@ -207,14 +298,31 @@ impl Call {
         self.presence.together_since = None;
     }
 
-    /// When LiveKit must be asked who is there: after the connect timeout, or after the grace of a lost party.
+    /// Ends the count of the time that each party is there.
+    pub(super) fn nobody_stays(&mut self, now: Timestamp) {
+        for visit in [&mut self.presence.caller, &mut self.presence.callee].into_iter().flatten() {
+            visit.stays_no_more(now);
+        }
+    }
+
+    /// When LiveKit must be asked who is there: after the connect timeout, after the grace of a lost party, and now and then where
+    /// all seems well.
     pub(super) fn presence_deadline(&self) -> Option<Timestamp> {
         let asking = self.tasks.iter().any(|task| task.kind == TaskKind::AskPresence);
-        if !self.rules.presence || asking || self.presence.together_since.is_some() {
+        if !self.rules.presence || asking {
             return None;
         }
-        let patience_ends = self.patience_ends()?;
-        Some(self.presence.ask_at.map_or(patience_ends, |at| at.max(patience_ends)))
+        let wanted = match self.presence.together_since {
+            Some(since) => self.next_check(since)?,
+            None => self.patience_ends()?,
+        };
+        Some(self.presence.ask_at.map_or(wanted, |at| at.max(wanted)))
+    }
+
+    /// When LiveKit is asked again about a call in which all seems well since `since`.
+    fn next_check(&self, since: Timestamp) -> Option<Timestamp> {
+        let last = self.presence.asked_at.map_or(since, |at| at.max(since));
+        (self.rules.ask_every_ms > 0).then(|| last + Duration::from_millis(self.rules.ask_every_ms))
     }
 
     /// Until when a party that is not there may still come.
@@ -228,17 +336,21 @@ impl Call {
 
     /// LiveKit could not say who is there: the call stays, and LiveKit is asked again.
     pub(super) fn presence_unknown(&mut self, now: Timestamp) {
-        self.presence.ask_at = Some(now + ASK_AGAIN);
+        let pause = if self.presence.together_since.is_some() { ASK_AGAIN_IN_PEACE } else { ASK_AGAIN };
+        self.presence.ask_at = Some(now + pause);
     }
 
     /// LiveKit says who is there. Returns how the call ends, if it does.
     pub(super) fn present(&mut self, users: &[UserId], now: Timestamp) -> Option<EndReason> {
+        if self.rules.ask_every_ms > 0 {
+            self.presence.asked_at = Some(now);
+        }
         for party in [self.caller.id.clone(), self.callee.id.clone()] {
             // Webhooks that would have told were lost, or are still on their way; LiveKit's word stands in for them.
             let believed = Visit::is_there(self.visit_mut(&party)?.as_ref());
             match (users.contains(&party), believed) {
                 (true, false) => self.enter(&party, LISTED, now),
-                (false, true) => self.leave(&party, false, now),
+                (false, true) => self.leave(&party, None, now),
                 (true, true) | (false, false) => {}
             }
         }

@@ -2,8 +2,7 @@
 //!
 //! Everything is worked out from the record when somebody asks; nothing of it is stored.
 
-use super::call::Call;
-use super::event::EventKind;
+use super::call::{Call, Party};
 use super::presence::Visit;
 use super::time::{Timestamp, millis};
 use super::usage::Stay;
@@ -25,7 +24,7 @@ pub struct Statistics {
     pub participant_ms: u64,
     /// The most participants at a time.
     pub peak_participants: u8,
-    /// How often a party came back.
+    /// How often a party came back in another session.
     pub reconnects: u32,
 }
 
@@ -34,29 +33,34 @@ impl Call {
     pub fn statistics(&self, now: Timestamp) -> Statistics {
         let ended = self.ended_at.unwrap_or(now);
         let between = |from: Option<Timestamp>, to: Option<Timestamp>| Some(millis(to?.since(from?)));
-        let came_back = |kind: &EventKind| matches!(kind, EventKind::Reconnected { .. });
-        let reconnects = self.events.iter().filter(|event| came_back(&event.kind)).count();
+        let visits = || self.visits().map(|(_, visit)| visit);
         Statistics {
             ring_ms: between(self.ringing_at, self.answered_at.or(Some(ended))),
             answer_ms: between(Some(self.created_at), self.answered_at),
             media_ms: between(self.answered_at, self.presence.connected_at),
             talk_ms: self.presence.talk_ms_until(ended),
             total_ms: millis(ended.since(self.created_at)),
-            participant_ms: self.stays().iter().map(|stay| stay.there_ms).sum(),
+            participant_ms: visits().map(|visit| visit.there_ms_until(ended)).sum(),
             peak_participants: self.presence.peak,
-            reconnects: u32::try_from(reconnects).unwrap_or(u32::MAX),
+            reconnects: visits().map(|visit| visit.reconnects).sum(),
         }
     }
 
-    /// When its parties were in the room.
+    /// Those of its parties who have been in the room, with their last visit.
+    pub fn visits(&self) -> impl Iterator<Item = (&Party, &Visit)> {
+        let parties = [(&self.caller, &self.presence.caller), (&self.callee, &self.presence.callee)];
+        parties.into_iter().filter_map(|(party, visit)| Some((party, visit.as_ref()?)))
+    }
+
+    /// When the parties of an ended call were in the room.
     pub fn stays(&self) -> Vec<Stay> {
         let ended = self.ended_at.unwrap_or(self.created_at);
-        let visits: [&Option<Visit>; 2] = [&self.presence.caller, &self.presence.callee];
-        let stay = |visit: &Visit| {
-            let from = self.presence.connected_at?;
-            let to = visit.left_at.unwrap_or(ended);
-            Some(Stay { from, to, there_ms: millis(to.since(from)) })
+        let stay = |(_, visit): (&Party, &Visit)| {
+            // Who came after the end was never in the call.
+            let from = visit.came_at.filter(|came| *came < ended)?;
+            let to = visit.left_at.unwrap_or(ended).min(ended);
+            Some(Stay { from, to, there_ms: visit.there_ms_until(ended) })
         };
-        visits.into_iter().flatten().filter_map(stay).collect()
+        self.visits().filter_map(stay).collect()
     }
 }

@@ -75,6 +75,13 @@ pub enum TaskKind {
     },
     /// Ask LiveKit who is in the room.
     AskPresence,
+    /// Make the room.
+    OpenRoom,
+    /// Close the room.
+    CloseRoom {
+        /// Whom to take out of it first: a user who is banned, or who came after the end.
+        eject: Option<UserId>,
+    },
     /// Tell the app's backend.
     Report {
         /// What of.
@@ -127,7 +134,7 @@ impl TaskKind {
                 Platform::Android => Duration::from_secs(4),
             },
             Self::FreeLine { .. } => Duration::from_secs(1),
-            Self::AskPresence | Self::Account => Duration::from_secs(5),
+            Self::AskPresence | Self::OpenRoom | Self::CloseRoom { .. } | Self::Account => Duration::from_secs(5),
             Self::Report { .. } => Duration::from_secs(15),
         }
     }
@@ -154,7 +161,12 @@ impl TaskKind {
             | Self::RingAlert { device, .. }
             | Self::StopRing { device, .. }
             | Self::NotifyMissed { device, .. } => Some(device),
-            Self::FreeLine { .. } | Self::AskPresence | Self::Report { .. } | Self::Account => None,
+            Self::FreeLine { .. }
+            | Self::AskPresence
+            | Self::OpenRoom
+            | Self::CloseRoom { .. }
+            | Self::Report { .. }
+            | Self::Account => None,
         }
     }
 }
@@ -200,6 +212,8 @@ enum Name {
     NotifyMissed,
     FreeLine,
     AskPresence,
+    OpenRoom,
+    CloseRoom,
     Report,
     Account,
 }
@@ -237,6 +251,8 @@ impl From<Task> for Written {
             TaskKind::NotifyMissed { device, platform } => (of(Name::NotifyMissed, device, platform), empty),
             TaskKind::FreeLine { user } => ((Name::FreeLine, None, None), Self { user: Some(user), ..empty }),
             TaskKind::AskPresence => ((Name::AskPresence, None, None), empty),
+            TaskKind::OpenRoom => ((Name::OpenRoom, None, None), empty),
+            TaskKind::CloseRoom { eject } => ((Name::CloseRoom, None, None), Self { user: eject, ..empty }),
             TaskKind::Report { event, endpoint } => {
                 ((Name::Report, None, None), Self { event: Some(event), endpoint: Some(endpoint), ..empty })
             }
@@ -286,6 +302,8 @@ impl Written {
             }
             Name::FreeLine => TaskKind::FreeLine { user: self.user.take()? },
             Name::AskPresence => TaskKind::AskPresence,
+            Name::OpenRoom => TaskKind::OpenRoom,
+            Name::CloseRoom => TaskKind::CloseRoom { eject: self.user.take() },
             Name::Report => TaskKind::Report { event: self.event.take()?, endpoint: self.endpoint.take()? },
             Name::Account => TaskKind::Account,
         })

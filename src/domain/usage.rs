@@ -153,11 +153,13 @@ impl Day {
     }
 
     /// The first day of its month.
+    #[must_use]
     pub fn month_begins(self) -> Self {
         Self::parse(&format!("{}-01", self.month())).unwrap_or(self)
     }
 
     /// The first day of the month after its own.
+    #[must_use]
     pub fn month_ends(self) -> Self {
         // No month is longer, and the next is not over by then.
         Self(self.month_begins().0.saturating_add(31)).month_begins()
@@ -281,7 +283,7 @@ mod tests {
     #[test]
     fn shares_of_a_plan_are_reached_in_their_month_and_on_their_day() {
         let plan = Plan { participant_minutes_per_month: 100, concurrent_participants: 10, warn_at: vec![80, 100] };
-        let usage = |day: &str, minutes, peak| DayUsage {
+        let usage = |day: &str, minutes: u64, peak| DayUsage {
             day: Day::parse(day).expect("a day"),
             calls: 1,
             participant_ms: minutes * 60_000,

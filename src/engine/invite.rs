@@ -11,11 +11,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use data_encoding::HEXLOWER;
 use serde_json::Value;
 
 use super::meetings::{Line, OwnLine};
 use super::{Engine, EngineError};
+use crate::domain::room::{ROOM_SECRET_BYTES, room_name};
 use crate::domain::{Call, CallId, DeviceId, Invite, Media, Party, Platform, Rules, Timestamp, UserId, begin};
 use crate::store::{Callee, Claim, Opening, Reservation, Role, Slot, StoreError};
 
@@ -253,10 +253,9 @@ impl Engine {
         }
     }
 
-    /// `bw_<deployment>_<call id>_<128 random bits>`: nobody can guess it, and the sweep knows its own.
     fn room_name(&self, id: CallId) -> String {
-        let mut random = [0; 16];
-        self.clock().random(&mut random);
-        format!("bw_{}_{id}_{}", self.0.settings.deployment, HEXLOWER.encode(&random))
+        let mut secret = [0; ROOM_SECRET_BYTES];
+        self.clock().random(&mut secret);
+        room_name(&self.0.settings.deployment, id, &secret)
     }
 }

@@ -17,6 +17,7 @@ mod moderation;
 mod reader;
 mod readers;
 mod recent;
+mod rooms;
 mod usage;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Bans by the backend, and blocks between users.
 //!
-//! A ban refuses new calls, answers and tokens from the moment it is written, ends the user's live calls and closes their event streams. Taking
-//! a participant out of a LiveKit room needs LiveKit's room service, which this version does not call.
+//! A ban refuses new calls, answers and tokens from the moment it is written, ends the user's live calls and closes their event streams. The
+//! end takes the user out of the LiveKit room and closes it (`domain::room`).
 
 use std::sync::Arc;
 use std::time::Duration;

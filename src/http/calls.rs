@@ -109,9 +109,9 @@ pub(super) fn view(call: &Call, who: &Caller) -> CallView {
     }
 }
 
-/// A token for the asker, if they may have one now.
+/// A token for the asker to come back with, if they may have one now.
 pub(super) async fn access(app: &App, call: &Arc<Call>, asker: &Asker) -> Result<LiveKitView, Problem> {
-    let identity = app.engine.may_join(call, asker).await?;
+    let identity = app.engine.rejoin(call, asker).await?;
     mint(app, call, &identity)
 }
 
@@ -125,6 +125,8 @@ pub(super) fn mint(app: &App, call: &Call, identity: &UserId) -> Result<LiveKitV
         name: call.party(identity).and_then(|party| party.name.as_deref()),
         video: call.media == Media::Video,
         valid_for: ring_left + TIME_TO_CONNECT,
+        empty_timeout: call.empty_timeout(now),
+        departure_timeout: call.rules.departure_timeout(),
     };
     Ok(app.minter.mint(&join, now).map_err(|error| Problem::internal(&error))?.into())
 }

@@ -3,6 +3,8 @@
 //! Everything comes from outside and is checked here: size, type, shape and unknown fields; a bad one names the field. What
 //! a field's value must be is in the field's own type.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -18,7 +20,6 @@ use super::App;
 use super::auth::{Caller, UserIdentity};
 use super::code::Code;
 use super::problem::Problem;
-use crate::config::Limits;
 use crate::domain::ids::turns_text;
 use crate::domain::{CallId, DeviceId};
 use crate::engine::Asker;
@@ -91,7 +92,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
-        let bytes = collect(request.into_body(), &app.limits).await?;
+        let bytes = collect(request.into_body(), app.limits.body_bytes, app.limits.body_timeout).await?;
         if bytes.is_empty() {
             return Ok(Self { value: parse(b"{}")?, bytes });
         }
@@ -102,18 +103,18 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     }
 }
 
-async fn collect(body: axum::body::Body, limits: &Limits) -> Result<Bytes, Problem> {
-    let most = limits.body_bytes;
+/// Takes a body of at most so many bytes.
+pub(super) async fn collect(body: axum::body::Body, most: usize, within: Duration) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(Code::BodyTooLarge, format!("a body has at most {most} bytes"));
     // A length that is announced need not be waited for.
     if body.size_hint().lower() > most as u64 {
         return Err(too_large());
     }
-    match tokio::time::timeout(limits.body_timeout, Limited::new(body, most).collect()).await {
+    match tokio::time::timeout(within, Limited::new(body, most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(bad_json("the body did not arrive whole")),
-        Err(_) => Err(Problem::new(Code::BodyTooSlow, format!("a body arrives within {:?}", limits.body_timeout))),
+        Err(_) => Err(Problem::new(Code::BodyTooSlow, format!("a body arrives within {within:?}"))),
     }
 }
 

@@ -13,6 +13,7 @@ mod extract;
 mod heads;
 pub mod health;
 mod invite;
+mod livekit;
 mod moderation;
 mod openapi;
 pub mod problem;
@@ -34,6 +35,7 @@ use crate::config::Limits;
 use crate::engine::Engine;
 use crate::lifecycle::Stop;
 use crate::livekit::token::TokenMinter;
+use crate::livekit::webhook::Webhooks;
 use crate::telemetry::Metrics;
 use auth::Authenticator;
 use code::Code;
@@ -50,6 +52,8 @@ pub struct App {
     pub auth: Arc<Authenticator>,
     /// LiveKit tokens.
     pub minter: Arc<TokenMinter>,
+    /// LiveKit's webhooks.
+    pub webhooks: Arc<Webhooks>,
     /// Sizes and counts.
     pub limits: Arc<Limits>,
     /// What the parts that `http` does not know say of themselves.
@@ -82,6 +86,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(invite::invite, calls::history))
         .routes(routes!(usage::usage))
         .routes(routes!(events::events))
+        .routes(routes!(livekit::webhook))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(openapi::document))

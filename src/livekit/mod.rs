@@ -1,6 +1,10 @@
-//! LiveKit: tokens to join rooms, and whether the server can be reached. Rooms, webhooks and recordings come later.
+//! LiveKit: tokens to join rooms, its room service, its webhooks, and whether the server can be reached.
 
+pub mod rooms;
 pub mod token;
+pub mod twirp;
+pub mod webhook;
+mod wire;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -9,15 +9,10 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use livekit_api::access_token::{Claims, VideoGrants};
 
+use super::rooms::MAX_PARTICIPANTS;
 use crate::config::Secret;
 use crate::crypto::{self, AlreadyInstalled};
 use crate::domain::{Timestamp, UserId};
-
-/// A call has two parties; recorders and agents do not count.
-const MAX_PARTICIPANTS: u32 = 2;
-
-/// Seconds for which a room that everybody has left stays, so that both can come back after a common outage.
-const DEPARTURE_TIMEOUT_SECS: u32 = 60;
 
 /// What a party wants to join.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +27,10 @@ pub struct Join<'a> {
     pub video: bool,
     /// How long the token can be used to connect; who is connected stays.
     pub valid_for: Duration,
+    /// How long the room stays if this join makes it and nobody has come.
+    pub empty_timeout: Duration,
+    /// How long it stays when everybody has left.
+    pub departure_timeout: Duration,
 }
 
 /// All that an app needs to connect.
@@ -98,7 +97,8 @@ impl TokenMinter {
         // Used by LiveKit only when this join makes the room.
         let room = claims.room_config.get_or_insert_default();
         room.max_participants = MAX_PARTICIPANTS;
-        room.departure_timeout = DEPARTURE_TIMEOUT_SECS;
+        room.empty_timeout = whole_seconds(join.empty_timeout);
+        room.departure_timeout = whole_seconds(join.departure_timeout);
         claims
     }
 }
@@ -115,6 +115,10 @@ fn grants(join: &Join<'_>) -> VideoGrants {
         can_publish_sources: sources.iter().copied().map(str::to_owned).collect(),
         ..VideoGrants::default()
     }
+}
+
+fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
 
 fn seconds(seconds: u64) -> usize {
@@ -151,7 +155,15 @@ mod tests {
 
     fn mint(video: bool, name: Option<&str>, now: Timestamp) -> LiveKitAccess {
         let alice = UserId::new("alice").expect("a user");
-        let join = Join { room: "bw_test", identity: &alice, name, video, valid_for: Duration::from_secs(105) };
+        let join = Join {
+            room: "bw_test",
+            identity: &alice,
+            name,
+            video,
+            valid_for: Duration::from_secs(105),
+            empty_timeout: Duration::from_secs(125),
+            departure_timeout: Duration::from_secs(40),
+        };
         let minter = TokenMinter::new("wss://lk.example", "key", &Secret::new("a secret of LiveKit")).expect("first");
         minter.mint(&join, now).expect("minted")
     }
@@ -172,7 +184,7 @@ mod tests {
                     "canPublish": true, "canSubscribe": true, "canPublishData": true,
                     "canPublishSources": ["microphone", "camera", "screen_share", "screen_share_audio"],
                 },
-                "roomConfig": {"maxParticipants": 2, "departureTimeout": 60},
+                "roomConfig": {"maxParticipants": 2, "emptyTimeout": 125, "departureTimeout": 40},
             })
         );
         assert_eq!(access.expires_at, Timestamp::from_millis(1_712_345_784_000));

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::domain::presence::Visit;
 use crate::domain::statistics::Statistics;
 use crate::domain::{Call, Party, Timestamp};
 
@@ -83,15 +84,37 @@ pub struct StatisticsView {
     participant_ms: u64,
     /// The most participants at a time.
     peak_participants: u8,
-    /// How often a party came back.
+    /// How often a party came back in another session.
     reconnects: u32,
+    /// Why LiveKit saw parties leave; for services only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disconnects: Option<Vec<DisconnectsView>>,
+}
+
+/// Why a party's sessions ended.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DisconnectsView {
+    /// The party.
+    user: String,
+    /// LiveKit's words, such as `CLIENT_INITIATED`, in order; the last eight.
+    reasons: Vec<String>,
 }
 
 impl From<Statistics> for StatisticsView {
     fn from(figures: Statistics) -> Self {
         let Statistics { ring_ms, answer_ms, media_ms, talk_ms, total_ms, participant_ms, .. } = figures;
         let Statistics { peak_participants, reconnects, .. } = figures;
-        Self { ring_ms, answer_ms, media_ms, talk_ms, total_ms, participant_ms, peak_participants, reconnects }
+        Self {
+            ring_ms,
+            answer_ms,
+            media_ms,
+            talk_ms,
+            total_ms,
+            participant_ms,
+            peak_participants,
+            reconnects,
+            disconnects: None,
+        }
     }
 }
 
@@ -167,6 +190,15 @@ impl CallView {
             state: leg.state.as_str(),
             reason: leg.reason.clone(),
         });
-        Self { legs: Some(legs.collect()), ..Self::for_party(call) }
+        let mut view = Self { legs: Some(legs.collect()), ..Self::for_party(call) };
+        if let Some(figures) = &mut view.statistics {
+            let left = call.visits().filter(|(_, visit)| !visit.reasons.is_empty());
+            let of = |(party, visit): (&Party, &Visit)| DisconnectsView {
+                user: party.id.to_string(),
+                reasons: visit.reasons.clone(),
+            };
+            figures.disconnects = Some(left.map(of).collect());
+        }
+        view
     }
 }

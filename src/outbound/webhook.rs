@@ -119,9 +119,10 @@ impl Webhooks {
         Ok(Self { endpoints: endpoints.collect::<Result<_, _>>()?, client: client(TRY_WITHIN)?, clock, stop })
     }
 
-    /// These endpoints, and a database that is told as they are.
+    /// These endpoints, and a database, if there is one, that is told as they are.
     #[must_use]
-    pub fn with_history(mut self, postgres: Arc<Postgres>) -> Self {
+    pub fn with_history(mut self, postgres: Option<&Arc<Postgres>>) -> Self {
+        let Some(postgres) = postgres else { return self };
         let writing = postgres.connections.saturating_sub(1);
         let late = writing / 2;
         self.endpoints.push(Endpoint {
@@ -129,7 +130,7 @@ impl Webhooks {
             events: Postgres::EVENTS.to_vec(),
             fresh: Semaphore::new(writing - late),
             late: Semaphore::new(late),
-            way: Way::Rows(postgres),
+            way: Way::Rows(Arc::clone(postgres)),
         });
         self
     }

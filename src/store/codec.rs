@@ -21,7 +21,7 @@ struct Record<'a, T> {
     #[serde(skip_serializing_if = "str::is_empty")]
     commit: &'a str,
     #[serde(flatten)]
-    record: &'a T,
+    of: &'a T,
 }
 
 /// What every format has, tombstones included.
@@ -42,9 +42,9 @@ pub fn encode_job(job: &Job, commit: &str) -> Result<Vec<u8>, StoreError> {
     write_record(job, commit).map_err(|error| corrupt(&format!("job {}", job.id), &error))
 }
 
-fn write_record<T: Serialize>(record: &T, commit: &str) -> serde_json::Result<Vec<u8>> {
+fn write_record<T: Serialize>(of: &T, commit: &str) -> serde_json::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(2048);
-    serde_json::to_writer(&mut bytes, &Record { format: FORMAT, commit, record })?;
+    serde_json::to_writer(&mut bytes, &Record { format: FORMAT, commit, of })?;
     Ok(bytes)
 }
 
@@ -101,6 +101,7 @@ fn corrupt(what: &str, error: &serde_json::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proptest::sample::select;
     use serde_json::{Map, Value, json};
 
     use super::*;
@@ -145,6 +146,8 @@ mod tests {
                 decline: DeclineScope::Device,
                 missed_call: true,
                 presence: true,
+                rooms: false,
+                ask_every_ms: 0,
                 push: PushRules::default(),
                 webhooks: Subscribers::default(),
                 unknown: Unknown::default(),
@@ -173,7 +176,11 @@ mod tests {
         };
         let finished =
             move |task| Input::TaskFinished { task, attempt: 1, result: TaskResult::Done(vec![receipt.clone()]) };
-        let left = |(user, on_purpose)| Input::ParticipantLeft { user, session: "s".to_owned(), on_purpose };
+        let left = |(user, reason): (_, &str)| Input::ParticipantLeft {
+            user,
+            session: "s".to_owned(),
+            reason: reason.to_owned(),
+        };
         prop_oneof![
             device.clone().prop_map(Input::DeviceAlerting),
             (device.clone(), any::<String>()).prop_map(|(device, why)| Input::DeviceNotRung(device, why)),
@@ -181,7 +188,7 @@ mod tests {
             device.prop_map(|device| Input::Decline(device, DeclineReason::Busy)),
             (1..9_u32).prop_map(finished),
             party.clone().prop_map(|user| Input::ParticipantJoined(user, "s".to_owned())),
-            (party.clone(), any::<bool>()).prop_map(left),
+            (party.clone(), select(vec!["CLIENT_INITIATED", "SIGNAL_CLOSE", "DUPLICATE_IDENTITY"])).prop_map(left),
             party.prop_map(Input::HangUp),
             Just(Input::Wake),
         ]

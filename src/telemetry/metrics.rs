@@ -106,6 +106,15 @@ pub(super) struct Warned {
     pub(super) per_cent: u32,
 }
 
+/// Calls of LiveKit's API.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct LiveKitCall {
+    /// The method, such as `CreateRoom`.
+    pub(super) method: &'static str,
+    /// `ok`, `not_found`, `unavailable` or `refused`.
+    pub(super) outcome: &'static str,
+}
+
 /// Makes the struct of all metrics: a field's comment is its help text.
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $name:ident: $kind:ty = $make:expr,)+) => {
@@ -156,6 +165,8 @@ metrics! {
     jobs: Counts<JobEnd> = Family::default(),
     /// Warnings that a share of the plan is used.
     usage_warnings: Counts<Warned> = Family::default(),
+    /// Calls of LiveKit's API, by method and outcome, from the request until the answer or until it was given up.
+    livekit_seconds: Seconds<LiveKitCall> = Family::new_with_constructor(seconds),
 }
 
 fn seconds() -> Histogram {
@@ -169,6 +180,11 @@ impl Metrics {
         // A String takes all that is written to it.
         let _ = text::encode(&mut text, &self.registry);
         text
+    }
+
+    /// Notes how a call of LiveKit's API went.
+    pub fn livekit_called(&self, method: &'static str, outcome: &'static str, latency: Duration) {
+        observe(&self.livekit_seconds, &LiveKitCall { method, outcome }, latency);
     }
 
     /// The labels of a device.

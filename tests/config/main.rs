@@ -9,6 +9,7 @@ mod problems;
 mod redis_url;
 mod secrets;
 mod store;
+mod webhooks;
 
 use std::fs;
 use std::path::PathBuf;
@@ -107,6 +108,16 @@ const EVERY_KEY: &str = r#"
     tokens_per_user = "60/min"
     registrations_per_user = "20/min"
     event_streams_per_user = 20
+
+    [[webhooks]]
+    url = "https://api.example.com/bellwire"
+    secrets = ["whsec_dGhpcyBpcyBhIHNlY3JldCBvZiB0aGUgdGVzdHM="]
+    events = ["call.ended", "call.missed", "user.banned", "usage.warning", "recording.ready"]
+
+    [usage]
+    participant_minutes_per_month = 0
+    concurrent_participants = 0
+    warn_at = [0.8, 1.0]
 
     [telemetry]
     log_level = "info"

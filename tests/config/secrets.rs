@@ -148,13 +148,16 @@ fn keys_that_the_defaults_show_commented_out_are_keys() {
     let shown = |line: &&str| {
         let key = line.split(" = ").next().unwrap_or_default();
         let named = line.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        let alternative = ["secret_file", "password_file", "public_key_file"].iter().any(|end| key.ends_with(end));
+        let alternative =
+            ["secret_file", "secrets_file", "password_file", "public_key_file"].iter().any(|end| key.ends_with(end));
         line.starts_with('[') || (named && !alternative)
     };
     let uncommented = bellwire::config::DEFAULTS.lines().map(|line| line.trim_start_matches("# ")).filter(shown);
     // The keys of Redis are none without it, and those of Sentinel and TLS none without them.
     let store = ("BELLWIRE__STORE__URL", "redis-sentinel://127.0.0.1/main?tls=true");
-    let config = by_file(&uncommented.collect::<Vec<_>>().join("\n"), &[TICKET, store]).expect("a configuration");
+    let webhook = ("BELLWIRE__WEBHOOKS__0__SECRETS", r#"["whsec_dGhpcyBpcyBhIHNlY3JldCBvZiB0aGUgdGVzdHM="]"#);
+    let config = by_file(&uncommented.collect::<Vec<_>>().join("\n"), &[TICKET, store, webhook]);
+    let config = config.expect("a configuration");
     assert_eq!((config.auth.users.len(), config.push.apns.len(), config.push.fcm.len()), (1, 1, 1));
     assert!(matches!(config.auth.users[0].key, UserKey::Jwks(..)));
     assert_eq!(config.push.apns[0].ring_expiration, Duration::from_secs(10));

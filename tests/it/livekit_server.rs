@@ -1,104 +1,25 @@
-//! A real LiveKit server accepts the tokens that the gateway gives, and only those.
+//! A real LiveKit server accepts the tokens that the gateway gives, and only those; and it makes, lists and closes rooms as the gateway asks.
 //!
 //! It runs where there is one: `BELLWIRE_TEST_LIVEKIT` names it, or `livekit-server` is on the path.
 
-use std::net::{TcpListener, UdpSocket};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
 
+use bellwire::domain::Input;
+use bellwire::livekit::rooms::Rooms;
+use bellwire::livekit::webhook::{News, Webhooks};
+use bellwire::telemetry::Metrics;
 use jsonwebtoken::{EncodingKey, Header};
-use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::livekit::{API_KEY, API_SECRET, Capture, LiveKit, section};
 use crate::support::people::path;
-use crate::support::{Http, Reply, SOON, Stage, bearer, claims};
-
-/// The key of a server in its development mode.
-const SECRET: &str = "secret";
-
-/// A running server, which ends with this value.
-struct LiveKit {
-    http: Http,
-    _process: Process,
-}
-
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn binary() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("BELLWIRE_TEST_LIVEKIT") {
-        return Some(path.into());
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join("livekit-server")).find(|path| path.is_file())
-}
-
-impl LiveKit {
-    async fn start() -> Option<Self> {
-        let Some(binary) = binary() else {
-            println!("SKIPPED: no livekit-server on the path, and BELLWIRE_TEST_LIVEKIT is not set");
-            return None;
-        };
-        // It cannot be told to choose a port itself, so one that is free now may be taken by then: another try.
-        for _ in 0..5 {
-            let http = free_tcp_port();
-            let config = format!("port: {http}\nrtc:\n  tcp_port: 0\n  udp_port: {}\n", free_udp_port());
-            let child = Command::new(&binary)
-                .args(["--dev", "--bind", "127.0.0.1", "--node-ip", "127.0.0.1", "--config-body", &config])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("livekit-server starts");
-            let mut process = Process(child);
-            let address = format!("http://127.0.0.1:{http}");
-            let ready = async {
-                while tokio::net::TcpStream::connect(("127.0.0.1", http)).await.is_err() {
-                    if process.0.try_wait().expect("its state").is_some() {
-                        return false;
-                    }
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                true
-            };
-            if tokio::time::timeout(6 * SOON, ready).await.expect("livekit-server listens in time") {
-                return Some(Self { http: Http::new(address), _process: process });
-            }
-        }
-        panic!("livekit-server does not start");
-    }
-
-    async fn validate(&self, token: &str) -> Reply {
-        Http::send(self.http.request(Method::GET, &format!("/rtc/validate?access_token={token}"))).await
-    }
-
-    async fn expect_accepted(&self, livekit: &Value) {
-        let reply = self.validate(livekit["token"].as_str().expect("a token")).await;
-        assert_eq!((reply.status, reply.text.as_str()), (200, "success"));
-    }
-}
-
-fn free_tcp_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
-}
-
-fn free_udp_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
-}
+use crate::support::{SOON, Stage, bearer, claims, service_bearer};
 
 #[tokio::test]
 async fn it_accepts_the_tokens_of_both_parties() {
-    let Some(livekit) = LiveKit::start().await else { return };
-    let url = livekit.http.base().replacen("http", "ws", 1);
-    let stage =
-        Stage::with(&format!("[livekit]\nurl = \"{url}\"\napi_key = \"devkey\"\napi_secret = \"{SECRET}\"")).await;
+    let Some(livekit) = LiveKit::start("").await else { return };
+    let url = livekit.url();
+    let stage = Stage::with(&section(&url)).await;
     let iphone = stage.iphone("bob", "iphone-1").await;
     for media in ["audio", "video"] {
         let body = json!({"callee": "bob", "media": media});
@@ -116,7 +37,7 @@ async fn it_accepts_the_tokens_of_both_parties() {
 
 #[tokio::test]
 async fn it_refuses_a_token_that_was_changed_or_is_over() {
-    let Some(livekit) = LiveKit::start().await else { return };
+    let Some(livekit) = LiveKit::start("").await else { return };
     let stage = Stage::new().await;
     stage.pixel("bob", "pixel-1").await;
     let answer = stage.invite("alice", "bob").await;
@@ -140,7 +61,132 @@ async fn it_refuses_a_token_that_was_changed_or_is_over() {
     let mut over = claims(&answer["livekit"]["token"]);
     let now = stage.clock.now().as_secs();
     (over["nbf"], over["exp"]) = (json!(now - 300), json!(now - 120));
-    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let key = EncodingKey::from_secret(API_SECRET.as_bytes());
     let over = jsonwebtoken::encode(&Header::default(), &over, &key).expect("a token");
     assert_eq!(livekit.validate(&over).await.status, 401);
+}
+
+/// The room service of a server, by the configuration of a gateway that uses it.
+fn rooms(stage: &Stage, livekit: &LiveKit) -> Rooms {
+    let config = livekit.config();
+    Rooms::new(&config, stage.clock.clone(), Arc::new(Metrics::default())).expect("a client")
+}
+
+#[tokio::test]
+async fn rooms_are_made_listed_and_closed() {
+    let Some(livekit) = LiveKit::start("").await else { return };
+    let stage = Stage::new().await;
+    stage.pixel("bob", "pixel-1").await;
+    let id = stage.invite("alice", "bob").await["call"]["id"].clone();
+    let id = bellwire::domain::CallId::parse(id.as_str().expect("an id")).expect("an id");
+    let call = stage.gateway.engine.call(id, &bellwire::engine::Asker::Service).await.expect("the call");
+    let rooms = rooms(&stage, &livekit);
+    let now = stage.clock.now();
+
+    assert_eq!(rooms.participants(&call.room).await.expect("what there is not has nobody in it"), Vec::<String>::new());
+    // Twice, since a task may be carried out twice.
+    for _ in 0..2 {
+        rooms.create(&call, now).await.expect("made");
+    }
+    let listed = rooms.list().await.expect("rooms");
+    assert_eq!(
+        listed.iter().map(|room| (room.name.as_str(), room.participants)).collect::<Vec<_>>(),
+        [(call.room.as_str(), 0)]
+    );
+    assert!(now.since(listed[0].made_at) < 2 * SOON);
+    assert_eq!(rooms.participants(&call.room).await.expect("participants"), Vec::<String>::new());
+    assert!(rooms.remove(&call.room, "alice").await.expect_err("she is not there").is_not_found());
+    rooms.delete(&call.room).await.expect("closed");
+    assert!(rooms.delete(&call.room).await.expect_err("it is gone").is_not_found());
+    assert!(rooms.remove(&call.room, "alice").await.expect_err("it is gone").is_not_found());
+    assert_eq!(rooms.list().await.expect("rooms"), []);
+    let problem = rooms.health().problem;
+    assert_eq!(problem, None, "what is not there is no failure of LiveKit");
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_a_refusal_that_readiness_tells() {
+    let Some(livekit) = LiveKit::start("").await else { return };
+    let stage = Stage::new().await;
+    let mut config = livekit.config();
+    config.api_secret = bellwire::config::Secret::new("another-secret");
+    let rooms = Rooms::new(&config, stage.clock.clone(), Arc::new(Metrics::default())).expect("a client");
+    let error = rooms.list().await.expect_err("refused");
+    assert_eq!(error.meaning(), bellwire::livekit::twirp::Meaning::Refused, "{error}");
+    let (_, problem) = rooms.health().problem.expect("a problem");
+    assert!(problem.contains("401") && !problem.contains("eyJ"), "{problem}");
+}
+
+/// Waits until a client could join this room, or could not.
+async fn until_joinable(livekit: &LiveKit, token: &str, joinable: bool) {
+    let wait = async {
+        while (livekit.validate(token).await.status == 200) != joinable {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, wait).await.unwrap_or_else(|_| panic!("joinable: not {joinable}"));
+}
+
+#[tokio::test]
+async fn without_auto_create_a_call_has_a_room_from_the_invite_to_the_end_and_after_a_new_token() {
+    let Some(livekit) = LiveKit::start("room:\n  auto_create: false\n").await else { return };
+    let stage = Stage::with(&section(&livekit.url())).await;
+    let iphone = stage.iphone("bob", "iphone-1").await;
+    let invited = stage.invite("alice", "bob").await;
+    let token = invited["livekit"]["token"].as_str().expect("a token");
+    until_joinable(&livekit, token, true).await;
+    let call = &invited["call"]["id"];
+    let answered = stage.answer(&iphone, call).await;
+    livekit.expect_accepted(&answered["livekit"]).await;
+
+    // A server that has lost the room, as after a restart.
+    let room = invited["livekit"]["room"].as_str().expect("a room");
+    rooms(&stage, &livekit).delete(room).await.expect("closed");
+    until_joinable(&livekit, token, false).await;
+    stage.http.post(&path(call, "token"), &bearer("alice"), json!({})).await.expect(200);
+    until_joinable(&livekit, token, true).await;
+
+    stage.http.post(&path(call, "hangup"), &bearer("alice"), json!({})).await.expect(200);
+    until_joinable(&livekit, token, false).await;
+}
+
+#[tokio::test]
+async fn a_ban_closes_the_room_for_tokens_that_are_still_good() {
+    let Some(livekit) = LiveKit::start("room:\n  auto_create: false\n").await else { return };
+    let stage = Stage::with(&section(&livekit.url())).await;
+    let iphone = stage.iphone("bob", "iphone-1").await;
+    let invited = stage.invite("alice", "bob").await;
+    let answered = stage.answer(&iphone, &invited["call"]["id"]).await;
+    let token = answered["livekit"]["token"].as_str().expect("a token");
+    until_joinable(&livekit, token, true).await;
+    stage.http.put("/v1/bans/bob", service_bearer(), json!({"reason": "test"})).await.expect(200);
+    until_joinable(&livekit, token, false).await;
+}
+
+#[tokio::test]
+async fn its_webhooks_are_believed_and_read() {
+    let capture = Capture::start().await;
+    let more = format!("webhook:\n  api_key: {API_KEY}\n  urls: ['{}']\n", capture.url());
+    let Some(livekit) = LiveKit::start(&more).await else { return };
+    let stage = Stage::with(&section(&livekit.url())).await;
+    stage.pixel("bob", "pixel-1").await;
+    let invited = stage.invite("alice", "bob").await;
+    let room = invited["livekit"]["room"].as_str().expect("a room").to_owned();
+    let webhooks = Webhooks::new(&livekit.config(), stage.clock.clone()).expect("keys");
+    let started = capture.next().await;
+    assert_eq!(started.content_type, "application/webhook+json");
+    let read = webhooks.receive(Some(&started.authorization), &started.body).expect("believed");
+    assert_eq!(
+        (read.event.as_str(), read.news),
+        ("room_started", News::Room { room: room.clone(), input: Input::RoomStarted })
+    );
+    assert!(read.id.starts_with("EV_"), "{}", read.id);
+    stage.http.post(&path(&invited["call"]["id"], "cancel"), &bearer("alice"), json!({})).await.expect(200);
+    let finished = capture.next().await;
+    let read = webhooks.receive(Some(&finished.authorization), &finished.body).expect("believed");
+    assert_eq!(read.news, News::Room { room, input: Input::RoomFinished });
+    // The whole way, into the gateway.
+    let reply = stage.webhook(&finished.authorization, &finished.body).await;
+    assert_eq!((reply.status, reply.text.as_str()), (200, ""));
+    let _: Value = reply.json;
 }

@@ -18,6 +18,7 @@ mod metrics;
 mod moderation;
 mod openapi;
 mod outage;
+mod postgres;
 mod promises;
 mod providers;
 mod records;

@@ -50,6 +50,7 @@ pub fn write(folder: &Path, simulator: &Simulator, store: &str) -> Result<PathBu
         ring = "5s"
         max_duration = "{LONGEST_CALL_SECONDS}s"
         [livekit]
+        rooms = false
         api_secret = "{LIVEKIT_SECRET}"
         [limits]
         ip = ""

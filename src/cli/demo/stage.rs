@@ -200,6 +200,7 @@ url = "embedded:calls.redb"
 
 [livekit]
 deployment = "demo"
+rooms = false
 
 [[push.apns]]
 app = "{APP}"

@@ -66,6 +66,8 @@ fn invite(devices: Vec<Device>) -> Invite {
             decline: DeclineScope::Call,
             missed_call: false,
             presence: true,
+            rooms: false,
+            ask_every_ms: 0,
             push: PushRules { repush_after_ms: 6000, repush_max: 2, voip_budget: 5, ..PushRules::default() },
             webhooks: Subscribers::default(),
             unknown: Unknown::default(),

@@ -109,7 +109,6 @@ impl Postgres {
             };
             let next = if looked_at.is_ok() { LOOKED_AT_EVERY } else { pause };
             pause = if looked_at.is_ok() { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
-            self.note(looked_at);
             tokio::select! {
                 () = sleep(next) => {}
                 () = self.failed.notified(), if self.problem().is_none() => {}
@@ -119,12 +118,15 @@ impl Postgres {
         self.link.close().await;
     }
 
-    /// Looks once whether it can be used, and makes it so.
+    /// Looks once whether it can be used, with its tables up to date; from then on that is known.
     pub async fn look(&self) -> Result<(), PostgresError> {
-        if self.problem().is_none() {
-            return self.link.run(tables::NOTHING, None).await;
-        }
-        timeout(MIGRATED_WITHIN, self.migrate()).await.unwrap_or(Err(PostgresError::Slow))
+        let looked_at = if self.problem().is_none() {
+            self.link.run(tables::NOTHING, None).await
+        } else {
+            timeout(MIGRATED_WITHIN, self.migrate()).await.unwrap_or(Err(PostgresError::Slow))
+        };
+        self.note(&looked_at);
+        looked_at
     }
 
     async fn migrate(&self) -> Result<(), PostgresError> {
@@ -141,10 +143,10 @@ impl Postgres {
         self.link.connect(PROBED_WITHIN).await.map(drop)
     }
 
-    fn note(&self, looked_at: Result<(), PostgresError>) {
+    fn note(&self, looked_at: &Result<(), PostgresError>) {
         let problem = looked_at.as_ref().err().map(ToString::to_string);
         if self.problem() != problem {
-            match &looked_at {
+            match looked_at {
                 Ok(()) => tracing::info!("history is written to PostgreSQL"),
                 Err(error) => {
                     let error = error as &dyn std::error::Error;

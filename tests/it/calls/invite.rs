@@ -9,7 +9,7 @@ use crate::support::{APP, Http, Stage, bearer, expect_ended, rfc3339, service_be
 
 #[tokio::test]
 async fn the_answer_has_the_call_and_the_way_into_its_room() {
-    let stage = Stage::with("[livekit]\nurl = \"wss://lk.example.com\"").await;
+    let stage = Stage::with("[livekit]\nurl = \"wss://lk.example.com\"\nrooms = false").await;
     let iphone = stage.iphone("bob", "iphone-1").await;
     let body = json!({"callee": "bob", "media": "video", "ring_seconds": 45, "device_id": "alice-phone",
         "metadata": {"thread": "42"}});

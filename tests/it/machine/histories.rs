@@ -51,8 +51,14 @@ enum Answer {
 /// What begins a call, in every variety.
 pub(super) fn invites() -> impl Strategy<Value = Invite> {
     let chance = prop::bool::weighted;
-    (0..=DEVICES.len(), chance(0.1), chance(0.1), any::<[bool; 3]>(), any::<[bool; 4]>()).prop_map(
-        |(devices, busy, hidden, [per_device, missed_call, presence], [again, acks, silent, cancel_by_voip])| {
+    (0..=DEVICES.len(), chance(0.1), chance(0.1), any::<[bool; 5]>(), any::<[bool; 4]>()).prop_map(
+        |(
+            devices,
+            busy,
+            hidden,
+            [per_device, missed_call, presence, rooms, checked],
+            [again, acks, silent, cancel_by_voip],
+        )| {
             let decline = if per_device { DeclineScope::Device } else { DeclineScope::Call };
             let push = PushRules { cancel_by_voip, ..if again { every_push() } else { PushRules::default() } };
             let device = |(name, platform): &(&str, Platform)| {
@@ -64,7 +70,15 @@ pub(super) fn invites() -> impl Strategy<Value = Invite> {
                 devices: DEVICES[..devices].iter().map(device).collect(),
                 busy,
                 hidden,
-                rules: Rules { decline, missed_call, presence, push, ..rules() },
+                rules: Rules {
+                    decline,
+                    missed_call,
+                    presence,
+                    rooms,
+                    ask_every_ms: u64::from(checked) * 300_000,
+                    push,
+                    ..rules()
+                },
                 ..invite()
             }
         },
@@ -166,7 +180,11 @@ fn presence() -> impl Strategy<Value = Input> {
         4 => someone().prop_map(|(who, session)| joined(who, &format!("{who} {session}"))),
         2 => someone().prop_map(|(who, session)| lost(who, &format!("{who} {session}"))),
         1 => someone().prop_map(|(who, session)| left(who, &format!("{who} {session}"))),
+        1 => someone().prop_map(|(who, session)| replaced(who, &format!("{who} {session}"))),
         1 => Just(Input::RoomFinished),
+        1 => Just(Input::RoomStarted),
+        1 => Just(Input::PresenceDoubted),
+        1 => Just(Input::TokenGiven),
     ]
 }
 

@@ -15,6 +15,7 @@ mod presence;
 mod properties;
 mod receipts;
 mod ring;
+mod rooms;
 mod scenes;
 mod table;
 mod task;
@@ -81,6 +82,8 @@ fn rules() -> Rules {
         decline: DeclineScope::Call,
         missed_call: true,
         presence: true,
+        rooms: false,
+        ask_every_ms: 0,
         push: PushRules::default(),
         webhooks: Subscribers::default(),
         unknown: Unknown::default(),
@@ -115,6 +118,13 @@ fn counted(mut invite: Invite) -> Invite {
     invite
 }
 
+/// With rooms that are made and closed for calls, and LiveKit asked every five minutes.
+fn with_rooms(mut invite: Invite) -> Invite {
+    invite.rules.rooms = true;
+    invite.rules.ask_every_ms = 300_000;
+    invite
+}
+
 fn answer(device: &str) -> Input {
     Input::Answer(id(device))
 }
@@ -141,12 +151,17 @@ fn joined(who: &str, session: &str) -> Input {
 
 /// A party leaves by themselves.
 fn left(who: &str, session: &str) -> Input {
-    Input::ParticipantLeft { user: user(who), session: session.to_owned(), on_purpose: true }
+    Input::ParticipantLeft { user: user(who), session: session.to_owned(), reason: "CLIENT_INITIATED".to_owned() }
 }
 
 /// A party is lost.
 fn lost(who: &str, session: &str) -> Input {
-    Input::ParticipantLeft { user: user(who), session: session.to_owned(), on_purpose: false }
+    Input::ParticipantLeft { user: user(who), session: session.to_owned(), reason: "SIGNAL_CLOSE".to_owned() }
+}
+
+/// A party's session ends, for it goes on in another one.
+fn replaced(who: &str, session: &str) -> Input {
+    Input::ParticipantLeft { user: user(who), session: session.to_owned(), reason: "DUPLICATE_IDENTITY".to_owned() }
 }
 
 fn present(users: &[&str]) -> TaskResult {
@@ -168,7 +183,8 @@ fn receipt(reason: &str, at: Timestamp) -> Receipt {
     }
 }
 
-/// A task in a few words: `ring iphone-1`, `ring iphone-1 #2`, `alert iphone-1`, `stop pixel-1: cancelled`, `missed iphone-1`, `free alice`, `ask`.
+/// A task in a few words: `ring iphone-1`, `ring iphone-1 #2`, `alert iphone-1`, `stop pixel-1: cancelled`, `missed iphone-1`, `free alice`, `ask`, `open room`,
+/// `close room`, `close room without alice`.
 fn name(kind: &TaskKind) -> String {
     match kind {
         TaskKind::Ring { device, number: 1, .. } => format!("ring {device}"),
@@ -180,6 +196,9 @@ fn name(kind: &TaskKind) -> String {
         TaskKind::AskPresence => "ask".to_owned(),
         TaskKind::Report { event, endpoint } => format!("tell {endpoint}: {event}"),
         TaskKind::Account => "account".to_owned(),
+        TaskKind::OpenRoom => "open room".to_owned(),
+        TaskKind::CloseRoom { eject: None } => "close room".to_owned(),
+        TaskKind::CloseRoom { eject: Some(user) } => format!("close room without {user}"),
     }
 }
 

@@ -207,3 +207,82 @@ fn a_call_ends_at_its_longest_length_even_if_livekit_is_being_asked() {
     assert_eq!(stage.tasks(), ["free alice", "free bob", "account"]);
     assert_eq!(stage.call.presence.talk_ms, bellwire::domain::time::millis(LONGEST));
 }
+
+#[test]
+fn a_party_that_joins_twice_replaces_itself() {
+    // As LiveKit tells it, and the other way round.
+    for order in [[joined("bob", "B2"), replaced("bob", "B1")], [replaced("bob", "B1"), joined("bob", "B2")]] {
+        let mut stage = Stage::connected();
+        stage.all(order.clone());
+        assert_eq!((stage.events().len(), stage.call.presence.together_since), (4, Some(START)), "{order:?}");
+        let bob = stage.call.presence.callee.as_ref().expect("a visit");
+        assert_eq!((bob.session.as_str(), bob.reconnects, bob.left_at), ("B2", 1, None), "{order:?}");
+        // Its new session is what counts.
+        assert!(!stage.give(lost("bob", "B1")));
+        assert!(stage.give(lost("bob", "B2")));
+        assert_eq!(stage.events()[4..], ["reconnecting"], "{order:?}");
+    }
+}
+
+#[test]
+fn a_party_that_was_replaced_without_a_word_of_the_new_session_is_still_there() {
+    let mut stage = Stage::connected();
+    stage.give(replaced("bob", "B1"));
+    assert!(!stage.give(replaced("bob", "B1")));
+    assert_eq!(stage.events().len(), 4);
+    // Nor did the new one's coming arrive; its leaving does.
+    stage.give(lost("bob", "B2"));
+    assert_eq!(stage.events()[4..], ["reconnecting"]);
+}
+
+#[test]
+fn what_statistics_need_is_counted() {
+    let mut stage = Stage::connected();
+    stage.after(Duration::from_secs(60)).give(lost("bob", "B1"));
+    stage.after(Duration::from_secs(10)).give(joined("bob", "B2"));
+    stage.after(Duration::from_secs(30)).give(replaced("bob", "B2"));
+    stage.after(Duration::from_secs(1)).give(joined("bob", "B3"));
+    stage.after(Duration::from_secs(9)).give(Input::HangUp(user("alice")));
+    let (alice, bob) = (stage.call.presence.caller.as_ref(), stage.call.presence.callee.as_ref());
+    let (alice, bob) = (alice.expect("a visit"), bob.expect("a visit"));
+    assert_eq!((alice.there_ms, alice.reconnects, alice.reasons.len()), (110_000, 0, 0));
+    assert_eq!((bob.there_ms, bob.reconnects), (100_000, 2));
+    assert_eq!(bob.reasons, ["SIGNAL_CLOSE", "DUPLICATE_IDENTITY"]);
+    let later = stage.now + Duration::from_hours(1);
+    assert_eq!((alice.there_ms_until(later), bob.there_ms_until(later)), (110_000, 100_000), "it is over");
+}
+
+#[test]
+fn reasons_are_few_and_short() {
+    let mut stage = Stage::connected();
+    for number in 0..20 {
+        let reason = format!("REASON_{number:02} \u{202e}{}", "X".repeat(100));
+        let session = format!("B{}", number + 1);
+        stage.give(Input::ParticipantLeft { user: user("bob"), session: session.clone(), reason });
+        stage.give(joined("bob", &format!("B{}", number + 2)));
+    }
+    let reasons = &stage.call.presence.callee.as_ref().expect("a visit").reasons;
+    assert_eq!((reasons.len(), reasons[7].len()), (8, 32));
+    assert!(reasons[7].starts_with("REASON_19X"), "{}", reasons[7]);
+}
+
+#[test]
+fn figures_of_a_call_are_those_of_its_course() {
+    let seconds = Duration::from_secs;
+    let mut stage = Stage::new(invite());
+    stage.after(seconds(1)).give(Input::ParticipantJoined(user("alice"), "a-1".to_owned()));
+    stage.after(seconds(1)).give(alerting(IPHONE));
+    stage.after(seconds(5)).give(answer(IPHONE));
+    stage.after(seconds(2)).give(Input::ParticipantJoined(user("bob"), "b-1".to_owned()));
+    stage.after(seconds(60)).give(lost("bob", "b-1"));
+    stage.after(seconds(10)).give(Input::ParticipantJoined(user("bob"), "b-2".to_owned()));
+    stage.after(seconds(20)).give(Input::HangUp(user("alice")));
+    let figures = stage.call.statistics(stage.now);
+    assert_eq!((figures.ring_ms, figures.answer_ms, figures.media_ms), (Some(5_000), Some(7_000), Some(2_000)));
+    assert_eq!((figures.talk_ms, figures.total_ms, figures.reconnects), (80_000, 99_000, 1));
+    // Alice from the first second on, Bob but for the ten seconds.
+    assert_eq!((figures.participant_ms, figures.peak_participants), (98_000 + 80_000, 2));
+    let stays: Vec<_> =
+        stage.call.stays().iter().map(|stay| (stay.to.since(stay.from).as_secs(), stay.there_ms)).collect();
+    assert_eq!(stays, [(98, 98_000), (90, 80_000)]);
+}

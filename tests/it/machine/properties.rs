@@ -39,6 +39,9 @@ fn outcome(call: &Call) -> Call {
     let mut call = call.clone();
     call.tasks.clear();
     call.compacted = false;
+    // Who came too late is remembered, and the room closed.
+    call.next_task = 0;
+    (call.presence.caller, call.presence.callee) = (None, None);
     for leg in &mut call.legs {
         leg.receipts.clear();
         leg.late_at = None;
@@ -161,6 +164,9 @@ proptest! {
                     TaskKind::NotifyMissed { .. } => call.end_reason.is_some_and(EndReason::is_missed) && !call.hidden,
                     TaskKind::FreeLine { .. } | TaskKind::Report { .. } | TaskKind::Account => call.is_ended(),
                     TaskKind::AskPresence => call.state == State::Active && call.rules.presence,
+                    // One that is under way at the end is waited for.
+                    TaskKind::OpenRoom => call.rules.rooms && call.ended_at.is_none_or(|ended| task.until <= ended),
+                    TaskKind::CloseRoom { .. } => call.rules.rooms && call.is_ended(),
                 };
                 assert!(fits, "{} while {}", name(&task.kind), after.stands());
             }
@@ -234,6 +240,19 @@ proptest! {
             } else {
                 let known = freed(&before.call);
                 assert!(freed(&after.call).iter().all(|free| known.contains(free)));
+            }
+        });
+    }
+
+    #[test]
+    fn a_room_that_may_have_been_made_is_closed_after_the_end(invite in invites(), turns in turns(60)) {
+        play(invite, &turns, |before, after, input| {
+            let closing = |stage: &Stage| stage.call.tasks.iter().find(|task| matches!(task.kind, TaskKind::CloseRoom { .. })).map(|task| task.id);
+            let opening = |stage: &Stage| stage.call.tasks.iter().any(|task| task.kind == TaskKind::OpenRoom);
+            let ends = !before.call.is_ended() && after.call.is_ended();
+            let opened = before.call.is_ended() && opening(before) && !opening(after);
+            if after.call.rules.rooms && (ends || opened) {
+                assert!(closing(after).is_some_and(|task| Some(task) != closing(before)), "after {}", input.name());
             }
         });
     }

@@ -10,7 +10,8 @@ pub(super) fn scene(row: &str, column: State) -> Option<(Stage, Input)> {
     match input {
         "wake" => wake(row, column),
         "task finished" => task_finished(row, column),
-        "participant joined" | "participant left" | "room finished" => Some(presence(row, column)),
+        "participant joined" | "participant left" | "room finished" | "presence doubted" => Some(presence(row, column)),
+        "room started" | "token given" => Some(room(row, column)),
         _ => party(row, column),
     }
 }
@@ -34,6 +35,13 @@ fn reach(column: State, invite: Invite, prepare: impl FnOnce(&mut Stage)) -> Sta
 /// A call in this column with nothing left to do but to wait.
 fn quiet(column: State) -> Stage {
     let mut stage = reach(column, invite(), |stage| _ = stage.settle());
+    stage.settle();
+    stage
+}
+
+/// The same, with rooms that are made and closed for calls.
+fn with_room(column: State) -> Stage {
+    let mut stage = reach(column, with_rooms(invite()), |stage| _ = stage.settle());
     stage.settle();
     stage
 }
@@ -166,6 +174,12 @@ fn task_finished(row: &str, column: State) -> Option<(Stage, Input)> {
         "task finished (presence: LiveKit could not be asked)" if answered => {
             asked(column, Some(lost("bob", "B1")), GRACE, TaskResult::Failed(Vec::new()))
         }
+        "task finished (open room: done)" => {
+            finished(reach(column, with_rooms(invite()), |_| ()), "open room", TaskResult::Done(Vec::new()))
+        }
+        "task finished (close room: done)" if column == State::Ended => {
+            finished(reach(column, with_rooms(invite()), |_| ()), "close room", TaskResult::Done(Vec::new()))
+        }
         "task finished (no such task)" => {
             (quiet(column), Input::TaskFinished { task: 99, attempt: 1, result: TaskResult::Done(Vec::new()) })
         }
@@ -211,9 +225,13 @@ fn presence(row: &str, column: State) -> (Stage, Input) {
     alice_there.give(joined("alice", "A1"));
     match row {
         "participant joined (a new session)" => (quiet(column), joined("alice", "A2")),
+        "participant joined (a new session; rooms are managed)" => (with_room(column), joined("alice", "A2")),
         "participant joined (a known session)" => (alice_there, joined("alice", "A1")),
         "participant joined (a stranger)" => (quiet(column), joined("carol", "C1")),
         "participant left (the session that is there)" => (alice_there, lost("alice", "A1")),
+        "participant left (the session that is there; the party goes on in another)" => {
+            (alice_there, replaced("alice", "A1"))
+        }
         "participant left (a session not seen yet)" => (alice_there, lost("alice", "A2")),
         "participant left (a session that is over)" => {
             alice_there.give(lost("alice", "A1"));
@@ -221,6 +239,13 @@ fn presence(row: &str, column: State) -> (Stage, Input) {
         }
         "participant left (a stranger)" => (quiet(column), lost("carol", "C1")),
         "room finished" => (quiet(column), Input::RoomFinished),
+        "room finished (rooms are managed)" => (with_room(column), Input::RoomFinished),
+        "presence doubted" => (quiet(column), Input::PresenceDoubted),
+        "presence doubted (LiveKit is being asked)" => {
+            let mut stage = quiet(column);
+            stage.give(Input::PresenceDoubted);
+            (stage, Input::PresenceDoubted)
+        }
         "room finished (LiveKit is being asked)" => {
             let mut stage = quiet(column);
             stage.give(Input::RoomFinished);
@@ -229,6 +254,26 @@ fn presence(row: &str, column: State) -> (Stage, Input) {
         "room finished (LiveKit cannot be asked)" => {
             let blind = Invite { rules: Rules { presence: false, ..rules() }, ..invite() };
             (reach(column, blind, |_| ()), Input::RoomFinished)
+        }
+        unknown => panic!("no scene for the row {unknown}"),
+    }
+}
+
+fn room(row: &str, column: State) -> (Stage, Input) {
+    match row {
+        "room started" => (quiet(column), Input::RoomStarted),
+        "room started (rooms are managed)" => (with_room(column), Input::RoomStarted),
+        "room started (it is being closed)" => {
+            let mut stage = with_room(column);
+            stage.give(Input::RoomStarted);
+            (stage, Input::RoomStarted)
+        }
+        "token given" => (quiet(column), Input::TokenGiven),
+        "token given (rooms are managed)" => (with_room(column), Input::TokenGiven),
+        "token given (the room is being made)" => {
+            let mut stage = with_room(column);
+            stage.give(Input::TokenGiven);
+            (stage, Input::TokenGiven)
         }
         unknown => panic!("no scene for the row {unknown}"),
     }
@@ -257,6 +302,11 @@ fn wake(row: &str, column: State) -> Option<(Stage, Input)> {
         "wake (`reconnect_grace` over)" => {
             let mut stage = active?;
             stage.all([lost("bob", "B1")]).after(GRACE);
+            stage
+        }
+        "wake (both there; five minutes since LiveKit was asked)" => {
+            let mut stage = active.map(|_| with_room(column))?;
+            stage.after(Duration::from_mins(5));
             stage
         }
         "wake (`max_duration` over)" => {

@@ -11,7 +11,7 @@ use bellwire::domain::{EndReason, EndpointId, WebhookEvent};
 const PAGE: &str = include_str!("../../../docs/STATE-MACHINE.md");
 const STATES: [State; 4] = [State::Calling, State::Ringing, State::Active, State::Ended];
 /// How many inputs there are; `number` counts them.
-const INPUTS: usize = 17;
+const INPUTS: usize = 20;
 
 /// The rows of the table whose head begins with this.
 fn rows(head: &str) -> Vec<Vec<&'static str>> {
@@ -39,6 +39,9 @@ fn number(input: &Input) -> usize {
         Input::Redialled => 13,
         Input::DeviceContacted(_) => 14,
         Input::DeviceLate(_) => 15,
+        Input::RoomStarted => 16,
+        Input::PresenceDoubted => 17,
+        Input::TokenGiven => 18,
         Input::Wake => INPUTS - 1,
     }
 }

@@ -39,7 +39,7 @@ fn scenes() -> Vec<(&'static str, Call)> {
         ("ended-busy", busy().call),
         ("ended-unreachable", unreachable().call),
         ("ended-not-connected", alone(Scene::new().then(Input::Answer(device_id("iphone-1")))).call),
-        ("ended-connection-lost", alone(Scene::connected().then(left("bob", "bob-2", false))).call),
+        ("ended-connection-lost", alone(Scene::connected().then(left("bob", "bob-2", "CONNECTION_TIMEOUT"))).call),
         ("ended-max-duration", Scene::connected().wait(Duration::from_hours(5)).then(Input::Wake).call),
         ("ended-banned", Scene::ringing().then(Input::Banned(user("ann"))).call),
         ("compacted", compacted().call),
@@ -81,7 +81,7 @@ impl Scene {
             .then(Input::ParticipantJoined(user("ann"), "ann-1".to_owned()))
             .then(Input::ParticipantJoined(user("bob"), "bob-1".to_owned()))
             .wait(Duration::from_secs(61))
-            .then(left("bob", "bob-1", true))
+            .then(left("bob", "bob-1", "CLIENT_INITIATED"))
             .then(Input::ParticipantJoined(user("bob"), "bob-2".to_owned()))
     }
 
@@ -116,7 +116,7 @@ impl Scene {
 
 /// LiveKit could not be asked who is there, and is asked again.
 fn asking() -> Scene {
-    let asked = Scene::connected().settle().then(left("ann", "ann-1", false)).then(Input::RoomFinished);
+    let asked = Scene::connected().settle().then(left("ann", "ann-1", "CONNECTION_TIMEOUT")).then(Input::RoomFinished);
     let task = asked.call.tasks[0].id;
     asked.finish(task, TaskResult::Failed(Vec::new())).then(Input::RoomFinished)
 }
@@ -199,8 +199,8 @@ fn declined(device: &str) -> Input {
     Input::Decline(device_id(device), DeclineReason::Declined)
 }
 
-fn left(who: &str, session: &str, on_purpose: bool) -> Input {
-    Input::ParticipantLeft { user: user(who), session: session.to_owned(), on_purpose }
+fn left(who: &str, session: &str, reason: &str) -> Input {
+    Input::ParticipantLeft { user: user(who), session: session.to_owned(), reason: reason.to_owned() }
 }
 
 fn receipt(provider: &str, status: u16, reason: &str) -> Receipt {

@@ -50,6 +50,8 @@ pub fn rules() -> Rules {
         decline: DeclineScope::Call,
         missed_call: true,
         presence: true,
+        rooms: false,
+        ask_every_ms: 0,
         push: PushRules::default(),
         webhooks: Subscribers::default(),
         unknown: Unknown::default(),

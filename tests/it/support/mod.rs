@@ -6,9 +6,11 @@
 mod dice;
 mod fleet;
 mod http;
+pub mod livekit;
 mod observe;
 pub mod panics;
 pub mod people;
+pub mod postgres;
 mod process;
 pub mod proxy;
 mod reader;
@@ -156,8 +158,10 @@ fn write_config(folder: &std::path::Path, simulator: &Simulator, store: &str, ex
         service_account_file = "{service_account}"
         endpoint = "{fcm}"
         ca_file = "{ca}"
+        {livekit}
         {extra}
         "#,
+        livekit = if extra.contains("[livekit]") { "" } else { "[livekit]\nrooms = false" },
         service_account = files.service_account.display(),
         fcm = simulator.fcm_url(),
         ca = files.ca.display(),

@@ -1,7 +1,7 @@
 //! A server process that cannot outlive the tests, however they end.
 //!
 //! A shell waits beside it for the end of a pipe that the tests hold open. The system closes the pipe with the process of
-//! the tests, a killed one too; then the shell kills the server and removes its folder.
+//! the tests, a killed one too; then the shell ends the server and removes its folder.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,24 +11,30 @@ use std::process::{Command, Stdio};
 
 /// Becomes the server, so that both have one process id. A line on the pipe says that there is nothing left to do.
 const WATCH: &str = r#"
-folder=$1; shift; exec 3<&0
-( read -r _ <&3 || { kill -9 $$; rm -rf "$folder"; } ) </dev/null >/dev/null 2>&1 &
+folder=$1; signal=$2; shift 2; exec 3<&0
+( read -r _ <&3 || { kill -"$signal" $$; [ "$signal" = KILL ] || sleep 2; rm -rf "$folder"; } ) </dev/null >/dev/null 2>&1 &
 exec "$@" </dev/null 3<&-
 "#;
 
 /// A running server process; killed when dropped.
-pub(super) struct Child {
+pub(in crate::support) struct Child {
     /// Its standard input is the pipe.
     process: std::process::Child,
 }
 
 impl Child {
     /// Starts a program with these arguments. What it prints goes to `log` in its folder.
-    pub(super) fn spawn(program: &Path, arguments: &[&str], folder: &Path) -> Self {
+    pub(in crate::support) fn spawn(program: &Path, arguments: &[&str], folder: &Path) -> Self {
+        Self::ended_by("KILL", program, arguments, folder)
+    }
+
+    /// As [`spawn`](Self::spawn); should the tests be killed, this signal ends it and gets two seconds.
+    pub(in crate::support) fn ended_by(signal: &str, program: &Path, arguments: &[&str], folder: &Path) -> Self {
         let log = File::options().create(true).append(true).open(folder.join("log")).expect("a log");
         let process = Command::new("sh")
             .args(["-c", WATCH, "sh"])
             .arg(folder)
+            .arg(signal)
             .arg(program)
             .args(arguments)
             .current_dir(folder)
@@ -42,22 +48,22 @@ impl Child {
         Self { process }
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(in crate::support) fn id(&self) -> u32 {
         self.process.id()
     }
 
     /// Whether it has ended by itself.
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub(in crate::support) fn has_ended(&mut self) -> bool {
         self.process.try_wait().expect("its state").is_some()
     }
 
     /// Closes the pipe, as the system does when the tests are killed.
-    pub(super) fn abandon(&mut self) {
+    pub(in crate::support) fn abandon(&mut self) {
         self.process.stdin = None;
     }
 
-    /// Sends a signal that has a name: `STOP` or `CONT`.
-    pub(super) fn signal(&self, name: &str) {
+    /// Sends a signal that has a name, such as `STOP` or `CONT`.
+    pub(in crate::support) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().expect("kill");
         assert!(sent.success());
     }

@@ -3,11 +3,11 @@
 //! They run where there is a server of Redis 7: `BELLWIRE_TEST_REDIS` names it, or `redis-server` is on the path. Each has ports
 //! and folders of its own, and ends with its value, and in any case with the process of the tests.
 
-mod child;
+pub(super) mod child;
 mod cluster;
 mod sentinel;
-mod server;
-mod tls;
+pub(super) mod server;
+pub(super) mod tls;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,0 +1,136 @@
+//! The sweep over LiveKit's rooms: what webhooks failed to tell, and rooms that nobody needs any more.
+//!
+//! Every 18 s or so LiveKit is asked once for all its rooms. Only a room that is new, has gone, or in which the number of people has
+//! changed since is looked at: so nothing is read from the store for calls that go on quietly. Whatever does not fit a call's record
+//! leads to a question about that call, and never ends it. What was seen is remembered by this instance alone; where that is lost, each
+//! call's own check (`rules.ask_every_ms`) finds out.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+
+use crate::domain::{Call, Input, State};
+use crate::engine::{Engine, EngineError};
+use crate::lifecycle::Stop;
+use crate::livekit::rooms::{Room, Rooms};
+
+/// The pause between sweeps, jittered by half: with the questions that follow a lost webhook is made good within 30 s.
+const EVERY: Duration = Duration::from_secs(18);
+/// How many calls are looked at, and rooms closed, at a time.
+const AT_ONCE: usize = 16;
+/// The most rooms that are remembered.
+const MOST: usize = 100_000;
+/// How old a room is at least that no call is known for when it is closed.
+const ORPHAN_AFTER: Duration = Duration::from_mins(5);
+
+/// Rooms of this deployment as they were last seen, with the number of people in each.
+type Seen = HashMap<String, u32>;
+
+/// Compares LiveKit's rooms with the records until `stop`.
+pub async fn run(engine: Engine, rooms: Rooms, mut stop: Stop) {
+    let mut seen = Seen::new();
+    while !stop.is_given() {
+        tokio::select! {
+            () = once(&engine, &rooms, &mut seen) => {}
+            () = stop.given() => return,
+        }
+        tokio::select! {
+            () = next(&engine) => {}
+            () = stop.given() => {}
+        }
+    }
+}
+
+/// When the next sweep is due.
+async fn next(engine: &Engine) {
+    let clock = engine.clock();
+    clock.sleep_until(clock.now() + clock.jitter(EVERY)).await;
+}
+
+/// One sweep. A room about which nothing could be found out is as one that was not seen: it is looked at again.
+async fn once(engine: &Engine, rooms: &Rooms, seen: &mut Seen) {
+    let listed = match rooms.list().await {
+        Ok(listed) => listed,
+        Err(error) => {
+            tracing::warn!(%error, "LiveKit's rooms could not be listed");
+            return;
+        }
+    };
+    let ours: Vec<Room> =
+        listed.into_iter().filter(|room| engine.call_of_room(&room.name).is_some()).take(MOST).collect();
+    let mut before = std::mem::take(seen);
+    let looked_at = stream::iter(ours).map(|room| {
+        let known = before.remove(&room.name);
+        async move {
+            let settled = known == Some(room.participants) || settle(engine, rooms, &room).await;
+            settled.then_some((room.name, room.participants))
+        }
+    });
+    let still: Seen = looked_at.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
+    // What is left was there before and is no more.
+    let gone = stream::iter(before).map(|(name, participants)| async move {
+        let told = arrived(engine.room_input(&name, Input::RoomFinished).await);
+        (!told).then_some((name, participants))
+    });
+    let unsettled: Seen = gone.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
+    seen.extend(still);
+    seen.extend(unsettled);
+}
+
+/// Looks at a room that has changed. Says whether it need not be looked at again before it changes the next time.
+async fn settle(engine: &Engine, rooms: &Rooms, room: &Room) -> bool {
+    match engine.call_in_room(&room.name).await {
+        Ok(Some(call)) if call.is_ended() => {
+            if !call.closes_room() {
+                close(rooms, room, "its call has ended").await;
+            }
+            false
+        }
+        Ok(Some(call)) if fits(&call, room) => true,
+        Ok(Some(call)) => {
+            if call.state == State::Active {
+                arrived(engine.room_input(&room.name, Input::PresenceDoubted).await);
+            }
+            false
+        }
+        Ok(None) => {
+            close_orphan(engine, rooms, room).await;
+            false
+        }
+        // A record of a newer release, or no store.
+        Err(error) => arrived(Err(error)),
+    }
+}
+
+/// Whether as many are in the room as the record says.
+fn fits(call: &Call, room: &Room) -> bool {
+    u32::from(call.presence.count()) == room.participants
+}
+
+/// A room that is ours by its name, of which no store knows anything, is closed if nobody is in it and it is not new.
+async fn close_orphan(engine: &Engine, rooms: &Rooms, room: &Room) {
+    let is_old = engine.clock().now().since(room.made_at) >= ORPHAN_AFTER;
+    if room.participants == 0 && is_old && engine.is_orphan(&room.name).await.unwrap_or(false) {
+        close(rooms, room, "it is empty and of no call").await;
+    }
+}
+
+async fn close(rooms: &Rooms, room: &Room, why: &str) {
+    match rooms.delete(&room.name).await {
+        Ok(()) => tracing::info!(room = room.name, why, "a room was closed by the sweep"),
+        Err(error) if error.is_not_found() => {}
+        Err(error) => tracing::warn!(room = room.name, %error, "a room could not be closed by the sweep"),
+    }
+}
+
+/// Says whether LiveKit's news has arrived.
+fn arrived(told: Result<bool, EngineError>) -> bool {
+    match told {
+        Ok(_) | Err(EngineError::NotFound | EngineError::Refused(..)) => true,
+        Err(error) => {
+            tracing::warn!(%error, "a call could not be looked at");
+            false
+        }
+    }
+}
