@@ -111,7 +111,7 @@ impl Postgres {
             pause = if looked_at.is_ok() { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
             tokio::select! {
                 () = sleep(next) => {}
-                () = self.failed.notified(), if self.problem().is_none() => {}
+                () = self.failed.notified(), if looked_at.is_ok() => {}
                 () = stop.given() => break,
             }
         }

@@ -122,7 +122,7 @@ impl PostgresServer {
         let mut words = self.as_user(&self.program);
         words.extend(["-D", "data", "-p", &self.port.to_string()].map(String::from));
         let settings = [
-            "listen_addresses=127.0.0.1",
+            "listen_addresses=127.0.0.1,127.0.0.2",
             "unix_socket_directories=",
             "fsync=off",
             "ssl=on",
@@ -193,6 +193,11 @@ impl PostgresServer {
         admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name} OWNER bellwire"))).await.expect("a database");
         Database { server: self, name }
     }
+
+    /// A database that was there before.
+    pub fn existing(&self, name: &str) -> Database<'_> {
+        Database { server: self, name: name.to_owned() }
+    }
 }
 
 impl Drop for PostgresServer {
@@ -247,7 +252,10 @@ impl Database<'_> {
     /// Runs statements as who may do anything.
     pub async fn run(&self, statements: &str) {
         let mut admin = self.admin().await;
-        admin.execute(AssertSqlSafe(statements.to_owned())).await.unwrap_or_else(|error| panic!("{statements}: {error}"));
+        admin
+            .execute(AssertSqlSafe(statements.to_owned()))
+            .await
+            .unwrap_or_else(|error| panic!("{statements}: {error}"));
         admin.close().await.expect("closed");
     }
 
@@ -288,7 +296,8 @@ pub fn section(url: &str) -> String {
 /// `[history]` with these keys.
 pub fn history(keys: &[(&str, &str)]) -> History {
     let secret = ("BELLWIRE__AUTH__TICKET_SECRET".to_owned(), "a-secret-for-the-tickets-of-the-tests".to_owned());
-    let keys = keys.iter().map(|(key, value)| (format!("BELLWIRE__HISTORY__{}", key.to_uppercase()), (*value).to_owned()));
+    let keys =
+        keys.iter().map(|(key, value)| (format!("BELLWIRE__HISTORY__{}", key.to_uppercase()), (*value).to_owned()));
     Config::load(None, keys.chain([secret])).expect("a configuration").history
 }
 
