@@ -20,6 +20,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 const LIVEKIT_SECRET: &str = "a-secret-of-livekit-that-signs-tokens";
+const WEBHOOK_SECRET: &str = "whsec_dGhpcyBpcyBhIHNlY3JldCBvZiB0aGUgdGVzdHM=";
+const WEBHOOK_PATH: &str = "a-path-that-nobody-guesses";
 const TICKET_SECRET: &str = "a-secret-for-the-tickets-of-the-tests";
 
 /// Everything that was logged or answered.
@@ -97,10 +99,16 @@ async fn no_secret_is_logged_or_answered() {
     panics::watch();
     let logged = Seen::log();
     let answered = Seen::default();
-    let extra =
+    let livekit =
         format!("[livekit]\nurl = \"wss://livekit.example\"\napi_key = \"devkey\"\napi_secret = \"{LIVEKIT_SECRET}\"");
+    // Nobody listens there, so that errors are logged too.
+    let webhook =
+        format!("[[webhooks]]\nurl = \"http://127.0.0.1:1/{WEBHOOK_PATH}\"\nsecrets = [\"{WEBHOOK_SECRET}\"]");
+    let extra = format!("{livekit}\n{webhook}");
     let stage = Stage::with(&extra).await;
     let mut secrets = configured(&stage);
+    secrets.add("webhook secret", &WEBHOOK_SECRET["whsec_".len()..]);
+    secrets.add("path of a webhook", WEBHOOK_PATH);
 
     a_call(&stage, &mut secrets, &answered).await;
     refusals_of_providers(&stage, &mut secrets).await;

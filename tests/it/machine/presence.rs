@@ -238,7 +238,7 @@ fn a_party_that_was_replaced_without_a_word_of_the_new_session_is_still_there() 
 #[test]
 fn what_statistics_need_is_counted() {
     let mut stage = Stage::connected();
-    stage.after(Duration::from_secs(60)).give(lost("bob", "B1"));
+    stage.after(Duration::from_mins(1)).give(lost("bob", "B1"));
     stage.after(Duration::from_secs(10)).give(joined("bob", "B2"));
     stage.after(Duration::from_secs(30)).give(replaced("bob", "B2"));
     stage.after(Duration::from_secs(1)).give(joined("bob", "B3"));

@@ -53,12 +53,12 @@ pub async fn law_24_a_job_is_due_from_its_time_until_a_commit_moves_it(subject: 
     store.commit_job(&first, None).await.expect("queued");
     assert!(store.due_jobs(first.due - millisecond, 9).await.expect("due").is_empty());
     for _ in 0..2 {
-        assert_eq!(store.due_jobs(first.due, 9).await.expect("due"), [first.id.clone()]);
+        assert_eq!(store.due_jobs(first.due, 9).await.expect("due"), std::slice::from_ref(&first.id));
     }
     let moved = first.put_off(clock.now() + Duration::from_hours(1));
     store.commit_job(&moved, Some(1)).await.expect("put off");
     assert!(store.due_jobs(moved.due - millisecond, 9).await.expect("due").is_empty(), "it has one wake-up");
-    assert_eq!(store.due_jobs(moved.due, 9).await.expect("due"), [first.id.clone()]);
+    assert_eq!(store.due_jobs(moved.due, 9).await.expect("due"), std::slice::from_ref(&first.id));
     store.remove_job(&first.id, 2).await.expect("removed");
     assert!(store.due_jobs(moved.due, 9).await.expect("due").is_empty());
 }

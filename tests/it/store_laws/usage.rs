@@ -51,17 +51,17 @@ pub async fn law_25_days_are_added_up_and_read_in_order(subject: &Subject) {
 }
 
 pub async fn law_25_of_many_calls_at_once_each_is_added_once(subject: &Subject) {
-    const CALLS: usize = 40;
+    const CALLS: u16 = 40;
     let Subject { store, clock, .. } = subject;
     let today = Day::of(clock.now());
     let calls: Vec<_> = (0..CALLS).map(|_| clock.call_id()).collect();
-    let added = at_once(3 * CALLS, |number| {
-        let (store, call) = (store.clone(), calls[number % CALLS]);
+    let added = at_once(3 * calls.len(), |number| {
+        let (store, call) = (store.clone(), calls[number % calls.len()]);
         async move { store.account(call, &call_of(today, 100, 5)).await.expect("an answer") }
     });
-    assert_eq!(added.await.into_iter().filter(|added| *added).count(), CALLS);
-    let calls = CALLS as u64;
-    let whole = DayUsage { day: today, calls, participant_ms: calls * 600_000, peak: 2 * CALLS as u32 };
+    assert_eq!(added.await.into_iter().filter(|added| *added).count(), calls.len());
+    let (calls, peak) = (u64::from(CALLS), 2 * u32::from(CALLS));
+    let whole = DayUsage { day: today, calls, participant_ms: calls * 600_000, peak };
     assert_eq!(store.usage(today, today).await.expect("usage"), [whole]);
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{OTHER_SECRET, SECRET, declined, endpoint, endpoint_for};
 use crate::support::people::path;
-use crate::support::receiver::{Answer, Receiver};
+use crate::support::receiver::{Answer, Receiver, Told};
 use crate::support::{Stage, bearer, service_bearer};
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn a_call_that_ends_is_told_with_all_that_is_known_of_it() {
     let second = stage.invite("alice", "bob").await["call"]["id"].take();
     stage.http.post(&path(&second, "cancel"), &bearer("alice"), json!({})).await.expect(200);
     let told = all.wait_for(2, |told| told.json["data"]["id"] == second).await;
-    let mut kinds: Vec<&str> = told.iter().map(|told| told.kind()).collect();
+    let mut kinds: Vec<&str> = told.iter().map(Told::kind).collect();
     kinds.sort_unstable();
     assert_eq!(kinds, ["call.ended", "call.missed"]);
     assert_ne!(told[0].id(), told[1].id());

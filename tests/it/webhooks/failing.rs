@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::{declined, endpoint};
-use crate::support::receiver::{Answer, Receiver};
+use crate::support::receiver::{Answer, Receiver, Told};
 use crate::support::{SOON, Stage, bearer, rfc3339};
 
 #[tokio::test]
@@ -14,7 +14,7 @@ async fn a_message_that_is_not_taken_comes_again_with_the_same_id() {
     stage.pixel("bob", "phone").await;
     let call = declined(&stage).await;
     let told = receiver.wait_longer(SOON * 2, 3, |_| true).await;
-    let ids: BTreeSet<&str> = told.iter().map(|told| told.id()).collect();
+    let ids: BTreeSet<&str> = told.iter().map(Told::id).collect();
     assert_eq!(ids.len(), 1, "one message");
     assert!(told.iter().all(|told| told.json["data"]["id"] == call));
     assert!(told[2].sent_at() > told[0].sent_at(), "signed anew with each try");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{SECRET, endpoint};
 use crate::support::people::path;
-use crate::support::receiver::Receiver;
+use crate::support::receiver::{Receiver, Told};
 use crate::support::{SOON, Stage, bearer, service_bearer};
 
 /// Two talk for so long.
@@ -47,7 +47,7 @@ fn end_of_month(stage: &Stage) -> Day {
     let now = stage.clock.now();
     let ends = Day::of(now).month_ends().begins();
     let ends = if ends.since(now) < Duration::from_mins(11) { Day::of(ends).month_ends().begins() } else { ends };
-    stage.clock.advance(ends.since(now) - Duration::from_mins(10));
+    stage.clock.advance((ends - Duration::from_mins(10)).since(now));
     Day::of(ends).before()
 }
 
@@ -85,7 +85,7 @@ async fn each_share_of_the_plan_is_warned_of_once() {
     let plan = "[usage]\nparticipant_minutes_per_month = 100\nwarn_at = [0.5, 1.0]\n";
     let stage = Stage::with(&format!("{}{plan}", endpoint(&receiver))).await;
     end_of_month(&stage);
-    let warned = |told: &crate::support::receiver::Told| told.kind() == "usage.warning";
+    let warned = |told: &Told| told.kind() == "usage.warning";
     for minutes in [1, 1] {
         talk(&stage, "alice", "bob", minutes).await;
     }
