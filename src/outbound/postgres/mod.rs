@@ -6,13 +6,12 @@
 mod link;
 mod tables;
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::Connection;
 use sqlx::migrate::MigrateError;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::message::Message;
@@ -35,9 +34,19 @@ pub struct Postgres {
     link: Link,
     /// How many connections there may be. One of them is for looking after the database.
     pub(super) connections: usize,
-    /// Why it cannot be used, in words for readers of `/readyz`; nothing while it can.
-    problem: Mutex<Option<String>>,
+    state: watch::Sender<State>,
     failed: Notify,
+}
+
+/// What is known of the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    /// Nothing yet.
+    New,
+    /// It can be used.
+    Works,
+    /// It cannot, for this reason, in words for readers of `/readyz`.
+    Fails(String),
 }
 
 /// Why the database does not take something. Its own words may have names and values in them; they are the source only.
@@ -72,7 +81,7 @@ impl Postgres {
         Self {
             link: Link::new(url, section),
             connections: section.connections.into(),
-            problem: Mutex::new(Some("not reached yet".to_owned())),
+            state: watch::Sender::new(State::New),
             failed: Notify::new(),
         }
     }
@@ -83,12 +92,14 @@ impl Postgres {
     /// Writes what a message tells of, unless it stands there.
     pub(super) async fn write(&self, message: &Message) -> Result<(), PostgresError> {
         let Some(statement) = tables::insert(message.event) else { return Ok(()) };
-        if self.problem().is_some() {
+        // At the start of the gateway that is known in a moment.
+        let mut states = self.state.subscribe();
+        if !states.wait_for(|state| *state != State::New).await.is_ok_and(|state| *state == State::Works) {
             return Err(PostgresError::Away);
         }
         let written = self.link.run(statement, Some(&tables::storable(&message.body))).await;
         if let Err(error) = &written {
-            self.say(Some(error.to_string()));
+            self.state.send_replace(State::Fails(error.to_string()));
             self.failed.notify_one();
         }
         written
@@ -96,7 +107,11 @@ impl Postgres {
 
     /// Why it cannot be used; nothing while it can.
     pub fn problem(&self) -> Option<String> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        match &*self.state.borrow() {
+            State::New => Some("not reached yet".to_owned()),
+            State::Works => None,
+            State::Fails(why) => Some(why.clone()),
+        }
     }
 
     /// Brings its tables up to date as soon as it can be reached, and looks after it until `stop`.
@@ -120,7 +135,8 @@ impl Postgres {
 
     /// Looks once whether it can be used, with its tables up to date; from then on that is known.
     pub async fn look(&self) -> Result<(), PostgresError> {
-        let looked_at = if self.problem().is_none() {
+        let works = *self.state.borrow() == State::Works;
+        let looked_at = if works {
             self.link.run(tables::NOTHING, None).await
         } else {
             timeout(MIGRATED_WITHIN, self.migrate()).await.unwrap_or(Err(PostgresError::Slow))
@@ -144,20 +160,19 @@ impl Postgres {
     }
 
     fn note(&self, looked_at: &Result<(), PostgresError>) {
-        let problem = looked_at.as_ref().err().map(ToString::to_string);
-        if self.problem() != problem {
-            match looked_at {
-                Ok(()) => tracing::info!("history is written to PostgreSQL"),
-                Err(error) => {
-                    let error = error as &dyn std::error::Error;
-                    tracing::warn!(error, "history cannot be written to PostgreSQL for now; it is kept until it can");
-                }
+        let state = match looked_at {
+            Ok(()) => State::Works,
+            Err(error) => State::Fails(error.to_string()),
+        };
+        if self.state.send_replace(state.clone()) == state {
+            return;
+        }
+        match looked_at {
+            Ok(()) => tracing::info!("history is written to PostgreSQL"),
+            Err(error) => {
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(error, "history cannot be written to PostgreSQL for now; it is kept until it can");
             }
         }
-        self.say(problem);
-    }
-
-    fn say(&self, problem: Option<String>) {
-        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 }
