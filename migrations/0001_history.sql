@@ -23,10 +23,13 @@ CREATE TABLE calls (
     reconnects         integer NOT NULL,
     disconnect_reasons jsonb,
     metadata           jsonb,
+    hidden_from_callee boolean NOT NULL,
     recorded_at        timestamptz NOT NULL DEFAULT now()
 );
 
-COMMENT ON TABLE calls IS 'Calls that ended. Who reads a row may be a party of the call: legs and names are not in here.';
+COMMENT ON TABLE calls IS 'Calls that ended. Names and devices that did not answer are not in here.';
+COMMENT ON COLUMN calls.hidden_from_callee IS 'The callee had blocked the caller: neither may learn of it from here.';
+COMMENT ON COLUMN calls.disconnect_reasons IS 'Of each party, LiveKit''s words for why its sessions ended. Not for the parties.';
 COMMENT ON COLUMN calls.ring_ms IS 'From the first device''s ringing to the answer, or to the end without one.';
 COMMENT ON COLUMN calls.answer_ms IS 'From the invite to the answer.';
 COMMENT ON COLUMN calls.media_ms IS 'From the answer until both were in the room.';

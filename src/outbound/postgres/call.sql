@@ -3,7 +3,7 @@ INSERT INTO calls (
     id, caller_id, callee_id, media, end_reason,
     created_at, ringing_at, answered_at, connected_at, ended_at, answered_by,
     ring_ms, answer_ms, media_ms, talk_seconds, total_seconds, participant_ms,
-    peak_participants, reconnects, disconnect_reasons, metadata
+    peak_participants, reconnects, disconnect_reasons, metadata, hidden_from_callee
 )
 SELECT
     (call ->> 'id')::uuid,
@@ -25,8 +25,9 @@ SELECT
     (figures ->> 'participant_ms')::bigint,
     (figures ->> 'peak_participants')::smallint,
     (figures ->> 'reconnects')::integer,
-    figures -> 'disconnect_reasons',
-    call -> 'metadata'
+    figures -> 'disconnects',
+    call -> 'metadata',
+    coalesce((call ->> 'hidden_from_callee')::boolean, false)
 FROM (SELECT $1::text::jsonb -> 'data' AS call) AS message,
     LATERAL (SELECT call -> 'statistics' AS figures) AS statistics
 ON CONFLICT (id) DO NOTHING

@@ -27,17 +27,17 @@ const AUTH: &str = "CREATE SCHEMA auth;
 const TOO_MUCH: &str = "GRANT USAGE ON SCHEMA bellwire TO anon, authenticated, service_role;
     GRANT ALL ON ALL TABLES IN SCHEMA bellwire TO anon, authenticated, service_role";
 
-/// Calls of alice to bob, of bob to carol, and of carol to carol's other self; a ban of mallory.
+/// Calls of alice to bob, of bob to carol, and of carol to alice, who has blocked carol; a ban of mallory.
 async fn with_rows(server: &'static PostgresServer) -> Database<'static> {
     let database = server.database().await;
     database.run(AUTH).await;
     let (_, postgres, _stopper) = deliverer(&history(&[("postgres_url", &database.url("?sslmode=disable"))]));
     postgres.look().await.expect("its tables");
-    for (caller, callee) in [(ALICE, BOB), (BOB, CAROL), (CAROL, CAROL)] {
+    for (caller, callee, hidden) in [(ALICE, BOB, false), (BOB, CAROL, false), (CAROL, ALICE, true)] {
         let insert = format!(
             "INSERT INTO bellwire.calls (id, caller_id, callee_id, media, end_reason, created_at, ended_at, talk_seconds, total_seconds,
-                peak_participants, reconnects)
-             VALUES (gen_random_uuid(), '{caller}', '{callee}', 'audio', 'completed', now(), now(), 0, 0, 0, 0)"
+                peak_participants, reconnects, hidden_from_callee)
+             VALUES (gen_random_uuid(), '{caller}', '{callee}', 'audio', 'completed', now(), now(), 0, 0, 0, 0, {hidden})"
         );
         database.run(&insert).await;
     }
@@ -91,10 +91,15 @@ async fn a_user_reads_the_calls_that_they_are_a_party_of_and_no_others() {
     for (user, calls) in [
         (ALICE, vec![(ALICE, BOB)]),
         (BOB, vec![(ALICE, BOB), (BOB, CAROL)]),
-        (CAROL, vec![(BOB, CAROL), (CAROL, CAROL)]),
+        (CAROL, vec![(BOB, CAROL), (CAROL, ALICE)]),
         (MALLORY, vec![]),
     ] {
         assert_eq!(seen(&database, "authenticated", Some(user)).await, pairs(&calls), "{user}");
+    }
+    let mut carol = asked(&database, "authenticated", Some(CAROL)).await;
+    for column in ["hidden_from_callee", "disconnect_reasons", "*"] {
+        let refused = rows(&mut carol, &format!("SELECT {column} FROM bellwire.calls")).await.expect_err(column);
+        assert_eq!(code(&refused), DENIED, "{column}");
     }
     assert_eq!(seen(&database, "authenticated", None).await, pairs(&[]), "a token without a user");
     assert_eq!(seen(&database, "anon", None).await, Err(DENIED.to_owned()));

@@ -46,6 +46,7 @@ async fn a_call_without_an_answer_becomes_a_row_too() {
     let call = declined(&stage).await;
     let row = database.row(&row_of(&call)).await;
     assert_eq!((&row["end_reason"], &row["talk_seconds"]), (&json!("declined"), &json!(0)));
+    assert_eq!(row["hidden_from_callee"], false);
     for absent in ["answered_at", "answered_by", "connected_at", "answer_ms", "metadata"] {
         assert_eq!(row[absent], Value::Null, "{absent}");
     }
@@ -53,6 +54,21 @@ async fn a_call_without_an_answer_becomes_a_row_too() {
     let second = declined(&stage).await;
     database.row(&row_of(&second)).await;
     assert_eq!(database.rows("SELECT id FROM bellwire.calls").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_the_callee_must_not_notice_is_marked() {
+    let Some(server) = PostgresServer::shared().await else { return };
+    let database = server.database().await;
+    let stage = Stage::with(&database.section()).await;
+    stage.pixel("bob", "phone").await;
+    stage.http.put("/v1/blocks/alice", &bearer("bob"), json!({})).await.expect(204);
+    let call = stage.invite("alice", "bob").await["call"]["id"].take();
+    stage.http.post(&path(&call, "cancel"), &bearer("alice"), json!({})).await.expect(200);
+    let row = database.row(&row_of(&call)).await;
+    assert_eq!((&row["hidden_from_callee"], &row["end_reason"]), (&json!(true), &json!("cancelled")));
+    assert_eq!(stage.call(&call).await["hidden_from_callee"], true, "the backend knows");
+    assert_eq!(stage.seen_by("alice", &call).await.get("hidden_from_callee"), None, "the caller does not");
 }
 
 #[tokio::test]
