@@ -40,12 +40,12 @@ async fn readiness(http: &Http) -> (bool, String) {
     (part["ok"] == true, part["detail"].as_str().expect("words").to_owned())
 }
 
-/// Waits until `/readyz` says that the database works, or that it does not; its words.
+/// Waits until `/readyz` says that the database works, or that it does not after it was looked at; its words.
 async fn expect_readiness(http: &Http, works: bool) -> String {
     let reached = async {
         loop {
             let (ok, words) = readiness(http).await;
-            if ok == works {
+            if ok == works && words != "not reached yet" {
                 return words;
             }
             sleep(Duration::from_millis(20)).await;
