@@ -79,8 +79,15 @@ fn make_a_livekit_token(bencher: Bencher) {
     let livekit = &config.livekit;
     let minter = TokenMinter::new(&livekit.url, &livekit.api_key, &livekit.api_secret).expect("a minter");
     let (room, identity) = (format!("bw_main_{}", clock.uuid()), user());
-    let join =
-        Join { room: &room, identity: &identity, name: Some("Ann"), video: true, valid_for: Duration::from_secs(105) };
+    let join = Join {
+        room: &room,
+        identity: &identity,
+        name: Some("Ann"),
+        video: true,
+        valid_for: Duration::from_secs(105),
+        empty_timeout: Duration::from_secs(125),
+        departure_timeout: Duration::from_secs(40),
+    };
     let now = clock.now();
     bencher.bench(|| minter.mint(black_box(&join), now).expect("a token"));
 }

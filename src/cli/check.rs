@@ -1,6 +1,7 @@
 //! `bellwire check`: what is in force, and whether every key, certificate and provider can be used, one line each.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CliError, ConfigFile, with_causes};
@@ -8,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::store::StoreUrl;
 use crate::http::auth::Authenticator;
+use crate::livekit::rooms::Rooms;
 use crate::livekit::token::TokenMinter;
 use crate::outbound::Postgres;
 use crate::push::Pushers;
@@ -47,8 +49,8 @@ pub(super) async fn run(file: &ConfigFile) -> Result<(), CliError> {
     let mut checks = Checks::default();
     checks.line("store", check_store(&config, &clock).await);
     check_auth(&config, &clock, &mut checks).await;
-    check_push(&config, clock, &mut checks).await;
-    checks.line("livekit", check_livekit(&config).await);
+    check_push(&config, clock.clone(), &mut checks).await;
+    checks.line("livekit", check_livekit(&config, clock).await);
     if let Some(url) = &config.history.postgres {
         let probe = Postgres::new(url, &config.history).probe().await;
         let reached = probe.map(|()| format!("{url} can be connected to"));
@@ -124,10 +126,15 @@ async fn check_push(config: &Config, clock: Clock, checks: &mut Checks) {
     }
 }
 
-async fn check_livekit(config: &Config) -> Result<String, String> {
+async fn check_livekit(config: &Config, clock: Clock) -> Result<String, String> {
     TokenMinter::new(&config.livekit.url, &config.livekit.api_key, &config.livekit.api_secret)
         .map_err(|error| with_causes(&error))?;
     let url = &config.livekit.api_url;
     let address = crate::livekit::reach(url, LIVEKIT_WITHIN).await.map_err(|error| format!("{url}: {error}"))?;
-    Ok(format!("{url} answers ({address})"))
+    if !config.livekit.rooms {
+        return Ok(format!("{url} answers ({address})"));
+    }
+    let rooms = Rooms::new(&config.livekit, clock, Arc::default()).map_err(|error| with_causes(&error))?;
+    let listed = rooms.list().await.map_err(|error| format!("{url}: {error}"))?;
+    Ok(format!("{url} answers ({address}) and takes the key; {} rooms", listed.len()))
 }

@@ -19,19 +19,31 @@ use crate::livekit::webhook::{MAX_BODY_BYTES, News, Webhook, WebhookError};
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// What LiveKit tells.
-#[utoipa::path(post, path = "/v1/livekit/webhook", tag = "livekit", security(()),
-    request_body(content_type = "application/webhook+json"),
-    responses((status = 200, description = "dealt with"), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, operation_id = "livekit_webhook", path = "/v1/livekit/webhook", tag = "livekit",
+    security(("livekit" = [])), request_body(content_type = "application/webhook+json", content = Object),
+    responses((status = 200, description = "It has been dealt with."), (status = "4XX", body = Problem),
+        (status = 503, description = "It could not be dealt with now, and is to be sent again.")))]
 pub async fn webhook(State(app): State<App>, headers: HeaderMap, request: Request) -> Result<StatusCode, Problem> {
     let authorization = only_header(&headers, &header::AUTHORIZATION)?.map(str::to_owned);
     let body = collect(request.into_body(), MAX_BODY_BYTES, app.limits.body_timeout).await?;
-    let webhook = app.webhooks.receive(authorization.as_deref(), &body).map_err(refused)?;
-    if !app.webhooks.has_seen(&webhook) {
-        let applied = tokio::time::timeout(WITHIN, apply(&app, &webhook)).await;
-        applied.map_err(|_| Problem::unavailable("the webhook could not be applied in time"))??;
-        app.webhooks.remember(&webhook);
-    }
-    Ok(StatusCode::OK)
+    let received = app.webhooks.receive(authorization.as_deref(), &body);
+    let (outcome, answer) = match received {
+        Err(error) => ("refused", Err(refused(error))),
+        Ok(webhook) if app.webhooks.has_seen(&webhook) => ("repeated", Ok(StatusCode::OK)),
+        Ok(webhook) => match apply_in_time(&app, &webhook).await {
+            Ok(()) => ("applied", Ok(StatusCode::OK)),
+            Err(problem) => ("failed", Err(problem)),
+        },
+    };
+    app.metrics.livekit_told(outcome);
+    answer
+}
+
+async fn apply_in_time(app: &App, webhook: &Webhook) -> Result<(), Problem> {
+    let applied = tokio::time::timeout(WITHIN, apply(app, webhook)).await;
+    applied.map_err(|_| Problem::unavailable("the webhook could not be applied in time"))??;
+    app.webhooks.remember(webhook);
+    Ok(())
 }
 
 async fn apply(app: &App, webhook: &Webhook) -> Result<(), Problem> {

@@ -3,7 +3,7 @@
 use axum::http::header;
 use axum::response::{Html, IntoResponse};
 use utoipa::OpenApi;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{OpenApi as Document, RefOr, Response};
 
 /// The status of problems in the description of every route.
@@ -21,7 +21,11 @@ struct Description;
 pub fn description() -> Document {
     let mut document = Description::openapi();
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-    document.components.get_or_insert_default().security_schemes.insert("bearer".to_owned(), bearer.into());
+    // The token of a webhook, with the hash of its body in it, stands there alone.
+    let livekit = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("Authorization")));
+    let schemes = &mut document.components.get_or_insert_default().security_schemes;
+    schemes.insert("bearer".to_owned(), bearer.into());
+    schemes.insert("livekit".to_owned(), livekit.into());
     document.security = Some(vec![SecurityRequirement::new("bearer", Vec::<String>::new())]);
     document
 }

@@ -159,6 +159,10 @@ impl Webhooks {
     /// Reads a webhook that came with this `Authorization` header, if it is LiveKit's.
     pub fn receive(&self, authorization: Option<&str>, body: &[u8]) -> Result<Webhook, WebhookError> {
         self.check(authorization.ok_or(WebhookError::NoToken)?, body)?;
+        // Serde would read an array as a struct too, field by field.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Err(WebhookError::Body);
+        }
         let body: Body = serde_json::from_slice(body).map_err(|_| WebhookError::Body)?;
         Ok(Webhook { id: body.id.clone(), event: body.event.clone(), news: body.news() })
     }

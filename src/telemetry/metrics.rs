@@ -115,6 +115,13 @@ pub(super) struct LiveKitCall {
     pub(super) outcome: &'static str,
 }
 
+/// Webhooks of LiveKit that came to the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Webhook {
+    /// `applied`, `repeated`, `refused` or `failed`.
+    pub(super) outcome: &'static str,
+}
+
 /// Makes the struct of all metrics: a field's comment is its help text.
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $name:ident: $kind:ty = $make:expr,)+) => {
@@ -165,6 +172,8 @@ metrics! {
     jobs: Counts<JobEnd> = Family::default(),
     /// Warnings that a share of the plan is used.
     usage_warnings: Counts<Warned> = Family::default(),
+    /// Webhooks of LiveKit, by what was done about them.
+    livekit_webhooks: Counts<Webhook> = Family::default(),
     /// Calls of LiveKit's API, by method and outcome, from the request until the answer or until it was given up.
     livekit_seconds: Seconds<LiveKitCall> = Family::new_with_constructor(seconds),
 }
@@ -185,6 +194,11 @@ impl Metrics {
     /// Notes how a call of LiveKit's API went.
     pub fn livekit_called(&self, method: &'static str, outcome: &'static str, latency: Duration) {
         observe(&self.livekit_seconds, &LiveKitCall { method, outcome }, latency);
+    }
+
+    /// Notes what was done about a webhook of LiveKit.
+    pub fn livekit_told(&self, outcome: &'static str) {
+        self.livekit_webhooks.get_or_create(&Webhook { outcome }).inc();
     }
 
     /// The labels of a device.

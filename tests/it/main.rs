@@ -11,6 +11,7 @@ mod fleet;
 mod hostile;
 mod http_frame;
 mod legs;
+mod livekit;
 mod livekit_server;
 mod machine;
 mod main_flow;

@@ -33,6 +33,7 @@ const ROUTES: &[&str] = &[
     "post /v1/calls/{id}/decline",
     "post /v1/calls/{id}/hangup",
     "post /v1/calls/{id}/token",
+    "post /v1/livekit/webhook",
     "put /v1/bans/{user}",
     "put /v1/blocks/{user}",
     "put /v1/devices/{device_id}",

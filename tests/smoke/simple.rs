@@ -94,7 +94,9 @@ fn check_prints_what_is_in_force_without_secrets() {
     let folder = tempfile::tempdir().expect("a folder");
     let livekit = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = livekit.local_addr().expect("an address");
-    let more = format!("{TICKETS}[livekit]\nurl = \"ws://{address}\"\napi_secret = \"the-secret-of-livekit\"\n");
+    let more = format!(
+        "{TICKETS}[livekit]\nurl = \"ws://{address}\"\napi_secret = \"the-secret-of-livekit\"\nrooms = false\n"
+    );
     write_config(folder.path(), &more);
 
     let good = run(folder.path(), &["check", "--config", "bellwire.toml"]);

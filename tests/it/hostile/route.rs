@@ -62,6 +62,10 @@ pub async fn all(world: &World) -> Vec<Route> {
     let mut routes = Vec::new();
     for (template, operations) in document["paths"].as_object().expect("paths") {
         for (method, operation) in operations.as_object().expect("operations") {
+            // LiveKit proves itself in its own way: tests/it/livekit/webhooks.rs.
+            if template == "/v1/livekit/webhook" {
+                continue;
+            }
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
             let (path, who, token, body) = good(world, &method, template);
             let schema = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];

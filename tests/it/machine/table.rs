@@ -188,6 +188,8 @@ fn the_page_knows_how_long_an_attempt_is_left_alone() {
         ("push to Android", pixel),
         ("free line", TaskKind::FreeLine { user: user("bob") }),
         ("presence", TaskKind::AskPresence),
+        ("open room", TaskKind::OpenRoom),
+        ("close room", TaskKind::CloseRoom { eject: None }),
         ("what was used", TaskKind::Account),
         (
             "webhook",

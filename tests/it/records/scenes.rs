@@ -46,6 +46,9 @@ fn scenes() -> Vec<(&'static str, Call)> {
         ("pushed-again", pushed_again().call),
         ("kept-silent", kept_silent().call),
         ("ended-told", told().call),
+        ("room-opening", Scene::of(with_room()).call),
+        ("room-checked", checked().call),
+        ("room-closing", checked().then(Input::Banned(user("bob"))).call),
         ("hidden", Scene::of(Invite { hidden: true, ..invite() }).call),
     ]
 }
@@ -188,6 +191,30 @@ fn told() -> Scene {
     let (ended, missed) = (endpoints.to_vec(), endpoints[1..].to_vec());
     invite.rules.webhooks = Subscribers { ended, missed, unknown: Unknown::default() };
     Scene::of(invite).then(Input::ParticipantJoined(user("ann"), "ann-1".to_owned())).then(Input::Cancel)
+}
+
+/// With a room that the gateway makes and closes, and asks about.
+fn with_room() -> Invite {
+    let mut invite = invite();
+    invite.rules.rooms = true;
+    invite.rules.ask_every_ms = 300_000;
+    invite
+}
+
+/// Both are in the room, Bob in his second session, and LiveKit has said so.
+fn checked() -> Scene {
+    let talking = Scene::of(with_room())
+        .settle()
+        .then(Input::Answer(device_id("iphone-1")))
+        .then(Input::ParticipantJoined(user("ann"), "ann-1".to_owned()))
+        .then(Input::ParticipantJoined(user("bob"), "bob-1".to_owned()))
+        .wait(Duration::from_secs(61))
+        .then(left("bob", "bob-1", "SIGNAL_CLOSE"))
+        .then(Input::ParticipantJoined(user("bob"), "bob-2".to_owned()))
+        .settle();
+    let asked = talking.then(Input::PresenceDoubted);
+    let task = asked.call.tasks[0].id;
+    asked.finish(task, TaskResult::Present(vec![user("ann"), user("bob")]))
 }
 
 fn compacted() -> Scene {

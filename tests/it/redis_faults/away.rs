@@ -1,8 +1,10 @@
 //! Redis is away: killed, stopped where it stands, or behind a network that is gone.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{expect_none_is_served, expect_ready, in_time, readiness, stage_on};
+use crate::support::livekit::{API_KEY, API_SECRET};
+use crate::support::livekit_fake::webhook_token;
 use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
 use crate::support::{Http, Stage};
@@ -61,4 +63,23 @@ async fn while_the_network_is_gone_requests_are_told_to_come_back() {
     expect_away(&stage.http, &call).await;
     proxy.stall(false);
     expect_ready(&stage.http).await;
+}
+
+#[tokio::test]
+async fn while_redis_is_away_livekit_is_told_to_send_its_webhook_again() {
+    let Some(mut redis) = RedisServer::start().await else { return };
+    let stage = stage_on(&redis.url()).await;
+    stage.pixel("bob", "phone").await;
+    let room = stage.invite("ann", "bob").await["livekit"]["room"].clone();
+    let event = json!({"event": "participant_joined", "id": "EV_1", "room": {"name": room},
+        "participant": {"sid": "PA_1", "identity": "ann"}});
+    let body = event.to_string().into_bytes();
+    let token = webhook_token(&stage.clock, API_KEY, API_SECRET, &body, |_| ());
+    redis.kill();
+    for _ in 0..2 {
+        in_time(stage.webhook(&token, &body)).await.expect_problem(503, "unavailable");
+    }
+    redis.start_again().await;
+    expect_ready(&stage.http).await;
+    assert_eq!(stage.webhook(&token, &body).await.status, 200);
 }

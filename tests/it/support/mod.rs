@@ -7,6 +7,7 @@ mod dice;
 mod fleet;
 mod http;
 pub mod livekit;
+pub mod livekit_fake;
 mod observe;
 pub mod panics;
 pub mod people;
@@ -74,6 +75,11 @@ impl Stage {
     pub async fn configured(extra: &str, change: impl FnOnce(&mut Config)) -> Self {
         let clock = Clock::system();
         Self::on(EMBEDDED, start_simulator(&clock).await, clock, extra, change).await
+    }
+
+    /// As [`with`](Self::with), on a clock that others share.
+    pub async fn on_clock(clock: Clock, extra: &str) -> Self {
+        Self::on(EMBEDDED, start_simulator(&clock).await, clock, extra, |_| {}).await
     }
 
     /// A stage on this store, with a simulator that others may share.

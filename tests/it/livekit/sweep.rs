@@ -1,0 +1,105 @@
+//! The sweep: webhooks that were lost are made good, and rooms that nobody needs go; no others.
+
+use std::time::Duration;
+
+use super::Scene;
+use crate::support::SOON;
+
+/// Longer than the longest pause between two sweeps.
+const PAUSE: Duration = Duration::from_secs(28);
+
+const UNKNOWN: &str = "019a3c5e-7c3a-7c3a-8c3a-0192f3d17c3a";
+const SECRET: &str = "00112233445566778899aabbccddeeff";
+
+/// The next sweep has begun.
+async fn swept(scene: &Scene) {
+    let times = scene.livekit.times("ListRooms");
+    let wait = async {
+        // One that is under way waits only after it, so time must pass again.
+        while scene.livekit.times("ListRooms") == times {
+            scene.stage.clock.advance(PAUSE);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(SOON, wait).await.expect("swept");
+}
+
+/// A sweep has seen everything as it is now: the one before the next.
+async fn seen(scene: &Scene) {
+    swept(scene).await;
+    swept(scene).await;
+}
+
+#[tokio::test]
+async fn a_leaving_that_no_webhook_told_of_is_found() {
+    let scene = Scene::new().await;
+    let (call, _) = scene.connected().await;
+    seen(&scene).await;
+    let asked = scene.livekit.times("ListParticipants");
+    seen(&scene).await;
+    assert_eq!(scene.livekit.times("ListParticipants"), asked, "nothing is asked about a call that fits");
+    scene.livekit.leave(&call.room, "bob");
+    swept(&scene).await;
+    let event = scene.stage.event("alice", "call.reconnecting", &call.id).await;
+    assert_eq!(event["data"]["user_id"], "bob");
+    scene.livekit.join(&call.room, "bob");
+    swept(&scene).await;
+    scene.stage.event("alice", "call.reconnected", &call.id).await;
+    assert_eq!(scene.state(&call).await, "active");
+}
+
+#[tokio::test]
+async fn a_room_that_vanished_leads_to_a_question_and_a_new_room() {
+    let scene = Scene::new().await;
+    let (call, _) = scene.connected().await;
+    seen(&scene).await;
+    scene.livekit.forget_rooms();
+    swept(&scene).await;
+    scene.stage.event("alice", "call.reconnecting", &call.id).await;
+    scene.livekit.until("made again", |livekit| livekit.room(&call.room).is_some()).await;
+    assert_eq!(scene.state(&call).await, "active");
+    scene.stage.clock.advance(Duration::from_secs(31));
+    assert_eq!(scene.stage.ended("alice", &call.id).await, "connection_lost");
+}
+
+#[tokio::test]
+async fn a_room_of_a_call_that_has_ended_is_closed_with_whoever_is_in_it() {
+    let scene = Scene::new().await;
+    let (call, _) = scene.connected().await;
+    scene.hang_up(&call).await;
+    scene.livekit.until("closed", |livekit| livekit.rooms().is_empty()).await;
+    // Made again by one who came back, of which no webhook told.
+    scene.livekit.join(&call.room, "alice");
+    seen(&scene).await;
+    scene.livekit.until("closed again", |livekit| livekit.rooms().is_empty()).await;
+}
+
+#[tokio::test]
+async fn only_old_empty_rooms_of_ours_that_no_call_is_known_for_are_closed() {
+    let scene = Scene::new().await;
+    let (hour, now) = (Duration::from_hours(1), Duration::ZERO);
+    let orphan = format!("bw_main_{UNKNOWN}_{SECRET}");
+    let (used, young) = (orphan.replace("aabb", "bbaa"), orphan.replace("aabb", "baba"));
+    let (call, _) = scene.connected().await;
+    // A name with the id of a live call and another random part is nobody's, and not to be touched.
+    let forged = format!("bw_main_{}_{SECRET}", call.id.as_str().expect("an id"));
+    let others = [
+        "lobby".to_owned(),
+        format!("bw_other_{UNKNOWN}_{SECRET}"),
+        format!("bw_main_{UNKNOWN}"),
+        format!("bw_main_{UNKNOWN}_{SECRET}_2"),
+        format!("bw_main_{UNKNOWN}_{}", SECRET.to_uppercase()),
+    ];
+    for room in others.iter().chain([&orphan, &used, &forged]) {
+        scene.livekit.put_room(room, hour);
+    }
+    scene.livekit.put_room(&young, now);
+    scene.livekit.join(&used, "somebody");
+    seen(&scene).await;
+    scene.livekit.until("closed", |livekit| livekit.room(&orphan).is_none()).await;
+    seen(&scene).await;
+    let mut stay: Vec<_> = others.into_iter().chain([used, young, forged, call.room.clone()]).collect();
+    stay.sort();
+    assert_eq!(scene.livekit.rooms(), stay);
+    assert_eq!(scene.livekit.times("DeleteRoom"), 1);
+}
