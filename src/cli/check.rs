@@ -15,6 +15,7 @@ use crate::http::auth::Authenticator;
 use crate::livekit::rooms::Rooms;
 use crate::livekit::storage::Storage;
 use crate::livekit::token::TokenMinter;
+use crate::outbound::Postgres;
 use crate::push::Pushers;
 use crate::store::Store;
 use crate::store::embedded::{Embedded, OpenError};
@@ -72,6 +73,11 @@ async fn run(file: &ConfigFile, try_out: bool) -> Result<(), CliError> {
     check_push(&config, clock.clone(), try_out, &mut checks).await;
     checks.line("livekit", check_livekit(&config, clock.clone()).await);
     check_recording(&config, &clock, &mut checks).await;
+    if let Some(url) = &config.history.postgres {
+        let probe = Postgres::new(url, &config.history).probe().await;
+        let reached = probe.map(|()| format!("{url} can be connected to"));
+        checks.line("history.postgres_url", reached.map_err(|error| with_causes(&error)));
+    }
     note_limits(&config);
     match checks.failed {
         0 => Ok(()),

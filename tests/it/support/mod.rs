@@ -12,6 +12,7 @@ pub mod livekit_fake;
 mod observe;
 pub mod panics;
 pub mod people;
+pub mod postgres;
 mod process;
 pub mod proxy;
 mod reader;
