@@ -1,7 +1,7 @@
 //! Connections to the database: opened when they are needed, used again, and closed at the first doubt.
 //!
 //! Not sqlx's own pool, which waits without an end for the answer of a dead connection that is given back, and so in time has none left
-//! (<https://github.com/launchbadge/sqlx/issues/4349>). How many are in use at a time is the caller's.
+//! (<https://github.com/transact-rs/sqlx/issues/4349>). How many are in use at a time is the caller's.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(url: &PostgresUrl, section: &History) -> Self {
         let History { ca_file, schema, statement_timeout, .. } = section;
-        // Every value is set, so that variables such as PGPASSWORD say nothing.
+        // Whatever a URL has is set in any case, so that variables such as PGPASSWORD say nothing of it.
         let options = PgConnectOptions::new_without_pgpass()
             .host(&url.server.host)
             .port(url.server.port)

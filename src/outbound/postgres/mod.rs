@@ -75,6 +75,14 @@ pub enum PostgresError {
     Slow,
 }
 
+impl PostgresError {
+    /// Whether it says nothing of the database: a value that it cannot take, or that breaks a rule of the table. These are the classes 22 and
+    /// 23 of <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+    fn is_of_the_row(&self) -> bool {
+        matches!(self, Self::Statement(code, _) if code.starts_with("22") || code.starts_with("23"))
+    }
+}
+
 impl Postgres {
     /// A database that is not looked for yet.
     pub fn new(url: &PostgresUrl, section: &History) -> Self {
@@ -98,7 +106,9 @@ impl Postgres {
             return Err(PostgresError::Away);
         }
         let written = self.link.run(statement, Some(&tables::storable(&message.body))).await;
-        if let Err(error) = &written {
+        if let Err(error) = &written
+            && !error.is_of_the_row()
+        {
             self.state.send_replace(State::Fails(error.to_string()));
             self.failed.notify_one();
         }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
+use sqlx::error::DatabaseError;
 use sqlx::{Connection, Executor, PgConnection};
 
 use super::deliverer;
@@ -66,7 +67,7 @@ async fn seen(database: &Database<'_>, role: &str, user: Option<&str>) -> Result
 }
 
 fn code(error: &sqlx::Error) -> String {
-    error.as_database_error().and_then(|error| error.code()).map_or_else(|| error.to_string(), Cow::into_owned)
+    error.as_database_error().and_then(DatabaseError::code).map_or_else(|| error.to_string(), Cow::into_owned)
 }
 
 fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -109,6 +109,11 @@ async fn what_is_told_twice_stands_there_once() {
             assert_eq!(webhooks.deliver(&message, turn).await, Delivery::Done, "{event}");
         }
     }
+    // What can never be a row says nothing of the database: others are written meanwhile.
+    let bad =
+        Message::new(WebhookEvent::CallEnded, &EndpointId::postgres(), "bad", r#"{"data": {"id": "none"}}"#.to_owned());
+    assert_eq!(webhooks.deliver(&bad, Turn::Fresh).await, Delivery::Later(None));
+    assert_eq!(postgres.problem(), None);
     assert_eq!(database.row(&row_of(&call)).await, first);
     assert_eq!(database.rows("SELECT * FROM bellwire.bans").await.len(), 1);
 }
