@@ -30,6 +30,7 @@ fn invite(clock: &Clock) -> Invite {
         "fcm_token": "f".repeat(152), "locale": "en-GB",
     });
     Invite {
+        callee_device: None,
         id: clock.call_id(),
         caller: Party {
             id: user("auth0|5f7c8ec7c33c6c004bbafe82"),

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::{
-    Call, CallId, DeclineScope, Device, Invite, Media, Party, PushRules, Rules, Subscribers, Unknown, UserId, begin,
+    Call, CallId, DeclineScope, Device, Invite, Limit, Media, Party, PushRules, Rate, Rules, Subscribers, Unknown,
+    UserId, begin,
 };
 use bellwire::store::embedded::Embedded;
-use bellwire::store::{Claim, Commit, Role, Store, codec};
+use bellwire::store::{Charge, Claim, Commit, Role, Store, codec};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use serde_json::json;
@@ -51,6 +52,7 @@ fn call(clock: &Clock) -> Call {
         unknown: Unknown::default(),
     };
     let invite = Invite {
+        callee_device: None,
         id: clock.call_id(),
         caller: Party {
             id: user("auth0|5f7c8ec7c33c6c004bbafe82"),
@@ -133,6 +135,16 @@ fn commit(bencher: Bencher, at_once: usize) {
 
 #[divan::bench(args = [1, 64])]
 fn claim_two_lines(bencher: Bencher, at_once: usize) {
+    claim_lines(bencher, at_once, None);
+}
+
+#[divan::bench(args = [1, 64])]
+fn claim_two_lines_within_rates(bencher: Bencher, at_once: usize) {
+    claim_lines(bencher, at_once, Some(Rate { count: 1_000_000, per: Duration::from_mins(1) }));
+}
+
+/// As an invite does, with the three rates that it takes of.
+fn claim_lines(bencher: Bencher, at_once: usize, rate: Option<Rate>) {
     let bench = Bench::new();
     let users = AtomicUsize::new(0);
     let next_user = || user(&format!("user-{}", users.fetch_add(1, Ordering::Relaxed) % 10_000));
@@ -141,9 +153,13 @@ fn claim_two_lines(bencher: Bencher, at_once: usize) {
             let (from, to) = (next_user(), next_user());
             let outgoing = claim(&call, &from, &to, Role::Caller);
             let incoming = claim(&call, &to, &from, Role::Callee);
+            let of_user = Charge::of_user(Limit::InvitesPerUser, rate);
+            let of_pair = Charge::of_pair(Limit::InvitesPerPair, rate, &to);
+            let of_caller: Vec<Charge> = of_user.into_iter().chain(of_pair).collect();
+            let of_callee: Vec<Charge> = Charge::of_user(Limit::InvitesPerCallee, rate).into_iter().collect();
             async move {
-                store.open_line(outgoing, None).await.expect("opened");
-                store.ring_line(incoming).await.expect("rung");
+                store.open_line(outgoing, None, &of_caller).await.expect("opened");
+                store.ring_line(incoming, &of_callee).await.expect("rung");
             }
         });
     });

@@ -20,7 +20,7 @@ use crate::domain::recording::{Policy, RecordingPlan};
 use crate::domain::time::millis;
 use crate::domain::usage::Plan;
 use crate::domain::{AppId, PushRules, Rules, Unknown};
-use crate::engine::{Engine, Settings};
+use crate::engine::{Engine, Rates, Settings};
 use crate::http::auth::{AuthConfigError, Authenticator};
 use crate::http::health::Part;
 use crate::http::server::{Server, Times};
@@ -32,7 +32,7 @@ use crate::livekit::storage::{Storage, StorageError};
 use crate::livekit::token::TokenMinter;
 use crate::livekit::twirp::SetUpError;
 use crate::livekit::webhook::Webhooks;
-use crate::outbound::{self, Webhooks as Backend};
+use crate::outbound::{self, Postgres, Webhooks as Backend};
 use crate::push::{PushError, Pushers};
 use crate::scheduler;
 use crate::store::Store;
@@ -151,7 +151,9 @@ impl Gateway {
             .map(|(storage, s3)| Recorder { egress: Egress::new(rooms.twirp().clone(), s3), storage });
         let rooms = config.livekit.rooms.then_some(rooms);
         let (work_stopper, work_stop) = stop_signal();
-        let backend = Arc::new(Backend::new(&config.webhooks, clock.clone(), work_stop.clone())?);
+        let postgres = config.history.postgres.as_ref().map(|url| Arc::new(Postgres::new(url, &config.history)));
+        let backend = Backend::new(&config.webhooks, clock.clone(), work_stop.clone())?;
+        let backend = Arc::new(backend.with_history(postgres.as_ref()));
         let settings = settings(config, &backend);
         let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings, Arc::clone(&metrics));
         let (requests_stopper, requests_stop) = stop_signal();
@@ -168,6 +170,7 @@ impl Gateway {
         let mut warnings = unreachable_platforms(&pushers);
         warnings.extend(store.warnings().await);
         warnings.extend(never_recorded(config));
+        warnings.extend(unguarded_history(config));
         let auth = Arc::new(auth);
         let mut work = vec![
             tokio::spawn(dispatch::run(Arc::clone(&dispatcher), follow_ups.begun, work_stop.clone())),
@@ -177,6 +180,10 @@ impl Gateway {
         ];
         if let Some(rooms) = rooms.clone() {
             work.push(tokio::spawn(dispatch::sweep::run(engine.clone(), rooms, work_stop.clone())));
+        }
+        if let Some(postgres) = postgres.clone() {
+            let stop = work_stop.clone();
+            work.push(tokio::spawn(async move { postgres.keep(stop).await }));
         }
         tokio::spawn({
             let auth = Arc::clone(&auth);
@@ -189,12 +196,15 @@ impl Gateway {
             webhooks,
             links: storage.map(|storage| Arc::new(Links { storage, ttl: config.recording.link_ttl })),
             limits: Arc::new(config.limits.clone()),
-            parts: Arc::new(move || push_parts(&pushers).into_iter().chain(rooms.as_ref().map(livekit_part)).collect()),
+            parts: Arc::new(move || {
+                let others = rooms.as_ref().map(livekit_part).into_iter().chain(postgres.as_deref().map(history_part));
+                push_parts(&pushers).into_iter().chain(others).collect()
+            }),
             metrics,
             stop: requests_stop.clone(),
         };
         let addresses = (api.address(), ops.address());
-        let requests = vec![tokio::spawn(api.serve(http::api(app.clone(), &config.http.cors_origins), requests_stop))];
+        let requests = vec![tokio::spawn(api.serve(http::api(app.clone(), &config.http), requests_stop))];
         // The operators' listener goes on while requests drain, to say so.
         let mut work = Phase { stopper: work_stopper, parts: work };
         work.parts.push(tokio::spawn(ops.serve(http::ops(app), work_stop)));
@@ -266,6 +276,7 @@ fn settings(config: &Config, backend: &Backend) -> Settings {
         },
         call_waiting: call.call_waiting,
         devices_per_user: DEVICES_PER_USER,
+        rates: rates(&config.limits),
         recording: recording_plan(config),
         deployment: config.livekit.deployment.clone(),
         plan: Plan {
@@ -273,6 +284,16 @@ fn settings(config: &Config, backend: &Backend) -> Settings {
             concurrent_participants: config.usage.concurrent_participants,
             warn_at: config.usage.warn_at.clone(),
         },
+    }
+}
+
+fn rates(limits: &config::Limits) -> Rates {
+    Rates {
+        invites_per_user: limits.invites_per_user,
+        invites_per_pair: limits.invites_per_pair,
+        invites_per_callee: limits.invites_per_callee,
+        tokens_per_user: limits.tokens_per_user,
+        registrations_per_user: limits.registrations_per_user,
     }
 }
 
@@ -332,6 +353,22 @@ fn push_parts(pushers: &Pushers) -> Vec<Part> {
         name: state.name,
     });
     parts.collect()
+}
+
+fn history_part(postgres: &Postgres) -> Part {
+    let problem = postgres.problem();
+    let ok = problem.is_none();
+    Part { name: "postgres".into(), ok, detail: problem.unwrap_or_else(|| "history is written".into()) }
+}
+
+/// What must be known of a database that somebody else could pose as.
+fn unguarded_history(config: &Config) -> Option<String> {
+    let url = config.history.postgres.as_ref().filter(|url| url.is_open_to_others())?;
+    Some(format!(
+        "history.postgres_url has sslmode={}, so whoever is on the way to {} may read and change what is sent, the password perhaps too: use \
+         verify-full",
+        url.tls, url.server
+    ))
 }
 
 fn livekit_part(rooms: &Rooms) -> Part {

@@ -191,4 +191,18 @@ mod tests {
         clock.advance(Duration::from_hours(1));
         waiting.await.expect("woken");
     }
+
+    /// While a machine is suspended its clock goes on and its timers do not; nobody says so when it wakes up.
+    #[tokio::test]
+    async fn who_waits_looks_at_the_clock_soon_after_a_suspension() {
+        let clock = Clock::system();
+        let due = clock.now() + Duration::from_hours(1);
+        let waiting = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.sleep_until(due).await }
+        });
+        tokio::task::yield_now().await;
+        clock.0.moved_ms.fetch_add(3_600_000, Ordering::Relaxed);
+        tokio::time::timeout(LOOK_EVERY * 2, waiting).await.expect("soon").expect("woken");
+    }
 }

@@ -215,6 +215,11 @@ fn configuration(simulator: &HashMap<String, String>, store: &str) -> Result<Str
         rooms = false
         [limits]
         ip = ""
+        invites_per_user = ""
+        invites_per_callee = ""
+        invites_per_pair = ""
+        tokens_per_user = ""
+        registrations_per_user = ""
         [[push.apns]]
         app = "{APP}"
         environment = "production"

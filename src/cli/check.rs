@@ -4,14 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
+
 use super::{CliError, ConfigFile, with_causes};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::store::StoreUrl;
+use crate::domain::Limit;
 use crate::http::auth::Authenticator;
 use crate::livekit::rooms::Rooms;
 use crate::livekit::storage::Storage;
 use crate::livekit::token::TokenMinter;
+use crate::outbound::Postgres;
 use crate::push::Pushers;
 use crate::store::Store;
 use crate::store::embedded::{Embedded, OpenError};
@@ -39,7 +43,24 @@ impl Checks {
     }
 }
 
-pub(super) async fn run(file: &ConfigFile) -> Result<(), CliError> {
+/// What is to be checked.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Also push to tokens that nobody has: how they are refused shows whether Apple and Google accept the credentials. Apple counts
+    /// each as a push to a bad token.
+    #[arg(long = "try")]
+    try_out: bool,
+}
+
+impl Check {
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        run(&self.file, self.try_out).await
+    }
+}
+
+async fn run(file: &ConfigFile, try_out: bool) -> Result<(), CliError> {
     let config = file.load()?;
     for (key, value) in config.describe() {
         println!("{key} = {value}");
@@ -49,15 +70,41 @@ pub(super) async fn run(file: &ConfigFile) -> Result<(), CliError> {
     let mut checks = Checks::default();
     checks.line("store", check_store(&config, &clock).await);
     check_auth(&config, &clock, &mut checks).await;
-    check_push(&config, clock.clone(), &mut checks).await;
+    check_push(&config, clock.clone(), try_out, &mut checks).await;
     checks.line("livekit", check_livekit(&config, clock.clone()).await);
     check_recording(&config, &clock, &mut checks).await;
-    println!(
-        "note  limits: requests are bounded in size, and event streams per user; rates are read and not enforced yet"
-    );
+    if let Some(url) = &config.history.postgres {
+        let probe = Postgres::new(url, &config.history).probe().await;
+        let reached = probe.map(|()| format!("{url} can be connected to"));
+        checks.line("history.postgres_url", reached.map_err(|error| with_causes(&error)));
+    }
+    note_limits(&config);
     match checks.failed {
         0 => Ok(()),
         failed => Err(CliError::Failed(format!("{failed} of the checks failed"))),
+    }
+}
+
+/// Where limits are counted, and which there are none of.
+fn note_limits(config: &Config) {
+    let limits = &config.limits;
+    let rates = [
+        (Limit::Ip, limits.ip),
+        (Limit::InvitesPerUser, limits.invites_per_user),
+        (Limit::InvitesPerPair, limits.invites_per_pair),
+        (Limit::InvitesPerCallee, limits.invites_per_callee),
+        (Limit::TokensPerUser, limits.tokens_per_user),
+        (Limit::RegistrationsPerUser, limits.registrations_per_user),
+    ];
+    println!(
+        "note  limits: ip and event_streams_per_user count for each gateway, the other rates for all on one store"
+    );
+    let off: Vec<&str> = rates.iter().filter(|(_, rate)| rate.is_none()).map(|(limit, _)| limit.as_str()).collect();
+    if !off.is_empty() {
+        println!("note  limits: there is none of {}", off.join(", "));
+    }
+    if limits.ip.is_some() && config.http.trusted_proxies.is_empty() {
+        println!("note  limits.ip: http.trusted_proxies is empty; behind a proxy all clients would share one rate");
     }
 }
 
@@ -108,10 +155,14 @@ async fn check_auth(config: &Config, clock: &Clock, checks: &mut Checks) {
     println!("note  auth.service_keys: {}", config.auth.service_keys.len());
 }
 
-async fn check_push(config: &Config, clock: Clock, checks: &mut Checks) {
+async fn check_push(config: &Config, clock: Clock, try_out: bool, checks: &mut Checks) {
     match Pushers::start(&config.push, clock).await {
         Ok(pushers) => {
             for probe in pushers.probe().await {
+                checks.line(&probe.name, probe.result);
+            }
+            let tried = if try_out { pushers.try_out().await } else { Vec::new() };
+            for probe in tried {
                 checks.line(&probe.name, probe.result);
             }
             if pushers.platforms().is_empty() {

@@ -34,7 +34,7 @@ enum Command {
     /// Run the gateway.
     Serve(serve::Serve),
     /// Print the configuration in force, and try every key, certificate and provider.
-    Check(ConfigFile),
+    Check(check::Check),
     /// Make secrets, keys and tokens.
     Token(token::Token),
     /// Run a simulator of APNs and FCM, for tests and staging.
@@ -102,7 +102,7 @@ fn run(command: Command) -> Result<(), CliError> {
     runtime.block_on(async {
         match command {
             Command::Serve(serve) => serve.run().await,
-            Command::Check(file) => check::run(&file).await,
+            Command::Check(check) => check.run().await,
             Command::Token(token) => token.run(),
             Command::Simulate(simulate) => simulate.run().await,
             Command::Explain(explain) => explain.run().await,

@@ -1,11 +1,12 @@
 //! `[limits]`: how much anybody may ask for.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::describe::Description;
 use super::fields::Fields;
 use super::kind::{self, Kind};
+pub use crate::domain::Rate;
+use crate::domain::rate::SPANS;
 
 /// `[limits]`; a rate that is not set is no limit.
 #[derive(Debug, Clone)]
@@ -32,28 +33,6 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a client may take to send a request's body.
     pub body_timeout: Duration,
-}
-
-/// So many in so long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// How many; at least 1.
-    pub count: u32,
-    /// In how long: a second, a minute or an hour.
-    pub per: Duration,
-}
-
-const SPANS: [(&str, Duration); 3] =
-    [("s", Duration::from_secs(1)), ("min", Duration::from_mins(1)), ("h", Duration::from_hours(1))];
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let span = SPANS.iter().find(|(_, span)| *span == self.per);
-        match span {
-            Some((name, _)) => write!(f, "{}/{name}", self.count),
-            None => write!(f, "{}/{}", self.count, humantime::format_duration(self.per)),
-        }
-    }
 }
 
 pub(super) fn read(fields: &mut Fields) -> Option<Limits> {

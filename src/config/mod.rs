@@ -9,6 +9,7 @@ pub mod call;
 mod describe;
 mod error;
 mod fields;
+pub mod history;
 pub mod http;
 mod kind;
 mod layers;
@@ -29,6 +30,7 @@ use std::path::Path;
 pub use auth::Auth;
 pub use call::Call;
 pub use error::{ConfigError, Problem};
+pub use history::History;
 pub use http::Http;
 pub use limits::Limits;
 pub use livekit::LiveKit;
@@ -68,6 +70,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where the backend is told of what happened.
     pub webhooks: Vec<Webhook>,
+    /// Where ended calls are kept for good.
+    pub history: History,
     /// What the plan allows.
     pub usage: Usage,
     /// Logs and traces.
@@ -112,6 +116,7 @@ impl Config {
             }
             webhooks => webhooks,
         };
+        let history = fields.section("history", history::read);
         let usage = fields.section("usage", usage::read);
         let telemetry = fields.section("telemetry", telemetry::read);
         Some(Self {
@@ -124,6 +129,7 @@ impl Config {
             recording: recording?,
             limits: limits?,
             webhooks: webhooks?,
+            history: history?,
             usage: usage?,
             telemetry: telemetry?,
         })
@@ -149,6 +155,8 @@ impl Config {
             out.section(format!("webhooks[{index}]"));
             webhook.describe(&mut out);
         }
+        out.section("history");
+        self.history.describe(&mut out);
         out.section("usage");
         self.usage.describe(&mut out);
         out.section("telemetry");

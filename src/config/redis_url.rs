@@ -27,12 +27,12 @@ const NO_PARAMETER: &str = "redis:// and rediss:// take no ? parameters; TLS is 
 const PARAMETER: &str = "the only ? parameter is tls=true or tls=false";
 
 /// What a URL is made of.
-struct Parts<'a> {
-    username: Option<String>,
-    password: Option<Secret>,
-    hosts: &'a str,
-    path: &'a str,
-    query: Option<&'a str>,
+pub(super) struct Parts<'a> {
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub hosts: &'a str,
+    pub path: &'a str,
+    pub query: Option<&'a str>,
 }
 
 /// Reads a URL, or says why it is none; `None` if it has another scheme.
@@ -76,7 +76,7 @@ fn cluster(parts: Parts) -> Result<Redis, &'static str> {
 
 impl<'a> Parts<'a> {
     /// What follows the scheme.
-    fn of(rest: &'a str) -> Result<Self, &'static str> {
+    pub fn of(rest: &'a str) -> Result<Self, &'static str> {
         let (rest, query) = match rest.split_once('?') {
             Some((rest, query)) => (rest, Some(query)),
             None => (rest, None),
@@ -121,7 +121,7 @@ fn credentials(user_info: &str) -> Result<(Option<String>, Option<Secret>), &'st
     Ok(((!username.is_empty()).then_some(username), password.map(Secret::new)))
 }
 
-fn node(text: &str, default_port: u16) -> Result<Node, &'static str> {
+pub(super) fn node(text: &str, default_port: u16) -> Result<Node, &'static str> {
     let bracketed = text.strip_prefix('[').and_then(|text| text.split_once(']'));
     let (host, port) = if let Some((address, port)) = bracketed {
         (address.parse::<Ipv6Addr>().map_err(|_| HOST)?.to_string(), port)
@@ -162,7 +162,7 @@ fn number(text: &str) -> Option<u16> {
 }
 
 /// Undoes percent-encoding. What had to be encoded and was not is refused, lest another program reads the URL otherwise.
-fn decode(text: &str) -> Result<String, &'static str> {
+pub(super) fn decode(text: &str) -> Result<String, &'static str> {
     let mut pieces = text.split('%');
     let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
     for piece in pieces {
@@ -174,7 +174,7 @@ fn decode(text: &str) -> Result<String, &'static str> {
 }
 
 /// Percent-encodes all but the characters that RFC 3986 calls unreserved.
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     let encoded = text.bytes().map(|byte| match byte {
         b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
         _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),

@@ -140,7 +140,7 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> 
         TaskKind::Account => Some(dispatcher.account(&call).await),
     };
     if let Some(result) = result
-        && let Err(error) = dispatcher.engine.task_finished(call.id, task.id, task.attempt, result).await
+        && let Err(error) = dispatcher.engine.task_finished(call.id, &task, result).await
     {
         // Its lease passes, and the wake-up begins another attempt.
         tracing::warn!(call_id = %call.id, task = task.id, %error, "the result of a task could not be recorded");
@@ -188,5 +188,27 @@ impl Dispatcher {
             self.engine.forget_missed(user, &call.caller.id).await?;
         }
         self.engine.free_line(user, call.id).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{DeviceId, Platform};
+
+    /// The wake-up begins the next attempt at the end of the lease: there must not be two of them.
+    #[tokio::test]
+    async fn an_attempt_has_its_time_and_ends_before_its_lease() {
+        let device = DeviceId::new("phone").expect("a device id");
+        let times = [Platform::Ios, Platform::Android].map(|platform| {
+            let kind = TaskKind::Ring { device: device.clone(), platform, number: 1 };
+            async move {
+                let began = Instant::now();
+                Patience::new(&kind, 1).used_up().await;
+                let took = began.elapsed();
+                assert!(kind.deadline() < took && took < kind.lease(), "{took:?} of {:?}", kind.lease());
+            }
+        });
+        futures_util::future::join_all(times).await;
     }
 }

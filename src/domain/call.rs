@@ -45,6 +45,9 @@ pub struct Call {
     pub caller_device: Option<DeviceId>,
     /// Who is called.
     pub callee: Party,
+    /// The one device of the callee that is rung, if it was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callee_device: Option<DeviceId>,
     /// Sound alone, or pictures too.
     pub media: Media,
     /// The LiveKit room, whose name cannot be guessed.
@@ -182,6 +185,11 @@ impl Call {
         self.caller.id == *user || (self.callee.id == *user && !self.hidden)
     }
 
+    /// Whether a user is told of it as it goes, on this device: of a call to one device of the callee, the others hear nothing.
+    pub fn is_announced_to(&self, user: &UserId, device: Option<&DeviceId>) -> bool {
+        self.callee.id != *user || self.callee_device.is_none() || self.callee_device.as_ref() == device
+    }
+
     /// Whether it has ended.
     pub fn is_ended(&self) -> bool {
         self.state == State::Ended
@@ -230,7 +238,8 @@ impl Call {
             State::Active => Some(self.presence_deadline().map_or(self.longest(), |at| at.min(self.longest()))),
             State::Ended => None,
         };
-        let urgent = self.tasks.iter().map(|task| task.due).chain(deadline).min();
+        let gone = self.legs.iter().filter_map(Leg::gone_for_good_at);
+        let urgent = self.tasks.iter().map(|task| task.due).chain(gone).chain(deadline).min();
         match urgent {
             Some(at) => WakeUp { at, urgent: true },
             None if self.compacted => WakeUp { at: self.retained_until(), urgent: false },

@@ -163,7 +163,7 @@ text_id!(
     "must be of letters, digits and . _ : -"
 );
 text_id!(
-    /// An endpoint that webhooks go to: a digest of its URL.
+    /// An endpoint that webhooks go to: a digest of its URL. The PostgreSQL of the history is one too.
     EndpointId, 64, |c| c.is_ascii_alphanumeric() || "_-".contains(c),
     "must be of letters, digits and _ -"
 );
@@ -172,6 +172,13 @@ shown!(DeviceId);
 shown!(AppId);
 shown!(JobId);
 shown!(EndpointId);
+
+impl EndpointId {
+    /// The PostgreSQL of the history. Digests are of hexadecimal digits, so that this is none.
+    pub fn postgres() -> Self {
+        Self("postgres".into())
+    }
+}
 
 impl JobId {
     /// The job that ends a banned user's calls, by a digest of the user, whose name may have any characters.

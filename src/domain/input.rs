@@ -5,6 +5,7 @@ use thiserror::Error;
 use super::call::Call;
 use super::device::Device;
 use super::ids::{DeviceId, UserId};
+use super::receipt::Receipt;
 use super::recording::{AskedBy, Content};
 use super::state::{EndReason, State};
 use super::task::TaskResult;
@@ -22,6 +23,10 @@ pub enum Input {
     DeviceContacted(DeviceId),
     /// A device spoke of its ring when that was over.
     DeviceLate(DeviceId),
+    /// A browser has no event stream open any more.
+    DeviceGone(DeviceId),
+    /// A browser that had none has one again, or had one all the time.
+    DeviceBack(DeviceId),
     /// A device answers (SIP 200).
     Answer(DeviceId),
     /// The callee has called the caller meanwhile, from this device if named: glare, which answers.
@@ -43,6 +48,8 @@ pub enum Input {
         /// How it went.
         result: TaskResult,
     },
+    /// What a provider said of pushes to a device whose task was gone by then.
+    PushTold(DeviceId, Vec<Receipt>),
     /// LiveKit saw a party enter the room, in a session that it names.
     ParticipantJoined(UserId, String),
     /// LiveKit saw a party leave the room.
@@ -85,6 +92,8 @@ impl Input {
             Self::DeviceNotRung(..) => "device not rung",
             Self::DeviceContacted(_) => "device contacted",
             Self::DeviceLate(_) => "device late",
+            Self::DeviceGone(_) => "device gone",
+            Self::DeviceBack(_) => "device back",
             Self::Answer(_) => "answer",
             Self::InvitedBack(_) => "invited back",
             Self::Decline(..) => "decline",
@@ -92,6 +101,7 @@ impl Input {
             Self::Redialled => "redialled",
             Self::HangUp(_) => "hang up",
             Self::TaskFinished { .. } => "task finished",
+            Self::PushTold(..) => "push told",
             Self::ParticipantJoined(..) => "participant joined",
             Self::ParticipantLeft { .. } => "participant left",
             Self::RoomStarted => "room started",

@@ -23,6 +23,8 @@ pub struct Invite {
     pub caller_device: Option<DeviceId>,
     /// Who is called.
     pub callee: UserId,
+    /// The one device of theirs that is rung, if it is named; `devices` has no other.
+    pub callee_device: Option<DeviceId>,
     /// Sound or pictures.
     pub media: Media,
     /// The room's name.
@@ -57,6 +59,7 @@ pub fn begin(invite: Invite, now: Timestamp) -> Call {
         caller: invite.caller,
         caller_device: invite.caller_device,
         callee: Party { id: invite.callee, name: None, avatar: None, unknown: Unknown::default() },
+        callee_device: invite.callee_device,
         media: invite.media,
         room: invite.room,
         metadata: invite.metadata,

@@ -14,6 +14,11 @@ use super::unknown::Unknown;
 /// A phone that is on and online has the push, and its app says what became of the ring, within this time.
 pub const WORD_WITHIN: Duration = Duration::from_secs(5);
 
+/// A browser whose last event stream has ended may load its page again within this time; then it is gone.
+pub const BACK_WITHIN: Duration = Duration::from_secs(5);
+/// The reason of a leg whose browser is gone.
+const DISCONNECTED: &str = "disconnected";
+
 /// One device of the callee and how far its ring got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leg {
@@ -45,6 +50,9 @@ pub struct Leg {
     /// When the device first spoke after it had been stopped, having said nothing before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_at: Option<Timestamp>,
+    /// Since when a browser has no event stream open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_at: Option<Timestamp>,
     /// What providers said of its pushes; the first and the latest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<Receipt>,
@@ -119,6 +127,7 @@ impl Leg {
             acked_at: None,
             closed_at: (state == LegState::Failed).then_some(now),
             late_at: None,
+            gone_at: None,
             receipts: Vec::new(),
             unknown: Unknown::default(),
         }
@@ -138,6 +147,21 @@ impl Leg {
     /// Whether a word of its device would be its first, and late.
     pub const fn can_be_late(&self) -> bool {
         matches!(self.state, LegState::Stopped) && self.acked_at.is_none() && self.late_at.is_none()
+    }
+
+    /// Whether it rings by an event stream alone.
+    pub(super) fn is_by_stream(&self) -> bool {
+        self.device.platform == Platform::Web && self.state.is_open()
+    }
+
+    /// When its browser, which has no stream open, will have been gone for too long.
+    pub(super) fn gone_for_good_at(&self) -> Option<Timestamp> {
+        self.gone_at.filter(|_| self.is_by_stream()).map(|at| at + BACK_WITHIN)
+    }
+
+    /// Its browser is gone.
+    pub(super) fn disconnect(&mut self, now: Timestamp) {
+        self.close(LegState::Failed, Some(DISCONNECTED.to_owned()), now);
     }
 
     /// No answer can come from it any more.

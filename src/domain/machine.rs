@@ -49,6 +49,8 @@ fn apply(call: &mut Call, input: &Input, now: Timestamp) -> Result<Effect, Refus
         }
         Input::DeviceContacted(device) => Ok(if_live(call, |call| call.contacted(device, now))),
         Input::DeviceLate(device) => Ok(changed_if(call.came_late(device, now))),
+        Input::DeviceGone(device) => Ok(changed_if(call.gone(device, now))),
+        Input::DeviceBack(device) => Ok(changed_if(call.back(device))),
         Input::Answer(device) => answer(call, device, now),
         Input::InvitedBack(device) => invited_back(call, device.as_ref(), now),
         Input::Decline(device, reason) => decline(call, device, *reason, now),
@@ -57,6 +59,7 @@ fn apply(call: &mut Call, input: &Input, now: Timestamp) -> Result<Effect, Refus
         Input::Cancel | Input::Redialled => Ok(finish(call, EndReason::Cancelled, now)),
         Input::HangUp(user) => hang_up(call, user, now),
         Input::TaskFinished { task, attempt, result } => Ok(task_finished(call, *task, *attempt, result, now)),
+        Input::PushTold(device, receipts) => Ok(changed_if(call.told(device, receipts))),
         Input::ParticipantJoined(user, session) if call.is_ended() => {
             Ok(changed_if(call.joined_too_late(user, session, now)))
         }
@@ -272,6 +275,8 @@ fn wake(call: &mut Call, now: Timestamp) -> Effect {
     }
     if call.is_unanswered() && call.ring_until <= now {
         call.end(EndReason::TimedOut, now);
+    } else if call.is_unanswered() {
+        call.close_gone(now);
     } else if call.state == State::Active && call.longest() <= now {
         call.end(EndReason::MaxDuration, now);
     } else if call.state == State::Active && call.presence_deadline().is_some_and(|at| at <= now) {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::call::Call;
 use super::device::Environment;
 use super::ids::DeviceId;
+use super::leg::Leg;
 use super::time::Timestamp;
 use super::unknown::{Unknown, is_default};
 
@@ -135,6 +136,21 @@ impl Call {
             // The first says whether the phone was rung at all, the last what came of it.
             leg.receipts.remove(usize::from(leg.receipts.len() > 1));
         }
+    }
+
+    /// Whether the record of a device's leg knows nothing of the last of these.
+    pub fn lacks(&self, device: &DeviceId, receipts: &[Receipt]) -> bool {
+        let known = |leg: &Leg, last| leg.receipts.iter().any(|known| known.counts(last));
+        self.leg(device).zip(receipts.last()).is_some_and(|(leg, last)| !known(leg, last))
+    }
+
+    /// Notes what a provider answered when its task was gone. Returns whether that was news.
+    pub(super) fn told(&mut self, device: &DeviceId, receipts: &[Receipt]) -> bool {
+        let is_news = self.lacks(device, receipts);
+        if is_news {
+            self.note(device, receipts.to_vec());
+        }
+        is_news
     }
 
     fn receipt_bytes(&self) -> usize {

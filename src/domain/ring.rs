@@ -59,13 +59,46 @@ impl Call {
         true
     }
 
+    /// A browser has no event stream any more. Returns whether that was news.
+    pub(super) fn gone(&mut self, device: &DeviceId, now: Timestamp) -> bool {
+        match self.leg_mut(device).filter(|leg| leg.is_by_stream() && leg.gone_at.is_none()) {
+            Some(leg) => leg.gone_at = Some(now),
+            None => return false,
+        }
+        true
+    }
+
+    /// Whether a browser that rings is thought to have no stream.
+    pub fn misses_a_browser(&self) -> bool {
+        self.legs.iter().any(|leg| leg.gone_for_good_at().is_some())
+    }
+
+    /// A browser has a stream. Returns whether that was news.
+    pub(super) fn back(&mut self, device: &DeviceId) -> bool {
+        self.leg_mut(device).is_some_and(|leg| leg.is_by_stream() && leg.gone_at.take().is_some())
+    }
+
+    /// Closes the legs of browsers that did not come back in time; the call ends if no other is left.
+    pub(super) fn close_gone(&mut self, now: Timestamp) {
+        let is_gone = |leg: &&mut Leg| leg.gone_for_good_at().is_some_and(|at| at <= now);
+        let gone = self.legs.iter_mut().filter(is_gone).map(|leg| leg.disconnect(now)).count();
+        if gone > 0
+            && let Some(reason) = self.exhausted()
+        {
+            self.end(reason, now);
+        }
+    }
+
     /// A device rings. Returns whether that was news.
     pub(super) fn alert(&mut self, device: &DeviceId, now: Timestamp) -> bool {
         let Some(leg) = self.leg_mut(device) else { return false };
         if leg.state == LegState::Failed || (leg.state.is_open() && leg.state != LegState::Alerting) {
+            let was_closed = leg.closed_at.is_some();
             leg.state = LegState::Alerting;
             leg.reason = None;
             leg.closed_at = None;
+            // A browser that was written off speaks.
+            leg.gone_at = leg.gone_at.filter(|_| !was_closed);
             leg.alerting_at = Some(now);
             leg.acked_at.get_or_insert(now);
         } else {

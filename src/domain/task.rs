@@ -334,3 +334,13 @@ pub enum TaskResult {
     /// LiveKit says that these users are in the room.
     Present(Vec<UserId>),
 }
+
+impl TaskResult {
+    /// What providers said.
+    pub fn receipts(&self) -> &[Receipt] {
+        match self {
+            Self::Done(receipts) | Self::Retry(_, receipts) | Self::Failed(receipts) => receipts,
+            Self::Present(_) => &[],
+        }
+    }
+}

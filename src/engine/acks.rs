@@ -32,7 +32,8 @@ impl Engine {
         }
     }
 
-    fn note_beside(&self, id: CallId, input: Input) {
+    /// Gives an input without waiting for what comes of it.
+    pub(super) fn note_beside(&self, id: CallId, input: Input) {
         let engine = self.clone();
         tokio::spawn(async move { told(engine.apply(id, input).await.map(drop)) });
     }

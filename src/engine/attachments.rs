@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use tokio::sync::Mutex;
 
 use super::Engine;
-use crate::domain::{DeviceId, UserId};
+use crate::domain::{Call, CallId, DeviceId, Input, UserId};
 use crate::store::StoreError;
 
 /// How many devices are noted at once, if they do not meet by chance.
@@ -37,6 +37,31 @@ impl Engine {
             self.store().attach(user, device).await
         } else {
             self.store().detach(user, device).await
+        }
+    }
+
+    /// A stream of a device is closed, which was told of these calls. A browser that rings may have no other; whoever has a stream of
+    /// it, here or at another instance, sees that in the record and says so, with [`note_back`](Self::note_back).
+    pub(super) async fn note_closed(&self, user: &UserId, device: &DeviceId, calls: Vec<CallId>) {
+        if let Err(error) = self.note_attachment(user, device).await {
+            // It is rung once too often.
+            tracing::debug!(%error, "a device could not be detached");
+        }
+        for call in calls {
+            if self.0.readers.has(user, device) {
+                return;
+            }
+            if let Err(error) = self.apply(call, Input::DeviceGone(device.clone())).await {
+                // It rings on until somebody answers, or its time is up.
+                tracing::debug!(%error, "a device that is gone could not be noted");
+            }
+        }
+    }
+
+    /// A device has a stream here, though the record says that it is gone.
+    pub(super) fn note_back(&self, call: &Call, device: &DeviceId) {
+        if call.is_unanswered() && call.leg(device).is_some_and(|leg| leg.gone_at.is_some()) {
+            self.note_beside(call.id, Input::DeviceBack(device.clone()));
         }
     }
 }

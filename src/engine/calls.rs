@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::{Engine, EngineError, LOADS_AT_ONCE};
 use crate::domain::call::COMPACT_AFTER;
 use crate::domain::{
-    Call, CallId, DeclineReason, DeviceId, Heard, Input, Refusal, RefusalReason, State, TaskResult, TicketScope,
+    Call, CallId, DeclineReason, DeviceId, Heard, Input, Refusal, RefusalReason, State, Task, TaskResult, TicketScope,
     Timestamp, UserId, step,
 };
 use crate::store::Slot;
@@ -128,7 +128,9 @@ impl Engine {
 
     /// The user whom a LiveKit token for this call may be made for: its caller while it lives, or the one device that answered.
     pub async fn may_join(&self, call: &Arc<Call>, asker: &Asker) -> Result<UserId, EngineError> {
-        self.refuse_banned_asker(asker).await?;
+        if !self.admit(asker).await? {
+            return Err(EngineError::Banned);
+        }
         joins(call, asker)
     }
 
@@ -197,15 +199,14 @@ impl Engine {
         }
     }
 
-    /// An attempt of a task has a result.
-    pub async fn task_finished(
-        &self,
-        id: CallId,
-        task: u32,
-        attempt: u32,
-        result: TaskResult,
-    ) -> Result<(), EngineError> {
-        self.apply(id, Input::TaskFinished { task, attempt, result }).await.map(drop)
+    /// An attempt of a task has a result. What providers said of a push is kept also where the task is gone by now.
+    pub async fn task_finished(&self, id: CallId, task: &Task, result: TaskResult) -> Result<(), EngineError> {
+        let receipts = result.receipts().to_vec();
+        let call = self.apply(id, Input::TaskFinished { task: task.id, attempt: task.attempt, result }).await?;
+        if let Some(device) = task.kind.device().filter(|device| call.lacks(device, &receipts)) {
+            self.apply(id, Input::PushTold(device.clone(), receipts)).await?;
+        }
+        Ok(())
     }
 
     /// Whether an attempt still has a purpose: asked before it is repeated.
@@ -249,7 +250,8 @@ impl Engine {
             return self.late(call, device, &input(device.clone()));
         }
         let mut inputs = Vec::new();
-        if call.is_unanswered() && call.leg(device).is_none() {
+        let may_take_part = call.callee_device.as_ref().is_none_or(|only| only == device);
+        if may_take_part && call.is_unanswered() && call.leg(device).is_none() {
             let devices = self.store().devices(user).await?;
             let Some(found) = devices.into_iter().find(|found| found.id == *device) else {
                 return Err(EngineError::UnknownDevice);
@@ -260,10 +262,11 @@ impl Engine {
         let heard = heard(&input, self.clock().now());
         inputs.push(input);
         let result = self.apply_all(call.id, inputs, Some(call)).await;
-        match (&result, heard) {
-            (Ok(call), Some(heard)) => self.note_word(call, device, heard),
-            (Err(EngineError::Refused(_, call)), _) => self.note_late(call, device),
-            _ => {}
+        if let (Ok(call) | Err(EngineError::Refused(_, call)), Some(heard)) = (&result, heard) {
+            self.note_word(call, device, heard);
+        }
+        if let Err(EngineError::Refused(_, call)) = &result {
+            self.note_late(call, device);
         }
         result
     }

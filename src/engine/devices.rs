@@ -9,7 +9,10 @@ impl Engine {
     /// Registers or refreshes a device, which takes its tokens from whoever held them.
     pub async fn register(&self, user: &UserId, device: Device) -> Result<(), EngineError> {
         self.refuse_banned(user).await?;
-        Ok(self.store().put_device(user, device, self.0.settings.devices_per_user).await?)
+        let settings = &self.0.settings;
+        let charges = settings.rates.of_registration();
+        let put = self.store().put_device(user, device, settings.devices_per_user, &charges).await;
+        Ok(self.within_limits(put)?)
     }
 
     /// The user's devices.

@@ -17,7 +17,7 @@ use super::meetings::{Line, OwnLine};
 use super::{Engine, EngineError};
 use crate::domain::room::{ROOM_SECRET_BYTES, room_name};
 use crate::domain::{Call, CallId, DeviceId, Invite, Media, Party, Platform, Rules, Timestamp, UserId, begin};
-use crate::store::{Callee, Claim, Opening, Reservation, Role, Slot, StoreError};
+use crate::store::{Callee, Charge, Claim, Opening, Reservation, Role, Slot, StoreError};
 
 /// How long an idempotency key is remembered.
 const KEY_KEPT_FOR: Duration = Duration::from_hours(24);
@@ -35,6 +35,8 @@ pub struct InviteRequest {
     pub callee: UserId,
     /// The one device to ring; absent: all of them.
     pub callee_device: Option<DeviceId>,
+    /// Whether the app's backend asks for it.
+    pub by_service: bool,
     /// Whether it only tries whether phones ring, so that nobody has missed a call.
     pub test: bool,
     /// Sound or pictures.
@@ -78,11 +80,6 @@ impl Engine {
     }
 
     async fn run_invite(&self, request: InviteRequest) -> Result<Arc<Call>, EngineError> {
-        if let Some(device) = &request.callee_device
-            && !self.devices(&request.callee).await?.iter().any(|known| known.id == *device)
-        {
-            return Err(EngineError::UnknownDevice);
-        }
         let mut buried = Vec::new();
         for _ in 0..MAX_TRIES {
             match self.try_invite(&request, &buried).await? {
@@ -96,7 +93,9 @@ impl Engine {
     /// Tries to invite, after ids of this invite were `buried`.
     async fn try_invite(&self, request: &InviteRequest, buried: &[CallId]) -> Result<Try, EngineError> {
         let (mut id, mut first) = (self.clock().call_id(), buried.first().copied());
-        let mut opening = self.claim_own_line(request, id, buried.last().copied()).await?;
+        // What starts over was charged before, and what is run again as well.
+        let charges = if buried.is_empty() { self.caller_charges(request) } else { Vec::new() };
+        let mut opening = self.claim_own_line(request, id, buried.last().copied(), &charges).await?;
         if let Opening::Reserved { call, same_body: true } = opening {
             match self.reserved(call).await? {
                 Slot::Call(call) => return Ok(Try::Done(Arc::from(call))),
@@ -105,7 +104,7 @@ impl Engine {
                     // The invite that reserved it died, or is still on its way: run the same call again.
                     id = call;
                     first = first.or(Some(call));
-                    opening = self.claim_own_line(request, id, None).await?;
+                    opening = self.claim_own_line(request, id, None, &[]).await?;
                 }
             }
         }
@@ -118,10 +117,19 @@ impl Engine {
         };
         match self.meet_own_calls(request, id, first, &others).await? {
             OwnLine::Free => {}
-            OwnLine::Taken(call) => return self.refuse_beside(request, id, call).await,
+            OwnLine::Taken(call) => return self.refuse(request, id, EngineError::CallerBusy(call)).await,
             OwnLine::Glare(call) => return self.keep_key(request, id, call).await,
         }
-        let callee = self.store().ring_line(self.claim(request, id, Role::Callee)).await?;
+        let charges = self.0.settings.rates.of_callee();
+        let rung = self.store().ring_line(self.claim(request, id, Role::Callee), &charges).await;
+        let callee = match self.within_limits(rung) {
+            Ok(callee) => callee,
+            Err(error @ StoreError::Limited(_)) => return self.refuse(request, id, error.into()).await,
+            Err(error) => return Err(error.into()),
+        };
+        if !request.callee_device.as_ref().is_none_or(|only| callee.devices.iter().any(|device| device.id == *only)) {
+            return self.refuse(request, id, EngineError::UnknownDevice).await;
+        }
         let busy = match self.meet_callees_calls(request, id, &callee).await? {
             Line::Free => false,
             Line::Busy => true,
@@ -160,6 +168,7 @@ impl Engine {
             caller: request.caller.clone(),
             caller_device: request.caller_device.clone(),
             callee: request.callee.clone(),
+            callee_device: request.callee_device.clone(),
             media: request.media,
             room: self.room_name(id),
             metadata: request.metadata.clone(),
@@ -190,6 +199,7 @@ impl Engine {
         request: &InviteRequest,
         call: CallId,
         replaces: Option<CallId>,
+        charges: &[Charge],
     ) -> Result<Opening, EngineError> {
         let claim = self.claim(request, call, Role::Caller);
         let until = claim.at + KEY_KEPT_FOR;
@@ -199,7 +209,12 @@ impl Engine {
             replaces,
             until,
         });
-        Ok(self.store().open_line(claim, reservation).await?)
+        Ok(self.within_limits(self.store().open_line(claim, reservation, charges).await)?)
+    }
+
+    /// What an invite takes of its caller's rates. The app's backend is trusted with whom it lets call how often.
+    fn caller_charges(&self, request: &InviteRequest) -> Vec<Charge> {
+        if request.by_service { Vec::new() } else { self.0.settings.rates.of_caller(&request.callee) }
     }
 
     fn claim(&self, request: &InviteRequest, call: CallId, role: Role) -> Claim {
@@ -225,20 +240,20 @@ impl Engine {
         if request.key.is_none() {
             return Ok(Try::Done(call));
         }
-        match self.claim_own_line(request, call.id, Some(id)).await? {
+        match self.claim_own_line(request, call.id, Some(id), &[]).await? {
             Opening::Claimed(_) => Ok(Try::Done(call)),
             Opening::Banned => Err(EngineError::Banned),
             Opening::Reserved { .. } => Ok(Try::Again(id)),
         }
     }
 
-    /// Refuses the caller another call beside this one.
-    async fn refuse_beside(&self, request: &InviteRequest, id: CallId, call: CallId) -> Result<Try, EngineError> {
+    /// Refuses the invite, and takes off the lines what it has put there.
+    async fn refuse(&self, request: &InviteRequest, id: CallId, why: EngineError) -> Result<Try, EngineError> {
         if let Some(committed) = self.withdraw(request, id).await? {
             return Ok(Try::Done(committed));
         }
-        self.store().free_line(&request.caller.id, id).await?;
-        Err(EngineError::CallerBusy(call))
+        self.give_up_lines(id, [&request.caller.id, &request.callee]).await?;
+        Err(why)
     }
 
     /// Takes an id out of use that this invite will not use. With a key the same invite may run beside this one: it must not commit

@@ -11,6 +11,7 @@ mod devices;
 mod inbox;
 mod invite;
 mod jobs;
+mod limits;
 mod lines;
 mod meetings;
 mod moderation;
@@ -29,6 +30,7 @@ use tokio::sync::mpsc;
 
 pub use calls::{Asker, Page, joins};
 pub use invite::{InviteRequest, Key};
+pub use limits::Rates;
 pub use reader::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 pub use recordings::Shown;
 
@@ -37,7 +39,7 @@ pub use crate::store::{Ban, Missed, StoreError, Tell};
 use crate::clock::Clock;
 use crate::domain::recording::RecordingPlan;
 use crate::domain::usage::Plan;
-use crate::domain::{Call, CallId, Job, JobId, Refusal, Rules, Task, Timestamp, WakeUp};
+use crate::domain::{Call, CallId, Job, JobId, Limited, Refusal, Rules, Task, Timestamp, WakeUp};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use attachments::Attachments;
@@ -59,6 +61,8 @@ pub struct Settings {
     pub call_waiting: bool,
     /// How many devices a user may have.
     pub devices_per_user: usize,
+    /// How often users may do what is limited.
+    pub rates: Rates,
     /// How calls are recorded.
     pub recording: RecordingPlan,
     /// Part of every room's name, so that deployments that share a LiveKit project tell theirs apart.
@@ -143,9 +147,21 @@ pub enum EngineError {
     /// The user is banned.
     #[error("the user is banned")]
     Banned,
+    /// The user has done it as often as they may for now.
+    #[error("{0}")]
+    Limited(Limited),
     /// The store failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Limited(limited) => Self::Limited(limited),
+            error => Self::Store(error),
+        }
+    }
 }
 
 impl Engine {

@@ -224,7 +224,7 @@ impl Reader {
     }
 
     fn unseen(&mut self, call: &Arc<Call>) -> Result<Vec<News>, WentBack> {
-        if self.only.is_some_and(|only| only != call.id) {
+        if self.only.is_some_and(|only| only != call.id) || !self.hears_of(call) {
             return Ok(Vec::new());
         }
         let seen = self.seen.get(&call.id);
@@ -243,6 +243,7 @@ impl Reader {
         }
         if let Some(device) = self.mailbox.device.as_ref().filter(|_| self.user == call.callee.id) {
             self.engine.note_contact(call, device);
+            self.engine.note_back(call, device);
         }
     }
 
@@ -282,11 +283,17 @@ impl Reader {
         chosen.map(|event| News { call: Arc::clone(call), event }).collect()
     }
 
+    fn hears_of(&self, call: &Call) -> bool {
+        call.is_announced_to(&self.user, self.mailbox.device.as_ref())
+    }
+
     async fn calls(&self) -> Result<Vec<Arc<Call>>, EngineError> {
-        match self.only {
-            Some(id) => Ok(self.find(id, &[]).await?.into_iter().collect()),
-            None => self.engine.recent_calls(&self.user).await,
+        if let Some(id) = self.only {
+            return Ok(self.find(id, &[]).await?.into_iter().collect());
         }
+        let mut calls = self.engine.recent_calls(&self.user).await?;
+        calls.retain(|call| self.hears_of(call));
+        Ok(calls)
     }
 
     async fn find(&self, id: CallId, known: &[Arc<Call>]) -> Result<Option<Arc<Call>>, EngineError> {
@@ -294,7 +301,7 @@ impl Reader {
             return Ok(Some(Arc::clone(call)));
         }
         Ok(match self.engine.store().load(id).await? {
-            Slot::Call(call) if call.is_visible_to(&self.user) => Some(Arc::from(call)),
+            Slot::Call(call) if call.is_visible_to(&self.user) && self.hears_of(&call) => Some(Arc::from(call)),
             _ => None,
         })
     }
@@ -312,12 +319,8 @@ impl Drop for Reader {
             && !self.engine.0.readers.has(&self.user, &device)
         {
             let (engine, user) = (self.engine.clone(), self.user.clone());
-            runtime.spawn(async move {
-                if let Err(error) = engine.note_attachment(&user, &device).await {
-                    // It is rung once too often.
-                    tracing::debug!(%error, "a device could not be detached");
-                }
-            });
+            let live = self.seen.iter().filter(|(_, seen)| seen.is_live()).map(|(call, _)| *call).collect();
+            runtime.spawn(async move { engine.note_closed(&user, &device, live).await });
         }
     }
 }

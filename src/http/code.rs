@@ -91,6 +91,7 @@ codes! {
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not called JSON";
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key was used with another request";
+    RateLimited = TOO_MANY_REQUESTS, "rate-limited", "Asked too often";
     TooManyStreams = TOO_MANY_REQUESTS, "too-many-streams", "Too many event streams";
     HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", "The headers are too large";
 

@@ -107,6 +107,7 @@ pub async fn invite(
         caller,
         caller_device: body.device_id,
         callee: body.callee,
+        by_service: who.0 == Caller::Service,
         test: body.test == Some(true) || body.callee_device.is_some(),
         callee_device: body.callee_device,
         media: body.media,

@@ -69,7 +69,8 @@ async fn apply(app: &App, webhook: &Webhook) -> Result<(), Problem> {
 }
 
 fn refused(error: WebhookError) -> Problem {
-    tracing::warn!(%error, "a webhook was refused");
+    // Anybody can send one, so it is the count that tells operators.
+    tracing::debug!(%error, "a webhook was refused");
     let code = match error {
         WebhookError::NoToken => Code::TokenMissing,
         WebhookError::UnknownKey => Code::TokenUnknownIssuer,

@@ -3,8 +3,10 @@
 //! A handler checks what came in, asks `engine`, mints LiveKit tokens, and shows the answer. It decides nothing about calls, and never
 //! sends a push. `auth` tells who asks, `extract` checks requests, `problem` and `code` are every error, `view` every answer.
 
+mod address_limit;
 pub mod auth;
 mod calls;
+mod client_address;
 pub mod code;
 mod devices;
 mod events;
@@ -17,6 +19,7 @@ mod livekit;
 mod moderation;
 mod openapi;
 pub mod problem;
+mod rate_limit;
 mod recording;
 pub mod server;
 mod usage;
@@ -27,19 +30,20 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, Method, header};
-use axum::middleware::from_extractor;
+use axum::middleware::{from_extractor, from_fn_with_state};
 use axum::routing::connect;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::config::Limits;
+use crate::config::{self, Limits};
 use crate::engine::Engine;
 use crate::lifecycle::Stop;
 use crate::livekit::storage::Storage;
 use crate::livekit::token::TokenMinter;
 use crate::livekit::webhook::Webhooks;
 use crate::telemetry::Metrics;
+use address_limit::{AddressLimit, limit_addresses};
 use auth::Authenticator;
 use code::Code;
 use extract::{EmptyBody, Params};
@@ -113,12 +117,19 @@ pub fn openapi_json() -> String {
 }
 
 /// The API.
-pub fn api(app: App, cors_origins: &[String]) -> Router {
+pub fn api(app: App, config: &config::Http) -> Router {
     let (router, _) = routes().split_for_parts();
     // Over HTTP/2 a WebSocket is opened by CONNECT (RFC 8441).
     let router = router.route("/v1/events", connect(events::events));
     let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
-    let router = match cors(cors_origins) {
+    let router = match app.limits.ip {
+        Some(rate) => {
+            let limit = AddressLimit::new(app.clone(), rate, &config.trusted_proxies);
+            router.layer(from_fn_with_state(limit, limit_addresses))
+        }
+        None => router,
+    };
+    let router = match cors(&config.cors_origins) {
         Some(cors) => router.layer(cors),
         None => router,
     };
@@ -138,7 +149,8 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
     (!origins.is_empty()).then(|| {
         let layer = CorsLayer::new().allow_origin(AllowOrigin::list(origins));
-        layer.allow_headers(headers).allow_methods(methods).expose_headers([header::LOCATION, header::RETRY_AFTER])
+        let exposed = [header::LOCATION, header::RETRY_AFTER, rate_limit::RATELIMIT_POLICY, rate_limit::RATELIMIT];
+        layer.allow_headers(headers).allow_methods(methods).expose_headers(exposed)
     })
 }
 

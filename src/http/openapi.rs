@@ -3,9 +3,16 @@
 use axum::http::header;
 use axum::response::{Html, IntoResponse};
 use utoipa::OpenApi;
+use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{OpenApi as Document, RefOr, Response};
+use utoipa::openapi::{Object, OpenApi as Document, RefOr, Response, Type};
 
+/// What a problem's headers may say beside it.
+const HEADERS: [(&str, &str); 3] = [
+    ("Retry-After", "With 429: in how many seconds to try again."),
+    ("RateLimit-Policy", "Where a rate was the reason: its name, and how many (`q`) in how many seconds (`w`)."),
+    ("RateLimit", "Where a rate was the reason: how many are left (`r`), and in how many seconds there is more (`t`)."),
+];
 /// The status of problems in the description of every route.
 const PROBLEMS: &str = "4XX";
 
@@ -49,6 +56,10 @@ fn finish(status: &str, response: &mut Response) {
     let is_problem = status == PROBLEMS;
     if is_problem && let Some(content) = response.content.shift_remove("application/json") {
         response.content.insert("application/problem+json".to_owned(), content);
+        for (name, description) in HEADERS {
+            let header = HeaderBuilder::new().schema(Some(Object::with_type(Type::String)));
+            response.headers.insert(name.to_owned(), header.description(Some(description)).build().into());
+        }
     }
     if response.description.is_empty() {
         let description = if is_problem { "A problem, with its code." } else { "Done." };

@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 
 use super::auth::AuthError;
 use super::code::Code;
-use crate::domain::{DeviceId, EndReason, RefusalReason, StopReason};
+use super::rate_limit;
+use crate::domain::{DeviceId, EndReason, Limited, RefusalReason, StopReason};
 use crate::engine::EngineError;
 
 /// What the `type` of every problem begins with. It is a name and not an address: `.invalid` is nobody's domain and never will be
@@ -45,7 +46,10 @@ pub struct Problem {
     #[schema(value_type = Option<String>)]
     stop_reason: Option<StopReason>,
     #[serde(skip)]
-    retry_after: Option<u32>,
+    pub(super) retry_after: Option<u32>,
+    /// Which limit refused, where one did.
+    #[serde(skip)]
+    pub(super) limited: Option<Box<Limited>>,
 }
 
 /// A field at fault.
@@ -70,6 +74,7 @@ impl Problem {
             end_reason: None,
             stop_reason: None,
             retry_after: None,
+            limited: None,
         }
     }
 
@@ -116,14 +121,17 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
         let status = self.code.status();
-        let retry_after = self.retry_after;
+        let (retry_after, limited) = (self.retry_after, self.limited.take());
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(limited) = limited {
+            rate_limit::tell(headers, &limited);
         }
         if status == StatusCode::UNAUTHORIZED {
             // RFC 9110, section 11.6.1: a 401 names the scheme.
@@ -162,6 +170,7 @@ impl From<EngineError> for Problem {
             EngineError::KeyReused => Self::new(Code::IdempotencyKeyReused, detail),
             EngineError::TooManyReaders => Self::new(Code::TooManyStreams, detail).retry_after(5),
             EngineError::Banned => Self::new(Code::Banned, detail),
+            EngineError::Limited(limited) => limited.into(),
             EngineError::Store(error) if error.is_passing() => {
                 tracing::warn!(%error, "a request met a store that is not available");
                 Self::unavailable("the store is not available")

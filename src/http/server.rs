@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+use super::address_limit::Peer;
 use super::code::Code;
 use super::heads::{Heads, Watched};
 use super::problem::Problem;
@@ -132,12 +133,17 @@ async fn check_head(request: Request<Body>, next: Next) -> Response {
 async fn serve_connection(stream: TcpStream, router: Router, times: Times, mut stop: Stop) {
     // Answers are small and awaited: waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
+    let peer = stream.peer_addr().map(Peer).ok();
     let heads = Heads::new();
     let (read, answered) = (heads.clone(), heads.clone());
     let service = router
         .map_request(move |request: Request<Incoming>| {
             read.read(request.version() == Version::HTTP_2);
-            request.map(Body::new)
+            let mut request = request.map(Body::new);
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            request
         })
         .map_future(move |answering| {
             let answered = answered.clone();

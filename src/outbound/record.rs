@@ -62,6 +62,9 @@ pub struct CallView {
     metadata: Option<Value>,
     /// The number of its last event.
     seq: u32,
+    /// Whether the callee has blocked the caller and must hear nothing of it, now or in a history; for services only, and only if so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    hidden_from_callee: bool,
     /// Its legs; for services only.
     #[serde(skip_serializing_if = "Option::is_none")]
     legs: Option<Vec<LegView>>,
@@ -182,6 +185,7 @@ impl CallView {
             statistics: call.ended_at.map(|ended| call.statistics(ended).into()),
             metadata: call.metadata.clone(),
             seq: call.last_seq(),
+            hidden_from_callee: false,
             legs: None,
         }
     }
@@ -194,7 +198,8 @@ impl CallView {
             state: leg.state.as_str(),
             reason: leg.reason.clone(),
         });
-        let mut view = Self { legs: Some(legs.collect()), ..Self::for_party(call) };
+        let legs = Some(legs.collect());
+        let mut view = Self { legs, hidden_from_callee: call.hidden, ..Self::for_party(call) };
         if let Some(figures) = &mut view.statistics {
             let left = call.visits().filter(|(_, visit)| !visit.reasons.is_empty());
             let of = |(party, visit): (&Party, &Visit)| DisconnectsView {

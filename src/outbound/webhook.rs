@@ -1,5 +1,7 @@
-//! One try to deliver a message: signed, to an address that the configuration names, with an answer of which only the status counts.
+//! One try to deliver a message: signed, to an address that the configuration names, with an answer of which only the status counts; or,
+//! where the endpoint is a database, as rows there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
@@ -12,6 +14,7 @@ use tokio::time::timeout;
 
 use super::client::client;
 use super::message::Message;
+use super::postgres::Postgres;
 use super::signature::Keys;
 use crate::clock::Clock;
 use crate::config::Webhook;
@@ -43,13 +46,23 @@ pub struct Webhooks {
 
 struct Endpoint {
     id: EndpointId,
+    events: Vec<WebhookEvent>,
+    fresh: Semaphore,
+    late: Semaphore,
+    way: Way,
+}
+
+/// How an endpoint is told.
+enum Way {
+    Post(Post),
+    Rows(Arc<Postgres>),
+}
+
+struct Post {
     url: Url,
     /// For logs; a path or query may have a secret.
     host: String,
     keys: Keys,
-    events: Vec<WebhookEvent>,
-    fresh: Semaphore,
-    late: Semaphore,
 }
 
 /// Whose turn a try is: the backlog of an endpoint that was down holds no new message up.
@@ -93,15 +106,33 @@ impl Webhooks {
             let url = Url::parse(&section.url).map_err(|_| ClientError::Url(index))?;
             Ok(Endpoint {
                 id: endpoint_id(&section.url).ok_or(ClientError::Url(index))?,
-                host: url.host_str().unwrap_or_default().to_owned(),
-                url,
-                keys: Keys::new(&section.secrets),
                 events: section.events.clone(),
                 fresh: Semaphore::new(FRESH_AT_ONCE),
                 late: Semaphore::new(LATE_AT_ONCE),
+                way: Way::Post(Post {
+                    host: url.host_str().unwrap_or_default().to_owned(),
+                    url,
+                    keys: Keys::new(&section.secrets),
+                }),
             })
         });
         Ok(Self { endpoints: endpoints.collect::<Result<_, _>>()?, client: client(TRY_WITHIN)?, clock, stop })
+    }
+
+    /// These endpoints, and a database, if there is one, that is told as they are.
+    #[must_use]
+    pub fn with_history(mut self, postgres: Option<&Arc<Postgres>>) -> Self {
+        let Some(postgres) = postgres else { return self };
+        let writing = postgres.connections.saturating_sub(1);
+        let late = writing / 2;
+        self.endpoints.push(Endpoint {
+            id: EndpointId::postgres(),
+            events: Postgres::EVENTS.to_vec(),
+            fresh: Semaphore::new(writing - late),
+            late: Semaphore::new(late),
+            way: Way::Rows(Arc::clone(postgres)),
+        });
+        self
     }
 
     /// The endpoints that are to be told of an event.
@@ -147,9 +178,18 @@ impl Endpoint {
 
     async fn deliver(&self, all: &Webhooks, message: &Message, turn: Turn) -> Delivery {
         let Some(_turn) = self.turn(turn).await else {
-            tracing::warn!(webhook_id = %message.id, host = self.host, "a webhook waits: its endpoint has too many under way");
+            tracing::warn!(webhook_id = %message.id, endpoint = %self.id, "a message waits: its endpoint has too many under way");
             return Delivery::Later(None);
         };
+        match &self.way {
+            Way::Post(post) => post.deliver(all, message).await,
+            Way::Rows(postgres) => write(postgres, message).await,
+        }
+    }
+}
+
+impl Post {
+    async fn deliver(&self, all: &Webhooks, message: &Message) -> Delivery {
         let seconds = all.clock.now().as_secs();
         let request = all
             .client
@@ -178,6 +218,20 @@ impl Endpoint {
                 tracing::warn!(webhook_id = %message.id, event = %message.event, host = self.host, error, "a webhook could not be sent");
                 Delivery::Later(None)
             }
+        }
+    }
+}
+
+async fn write(postgres: &Postgres, message: &Message) -> Delivery {
+    match postgres.write(message).await {
+        Ok(()) => {
+            tracing::debug!(webhook_id = %message.id, event = %message.event, "a row was written to PostgreSQL");
+            Delivery::Done
+        }
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(webhook_id = %message.id, event = %message.event, error, "a row could not be written to PostgreSQL yet");
+            Delivery::Later(None)
         }
     }
 }

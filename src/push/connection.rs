@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::drive::drive;
 use super::endpoint::Endpoint;
 use super::error::TransportError;
-use super::goaway::{Goodbye, Heard, LastWords};
+use super::goaway::{Farewell, Heard, LastWords};
 
 /// The longest that a provider can ask to be left alone.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
@@ -101,15 +101,21 @@ impl From<h2::Error> for BrokenOff {
 
 impl Connection {
     /// Connects, and waits until the peer has answered a PING, so that its limits are known and it is known to live.
-    pub(super) async fn open(endpoint: &Endpoint, turn: usize) -> Result<Arc<Self>, TransportError> {
-        timeout(OPEN_TIMEOUT, Self::open_unbounded(endpoint, turn)).await.unwrap_or(Err(TransportError::Deadline))
+    /// When it ends, `farewell` is told why, if the peer says so.
+    pub(super) async fn open(
+        endpoint: &Endpoint,
+        turn: usize,
+        farewell: &Farewell,
+    ) -> Result<Arc<Self>, TransportError> {
+        let open = Self::open_unbounded(endpoint, turn, farewell.clone());
+        timeout(OPEN_TIMEOUT, open).await.unwrap_or(Err(TransportError::Deadline))
     }
 
-    async fn open_unbounded(endpoint: &Endpoint, turn: usize) -> Result<Arc<Self>, TransportError> {
+    async fn open_unbounded(endpoint: &Endpoint, turn: usize, farewell: Farewell) -> Result<Arc<Self>, TransportError> {
         let (tls, peer) = endpoint.connect(turn).await?;
         let mut builder = h2::client::Builder::new();
         builder.enable_push(false).max_header_list_size(MAX_HEADER_BYTES);
-        let (tls, last_words) = Heard::new(tls);
+        let (tls, last_words) = Heard::new(tls, farewell);
         let (sender, mut h2) = builder.handshake::<_, Bytes>(tls).await.map_err(TransportError::Broken)?;
         let mut pings = h2.ping_pong().ok_or_else(|| TransportError::Broken(Reason::INTERNAL_ERROR.into()))?;
         tokio::select! {
@@ -128,11 +134,15 @@ impl Connection {
             answers: AtomicU64::new(0),
             heard_ms: AtomicU64::new(0),
             doubted: AtomicBool::new(false),
-            last_words,
+            last_words: last_words.clone(),
             check: check.clone(),
             phase: watch::Sender::new(Phase::Open),
         });
-        tokio::spawn(drive(h2, pings, check, endpoint.idle_before_ping(), Arc::downgrade(&connection)));
+        let driven = drive(h2, pings, check, endpoint.idle_before_ping(), Arc::downgrade(&connection));
+        tokio::spawn(async move {
+            driven.await;
+            last_words.tell_all();
+        });
         Ok(connection)
     }
 
@@ -199,9 +209,9 @@ impl Connection {
         }
     }
 
-    /// What the peer said when it ended the connection, if it did.
-    pub(super) fn last_words(&self) -> Option<Goodbye> {
-        self.last_words.get()
+    /// What the peer says when it ends the connection.
+    pub(super) fn last_words(&self) -> &LastWords {
+        &self.last_words
     }
 
     /// Whether it was worth opening: it answered a request, or lived for a while.

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -24,14 +24,53 @@ pub(super) struct Goodbye {
     pub text: String,
 }
 
-/// Where the last words of a connection are found.
-#[derive(Clone, Default)]
-pub(super) struct LastWords(Arc<Mutex<Option<Goodbye>>>);
+/// Told what a peer said when it ended a connection.
+pub(super) type Farewell = Arc<dyn Fn(&Goodbye) + Send + Sync>;
+
+/// The last words of a connection, and who is to be told of them, once.
+#[derive(Clone)]
+pub(super) struct LastWords(Arc<Inner>);
+
+struct Inner {
+    farewell: Farewell,
+    words: Mutex<Words>,
+}
+
+#[derive(Default)]
+struct Words {
+    goodbye: Option<Goodbye>,
+    are_told: bool,
+}
 
 impl LastWords {
-    /// What the peer has said, if anything.
-    pub(super) fn get(&self) -> Option<Goodbye> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn new(farewell: Farewell) -> Self {
+        Self(Arc::new(Inner { farewell, words: Mutex::default() }))
+    }
+
+    /// Tells what the peer has said, if it gave a text: without one, a second GOAWAY may still bring it.
+    pub(super) fn tell_text(&self) {
+        self.tell(|goodbye| !goodbye.text.is_empty());
+    }
+
+    /// Tells what the peer has said, if anything: nothing more will come.
+    pub(super) fn tell_all(&self) {
+        self.tell(|_| true);
+    }
+
+    fn tell(&self, is_enough: impl FnOnce(&Goodbye) -> bool) {
+        let goodbye = {
+            let mut words = self.words();
+            let Some(goodbye) = words.goodbye.clone().filter(|goodbye| !words.are_told && is_enough(goodbye)) else {
+                return;
+            };
+            words.are_told = true;
+            goodbye
+        };
+        (self.0.farewell)(&goodbye);
+    }
+
+    fn words(&self) -> MutexGuard<'_, Words> {
+        self.0.words.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A gentle end comes in two frames, of which either may have the text.
@@ -39,7 +78,7 @@ impl LastWords {
         let Some((head, text)) = payload.split_at_checked(BEFORE_TEXT_BYTES) else { return };
         let code = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
         let text = String::from_utf8_lossy(&text[..text.len().min(LONGEST_TEXT)]).into_owned();
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = &mut self.words().goodbye;
         if known.as_ref().is_none_or(|known| known.text.is_empty()) {
             *known = Some(Goodbye { code, text });
         }
@@ -67,8 +106,8 @@ struct Frames {
 
 impl<S> Heard<S> {
     /// Listens to `inner`, from its first byte on.
-    pub(super) fn new(inner: S) -> (Self, LastWords) {
-        let words = LastWords::default();
+    pub(super) fn new(inner: S, farewell: Farewell) -> (Self, LastWords) {
+        let words = LastWords::new(farewell);
         (Self { inner, frames: Frames::default(), words: words.clone() }, words)
     }
 }
@@ -141,6 +180,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
 mod tests {
     use super::*;
 
+    fn nobody() -> LastWords {
+        LastWords::new(Arc::new(|_| {}))
+    }
+
+    fn said(words: &LastWords) -> Option<Goodbye> {
+        words.words().goodbye.clone()
+    }
+
     fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = u32::try_from(payload.len()).expect("short").to_be_bytes()[1..].to_vec();
         frame.extend([kind, 0, 0, 0, 0, 0]);
@@ -157,23 +204,23 @@ mod tests {
         let reason = r#"{"reason":"Shutdown"}"#;
         let all = [frame(4, &[]), frame(0, &[7; 300]), goaway(0, reason), frame(6, &[0; 8])].concat();
         for size in [1, 2, 8, 9, 10, 50, all.len()] {
-            let (mut frames, words) = (Frames::default(), LastWords::default());
+            let (mut frames, words) = (Frames::default(), nobody());
             all.chunks(size).for_each(|chunk| frames.read(chunk, &words));
-            assert_eq!(words.get(), Some(Goodbye { code: 0, text: reason.to_owned() }), "in pieces of {size}");
+            assert_eq!(said(&words), Some(Goodbye { code: 0, text: reason.to_owned() }), "in pieces of {size}");
         }
     }
 
     #[test]
     fn of_two_goodbyes_the_one_with_a_text_counts() {
-        let (mut frames, words) = (Frames::default(), LastWords::default());
+        let (mut frames, words) = (Frames::default(), nobody());
         frames.read(&[goaway(0, ""), goaway(2, "why"), goaway(0, "")].concat(), &words);
-        assert_eq!(words.get(), Some(Goodbye { code: 2, text: "why".to_owned() }));
+        assert_eq!(said(&words), Some(Goodbye { code: 2, text: "why".to_owned() }));
     }
 
     #[test]
     fn nothing_is_heard_in_what_is_no_goaway() {
-        let (mut frames, words) = (Frames::default(), LastWords::default());
+        let (mut frames, words) = (Frames::default(), nobody());
         frames.read(&[frame(0, &goaway(0, "inside")), frame(GOAWAY, &[0; 3])].concat(), &words);
-        assert_eq!(words.get(), None);
+        assert_eq!(said(&words), None);
     }
 }

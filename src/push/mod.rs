@@ -10,8 +10,10 @@ mod connection;
 mod drive;
 mod endpoint;
 mod error;
+mod fault;
 mod fcm;
 mod goaway;
+mod made_up;
 mod message;
 mod payload;
 mod pool;
@@ -32,7 +34,7 @@ pub use error::PushError;
 pub use message::{Message, MessageKind, Push, Ring};
 pub use payload::LeftOut;
 pub use pushers::Pushers;
-pub use report::{Probe, Report, Served, State, TokenKind, Verdict};
+pub use report::{Fault, Probe, Report, Served, State, TokenKind, Verdict};
 
 /// A push service, as one app uses it.
 #[async_trait]
@@ -48,6 +50,9 @@ pub trait Provider: Send + Sync {
 
     /// Connects and presents the credential where that can be done without a push.
     async fn probe(&self) -> Vec<Probe>;
+
+    /// Pushes to a token that nobody has, by whose refusal the provider shows whether it accepts the credential.
+    async fn try_out(&self) -> Vec<Probe>;
 
     /// How its connections are.
     fn states(&self) -> Vec<State>;

@@ -14,7 +14,7 @@ use super::backoff::Backoff;
 use super::connection::{Answer, BrokenOff, Connection};
 use super::endpoint::Endpoint;
 use super::error::{TransportError, chain};
-use super::goaway::Goodbye;
+use super::goaway::Farewell;
 use super::report::{Action, Outcome, Probe, State};
 use crate::clock::Clock;
 
@@ -33,9 +33,6 @@ pub(super) enum Opening {
     /// When a request waits for one.
     OnDemand,
 }
-
-/// Told what a peer said when it ended a connection.
-pub(super) type Farewell = Box<dyn Fn(&Goodbye) + Send + Sync>;
 
 /// The connections to one host. They close when it is dropped.
 pub(super) struct Pool {
@@ -131,9 +128,25 @@ impl Pool {
 
     /// Opens a connection of its own, to see whether that works, and tells where to.
     pub(super) async fn probe(&self) -> Probe {
-        let opened = Connection::open(&self.shared.endpoint, 0).await;
+        let opened = Connection::open(&self.shared.endpoint, 0, &self.shared.farewell).await;
         let result = opened.map(|connection| format!("HTTP/2 with {}", connection.peer()));
         Probe { name: self.shared.name.clone(), result: result.map_err(|error| chain(&error)) }
+    }
+
+    /// Whether it has a connection.
+    pub(super) fn is_standing(&self) -> bool {
+        self.shared.best(None).is_some()
+    }
+
+    /// Waits until it has one.
+    pub(super) async fn stands(&self) {
+        let is_open = |all: &Vec<Option<Arc<Connection>>>| all.iter().flatten().any(|one| one.is_open());
+        let _ = self.shared.connections.subscribe().wait_for(is_open).await;
+    }
+
+    /// Why it has none.
+    pub(super) fn why_not(&self) -> String {
+        self.shared.why_not()
     }
 
     /// How many connections there are.
@@ -147,6 +160,7 @@ impl Pool {
             held_back: None,
             times_held_back: 0,
             stale: None,
+            fault: None,
         }
     }
 }
@@ -166,14 +180,13 @@ impl Shared {
             if opening == Opening::OnDemand {
                 let _ = waiting.wait_for(|requests| *requests > 0).await;
             }
-            match Connection::open(&self.endpoint, turn).await {
+            match Connection::open(&self.endpoint, turn, &self.farewell).await {
                 Ok(connection) => {
                     self.set_last_error(None);
                     self.connections.send_modify(|all| all[slot] = Some(connection.clone()));
                     connection.needs_replacement().await;
-                    if let Some(goodbye) = connection.last_words() {
-                        (self.farewell)(&goodbye);
-                    }
+                    // What is said later is told at its end.
+                    connection.last_words().tell_text();
                     if connection.was_of_use() {
                         backoff.succeeded();
                         continue;
@@ -235,7 +248,11 @@ impl Shared {
         if self.best(None).is_some() {
             return TransportError::Deadline;
         }
-        TransportError::NotConnected(self.last_error().unwrap_or_else(|| "still connecting".to_owned()))
+        TransportError::NotConnected(self.why_not())
+    }
+
+    fn why_not(&self) -> String {
+        self.last_error().unwrap_or_else(|| "still connecting".to_owned())
     }
 
     fn last_error(&self) -> Option<String> {

@@ -1,4 +1,5 @@
-//! All configured push services, and which of them is for a device; a section is made anew when its key or certificate changes.
+//! All configured push services, and which of them is for a device; a section is made anew when its key or certificate changes, and
+//! the new takes the old one's place once it stands.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -6,13 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::apns::{Apns, Host};
 use super::fcm::Fcm;
 use super::message::{MessageKind, Push};
 use super::report::{Probe, Report, Served, State};
-use super::sections::{Files, Section};
+use super::sections::{Files, Made, Section};
 use super::setup::Setup;
 use super::surroundings::Surroundings;
 use super::{Provider, PushError};
@@ -52,8 +53,8 @@ struct Sections {
 
 impl Pushers {
     /// Reads keys and certificates, and begins to open connections; whether a provider can be reached is not waited for.
-    /// Files that change later are read again within 5 s, and at once when a provider refuses the credential; until they
-    /// can be used, what was read before goes on.
+    /// Files that change later are read again within 5 s, and at once when a provider refuses the credential; until a connection
+    /// stands with them, what was read before goes on.
     ///
     /// # Errors
     ///
@@ -83,9 +84,14 @@ impl Pushers {
         Ok(Self { shared, watch })
     }
 
-    /// Reads keys and certificates again now, and says whether any had changed and is in use.
+    /// Reads keys and certificates again now, and says whether any had changed and is in use; what has changed has 5 s to come to
+    /// stand.
     pub async fn reload(&self) -> bool {
-        self.shared.reload(&mut *self.shared.sections.lock().await).await
+        let generation = self.shared.generation();
+        self.shared.sections.lock().await.renew(&self.shared).await;
+        let patience = self.shared.patience();
+        let _ = timeout(patience, self.shared.trials(patience)).await;
+        self.shared.generation() != generation
     }
 
     /// Whether such a message can be pushed to the device: a section is for it, and it has the token.
@@ -96,7 +102,7 @@ impl Pushers {
     /// Makes one attempt to push; it ends within 2 s at Apple and 4 s at Google (a second more where the credential was
     /// refused and has just been changed). Trying again later is the caller's.
     pub async fn send(&self, push: &Push) -> Report {
-        let generation = self.shared.generation.load(Ordering::Acquire);
+        let generation = self.shared.generation();
         let report = self.send_once(push).await;
         if report.credential_refused
             && report.latency < TIME_FOR_ANOTHER
@@ -122,6 +128,14 @@ impl Pushers {
         futures_util::future::join_all(probes).await.into_iter().flatten().collect()
     }
 
+    /// Pushes to tokens that nobody has, to see whether each provider accepts its credential. At Apple such a push counts as one to
+    /// a bad token, so this is for people, now and then.
+    pub async fn try_out(&self) -> Vec<Probe> {
+        let providers = self.shared.providers();
+        let tried = providers.iter().map(|provider| provider.try_out());
+        futures_util::future::join_all(tried).await.into_iter().flatten().collect()
+    }
+
     /// How the connections are; reads memory only.
     pub fn states(&self) -> Vec<State> {
         self.shared.providers().iter().flat_map(|provider| provider.states()).collect()
@@ -144,40 +158,66 @@ impl Shared {
         self.providers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// How long what is new is waited for.
+    fn patience(&self) -> Duration {
+        self.setup.surroundings.stands_within
+    }
+
     async fn watch(self: Arc<Self>, look_every: Duration) {
         loop {
-            sleep(look_every).await;
-            self.reload(&mut *self.sections.lock().await).await;
+            let next = Instant::now() + look_every;
+            // Whatever stands in between takes over at that moment.
+            let _ = timeout_at(next, self.trials(Duration::MAX)).await;
+            sleep_until(next).await;
+            self.sections.lock().await.renew(self.as_ref()).await;
         }
     }
 
-    async fn reload(&self, sections: &mut Sections) -> bool {
-        sections.read_at = Instant::now();
-        if !sections.renew(&self.config, &self.setup).await {
-            return false;
+    /// Lets what is new take over as it comes to stand; returns once nothing is on trial that is younger than this.
+    async fn trials(&self, younger_than: Duration) {
+        loop {
+            let on_trial = {
+                let mut sections = self.sections.lock().await;
+                self.take_over(&mut sections);
+                sections.on_trial(younger_than)
+            };
+            if on_trial.is_empty() {
+                return;
+            }
+            futures_util::future::select_all(on_trial.iter().map(|made| made.stands())).await;
         }
-        *self.providers.write().unwrap_or_else(PoisonError::into_inner) = sections.providers(&self.setup);
-        self.generation.fetch_add(1, Ordering::Release);
-        true
+    }
+
+    fn take_over(&self, sections: &mut Sections) {
+        if sections.take_over() {
+            *self.providers.write().unwrap_or_else(PoisonError::into_inner) = sections.providers(&self.setup);
+            self.generation.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Whether there are other providers than those of this generation; reads the files if nobody has since the refusal.
     async fn has_changed_since(&self, generation: u64, refused_at: Instant) -> bool {
-        // A file system that hangs must not hold a push up.
-        timeout(READ_WITHIN, self.read_since(generation, refused_at)).await.unwrap_or(false)
+        // A file system that hangs must not hold a push up, nor a host that is tried with what is new.
+        let _ = timeout(READ_WITHIN, self.read_since(generation, refused_at)).await;
+        self.generation() != generation
     }
 
-    async fn read_since(&self, generation: u64, refused_at: Instant) -> bool {
+    async fn read_since(&self, generation: u64, refused_at: Instant) {
         let mut sections = self.sections.lock().await;
-        if self.generation.load(Ordering::Acquire) != generation {
-            return true;
+        if self.generation() != generation {
+            return;
         }
-        if sections.read_at >= refused_at {
-            return false;
+        if sections.read_at < refused_at {
+            // Whoever else was refused meanwhile waits for the same read.
+            sleep_until(sections.read_at + BETWEEN_READS).await;
+            sections.renew(self).await;
         }
-        // Whoever else was refused meanwhile waits for the same read.
-        sleep_until(sections.read_at + BETWEEN_READS).await;
-        self.reload(&mut sections).await
+        drop(sections);
+        self.trials(self.patience()).await;
     }
 }
 
@@ -195,18 +235,35 @@ impl Sections {
         Ok(Self { apns, fcm, read_at: Instant::now() })
     }
 
-    /// Makes those sections anew whose files have changed, and says whether there were any.
-    async fn renew(&mut self, config: &config::push::Push, setup: &Arc<Setup>) -> bool {
-        let mut any = false;
+    /// Begins to make those sections anew whose files have changed.
+    async fn renew(&mut self, Shared { config, setup, .. }: &Shared) {
+        self.read_at = Instant::now();
+        let patience = setup.surroundings.stands_within;
         for (index, (section, made)) in config.apns.iter().zip(&mut self.apns).enumerate() {
             let files = Files::read(format!("push.apns[{index}]"), &Host::files(section)).await;
-            any |= made.renew(&files, |files, stale| Host::start(section, files, stale, setup));
+            made.renew(&files, patience, |files, stale| Host::start(section, files, stale, setup));
         }
         for (index, (section, made)) in config.fcm.iter().zip(&mut self.fcm).enumerate() {
             let files = Files::read(format!("push.fcm[{index}]"), &Fcm::files(section, setup)).await;
-            any |= made.renew(&files, |files, stale| Fcm::start(section, files, stale, setup));
+            made.renew(&files, patience, |files, stale| Fcm::start(section, files, stale, setup));
         }
-        any
+    }
+
+    /// What is tried beside what is in use, and for less than this.
+    fn on_trial(&self, younger_than: Duration) -> Vec<Arc<dyn Made>> {
+        let young = |since: Instant| since.elapsed() < younger_than;
+        let apns = self.apns.iter().filter_map(Section::candidate);
+        let apns = apns.filter(|(_, since)| young(*since)).map(|(made, _)| made.clone() as Arc<dyn Made>);
+        let fcm = self.fcm.iter().filter_map(Section::candidate);
+        let fcm = fcm.filter(|(_, since)| young(*since)).map(|(made, _)| made.clone() as Arc<dyn Made>);
+        apns.chain(fcm).collect()
+    }
+
+    /// Puts what is new and stands in the place of the old, and says whether there was any.
+    fn take_over(&mut self) -> bool {
+        let apns = self.apns.iter_mut().map(Section::take_over);
+        let fcm = self.fcm.iter_mut().map(Section::take_over);
+        apns.chain(fcm).fold(false, |any, taken| any | taken)
     }
 
     fn providers(&self, setup: &Arc<Setup>) -> Providers {

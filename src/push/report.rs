@@ -208,6 +208,19 @@ pub struct State {
     pub times_held_back: u64,
     /// Why a key or certificate that has changed is not in use; none while the one in its file is.
     pub stale: Option<String>,
+    /// The last push that failed by a fault of ours; none once one was accepted.
+    pub fault: Option<Fault>,
+}
+
+/// A push that failed by a fault of the configuration or of Bellwire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// When.
+    pub at: Timestamp,
+    /// Status and reason.
+    pub why: String,
+    /// Whether the provider did not accept the credential, so that it would refuse any push.
+    pub is_of_credential: bool,
 }
 
 impl State {
@@ -215,13 +228,18 @@ impl State {
     pub fn problem(&self) -> Option<String> {
         let held_back = self.held_back.as_ref().map(|why| format!("pushes are held back, one at a time probes: {why}"));
         let stale = self.stale.as_ref().map(|why| format!("the old key or certificate stays in use: {why}"));
-        let all: Vec<_> = [self.last_error.clone(), held_back, stale].into_iter().flatten().collect();
+        let fault = self.fault.as_ref().map(|Fault { at, why, .. }| {
+            format!("a push at {at} failed by a fault of ours or of the configuration: {why}; none was accepted since")
+        });
+        let all: Vec<_> = [self.last_error.clone(), held_back, stale, fault].into_iter().flatten().collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// Whether pushes are likely to go through.
+    /// Whether pushes are likely to go through: what was wrong with one push alone does not count.
     pub fn is_good(&self) -> bool {
-        self.connected > 0 && self.problem().is_none()
+        let refuses_us = self.fault.as_ref().is_some_and(|fault| fault.is_of_credential);
+        let is_hindered = self.last_error.is_some() || self.held_back.is_some() || self.stale.is_some() || refuses_us;
+        self.connected > 0 && !is_hindered
     }
 }
 

@@ -1,13 +1,17 @@
 //! What a section of the configuration makes of its files, and how it is made anew when they change.
 //!
 //! Contents are compared, not times, so it does not matter how a file comes to change (written over, renamed into place, a
-//! link turned to another folder). Files that cannot be used change nothing but what is said of the section.
+//! link turned to another folder). What is made of changed files is tried beside what is in use, and takes its place once it
+//! stands. Files that cannot be used, or with which nothing can be reached, change nothing but what is said of the section.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use ring::digest::{Context, Digest, SHA256};
+use tokio::time::Instant;
 
 use super::PushError;
 use super::error::chain;
@@ -104,61 +108,125 @@ impl Stale {
     }
 }
 
+/// What a section is made of its files.
+#[async_trait]
+pub(super) trait Made: Send + Sync {
+    /// Whether it could push: it has a connection, and a credential where that is to be had without a push.
+    fn is_standing(&self) -> bool;
+
+    /// Waits until it is.
+    async fn stands(&self);
+
+    /// Why it is not.
+    fn why_not(&self) -> String;
+}
+
 /// A section, made of its files.
 pub(super) struct Section<T> {
     made: Arc<T>,
     of: Digest,
+    stale: Stale,
     /// Files that it could not be made of.
     refused: Option<Digest>,
-    stale: Stale,
+    candidate: Option<Candidate<T>>,
 }
 
-impl<T> Section<T> {
-    /// Makes a section for the first time.
+/// Made of files that have changed, beside what is in use, which it replaces once it stands.
+struct Candidate<T> {
+    section: String,
+    made: Arc<T>,
+    of: Digest,
+    stale: Stale,
+    since: Instant,
+    warned: bool,
+}
+
+impl<T: Made> Section<T> {
+    /// Makes a section for the first time; that is in use from the beginning.
     pub(super) fn start(
         files: &Files,
         make: impl FnOnce(&Files, Stale) -> Result<T, PushError>,
     ) -> Result<Self, PushError> {
         let stale = Stale::default();
-        Ok(Self { made: Arc::new(make(files, stale.clone())?), of: files.digest(), refused: None, stale })
+        let made = Arc::new(make(files, stale.clone())?);
+        Ok(Self { made, of: files.digest(), stale, refused: None, candidate: None })
     }
 
-    /// What was made of it last.
+    /// What is in use.
     pub(super) fn made(&self) -> &Arc<T> {
         &self.made
     }
 
-    /// Makes it anew if its files have changed, and says whether it was. What is under way with the old one goes on with it.
-    pub(super) fn renew(&mut self, files: &Files, make: impl FnOnce(&Files, Stale) -> Result<T, PushError>) -> bool {
+    /// What is tried beside it, and since when.
+    pub(super) fn candidate(&self) -> Option<(&Arc<T>, Instant)> {
+        self.candidate.as_ref().map(|candidate| (&candidate.made, candidate.since))
+    }
+
+    /// Begins to make it anew if its files have changed; that it does not stand is said after `patience`.
+    pub(super) fn renew(
+        &mut self,
+        files: &Files,
+        patience: Duration,
+        make: impl FnOnce(&Files, Stale) -> Result<T, PushError>,
+    ) {
         let digest = files.digest();
         let is = |other: &Digest| other.as_ref() == digest.as_ref();
         if is(&self.of) {
-            self.refused = None;
-            self.stale.set(None);
-            return false;
+            (self.refused, self.candidate) = (None, None);
+            return self.stale.set(None);
+        }
+        if let Some(candidate) = self.candidate.as_mut().filter(|candidate| is(&candidate.of)) {
+            return candidate.look_at(patience, &self.stale);
         }
         if self.refused.as_ref().is_some_and(is) {
-            return false;
+            return;
         }
-        let section = &files.section;
         let stale = Stale::default();
         match make(files, stale.clone()) {
             Ok(made) => {
-                tracing::info!(section, "a key or certificate has changed and is in use");
-                *self = Self { made: Arc::new(made), of: digest, refused: None, stale };
-                true
+                let (section, made, since) = (files.section.clone(), Arc::new(made), Instant::now());
+                self.candidate = Some(Candidate { section, made, of: digest, stale, since, warned: false });
+                self.refused = None;
             }
             Err(error) => {
-                let error = chain(&error);
+                let (section, error) = (&files.section, chain(&error));
                 tracing::error!(
                     section,
                     error,
                     "a changed key or certificate cannot be used; the old one stays in use"
                 );
-                self.refused = Some(digest);
+                (self.refused, self.candidate) = (Some(digest), None);
                 self.stale.set(Some(error));
-                false
             }
         }
+    }
+
+    /// Puts what is new in the place of the old, if it stands, and says whether it did. What is under way with the old goes on
+    /// with it.
+    pub(super) fn take_over(&mut self) -> bool {
+        let Some(candidate) = self.candidate.take_if(|candidate| candidate.made.is_standing()) else { return false };
+        let Candidate { section, made, of, stale, .. } = candidate;
+        tracing::info!(section, "a key or certificate has changed and is in use");
+        *self = Self { made, of, stale, refused: None, candidate: None };
+        true
+    }
+}
+
+impl<T: Made> Candidate<T> {
+    /// Says so where it has not come to stand in its time.
+    fn look_at(&mut self, patience: Duration, stale: &Stale) {
+        if self.since.elapsed() < patience || self.made.is_standing() {
+            return;
+        }
+        let why = format!("with the new one nothing can be sent yet ({})", self.made.why_not());
+        if !self.warned {
+            tracing::warn!(
+                section = self.section,
+                why,
+                "a changed key or certificate is not used yet; the old one stays in use"
+            );
+            self.warned = true;
+        }
+        stale.set(Some(why));
     }
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 const IDLE_BEFORE_PING: Duration = Duration::from_mins(1);
 /// Whether a key or certificate has changed is looked up this often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A new key or certificate has so long to come to a connection before it is said that it has none.
+const STANDS_WITHIN: Duration = Duration::from_secs(5);
 
 type Resolve = dyn Fn(&str, u16) -> Resolving + Send + Sync;
 type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
@@ -24,6 +26,8 @@ pub(super) struct Surroundings {
     pub idle_before_ping: Duration,
     /// How often keys and certificates are read again.
     pub look_every: Duration,
+    /// How long what is made of new ones is waited for.
+    pub stands_within: Duration,
     pub google: Ambient,
 }
 
@@ -51,6 +55,7 @@ impl Surroundings {
             resolver: Resolver::system(),
             idle_before_ping: IDLE_BEFORE_PING,
             look_every: LOOK_EVERY,
+            stands_within: STANDS_WITHIN,
             google: Ambient::of_this_process(),
         }
     }

@@ -27,6 +27,12 @@ impl Body {
     pub(super) fn of_value(value: Value) -> Self {
         Self { bytes: Bytes::new(), read: OnceLock::from(value) }
     }
+
+    /// Keeps no more than so many bytes: of what is longer, its beginning as a text.
+    pub(super) fn shortened(self, most: usize) -> Self {
+        let whole = if self.bytes.is_empty() { self.to_string().into() } else { self.bytes.clone() };
+        if whole.len() <= most { self } else { Self::of_value(String::from_utf8_lossy(&whole[..most]).into()) }
+    }
 }
 
 impl Deref for Body {
@@ -218,6 +224,16 @@ mod tests {
         }
         for payload in ["", "[1]", "5", "{", "{\"a\":1,}", "{} x"] {
             assert_eq!(Gist::read(payload.as_bytes()), None, "{payload}");
+        }
+    }
+
+    #[test]
+    fn of_a_long_body_the_beginning_is_kept() {
+        let short = Body::of_json(Bytes::from_static(br#"{"a": 1}"#)).shortened(8);
+        assert_eq!(*short, json!({"a": 1}));
+        for long in [Body::of_json(Bytes::from_static(br#"{"a":[10]}"#)), Body::of_value(json!({"a": [10]}))] {
+            let cut = long.shortened(8);
+            assert_eq!((&*cut, cut.bytes.len()), (&json!(r#"{"a":[10"#), 0));
         }
     }
 

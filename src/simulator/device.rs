@@ -34,6 +34,11 @@ impl Devices {
         lock(&self.0).clear();
     }
 
+    /// Whether it has been told anything of this token.
+    pub(super) fn knows(&self, token: &str) -> bool {
+        lock(&self.0).contains_key(token)
+    }
+
     pub(super) fn count(&self) -> usize {
         lock(&self.0).len()
     }

@@ -18,6 +18,8 @@ use crate::domain::Timestamp;
 
 /// More than any push or form may have; of a longer body the rest is not read.
 const MAX_BODY_BYTES: usize = 256 * 1024;
+/// So much is kept of a body that was refused; those that are taken are shorter by their rules.
+const KEPT_OF_REFUSED: usize = 8 * 1024;
 
 /// A request that has come in whole.
 pub(super) struct Incoming {
@@ -146,6 +148,7 @@ fn prescribed(judged: &Judged, canned: Canned, at: Timestamp) -> Answer {
 
 fn log(peer: &Peer, incoming: Incoming, judged: Judged, fault: Option<Fault>) -> Answer {
     let Judged { provider, answer, target, gist, app, body } = judged;
+    let body = if answer.status.is_client_error() { body.shortened(KEPT_OF_REFUSED) } else { body };
     let mut headers = incoming.headers;
     if let Some(authorization) = headers.get_mut(AUTHORIZATION) {
         authorization.set_sensitive(true);

@@ -134,6 +134,7 @@ mod tests {
             id: CallId::parse("0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a").expect("a call id"),
             caller: party("ann"),
             caller_device: DeviceId::new("phone").ok(),
+            callee_device: None,
             callee: user("bob"),
             media: Media::Audio,
             room: "room".to_owned(),

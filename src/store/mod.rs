@@ -8,6 +8,7 @@
 
 pub mod codec;
 pub mod embedded;
+mod rates;
 pub mod redis;
 
 use std::sync::Arc;
@@ -18,8 +19,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::broadcast;
 
+pub use rates::Charge;
+
 use crate::domain::usage::{Day, DayShare, DayUsage};
-use crate::domain::{Call, CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
+use crate::domain::{
+    Call, CallId, Device, DeviceId, Environment, Heard, Job, JobId, Limited, PushToken, Timestamp, UserId,
+};
 
 /// The most calls that a user's history names.
 pub const HISTORY_LENGTH: usize = 100;
@@ -64,8 +69,9 @@ pub trait Store: Send + Sync + 'static {
     /// Law 2: it is written only where `expected` stands: nothing at all for `None` (not even a tombstone), else the record with
     /// that version; otherwise [`StoreError::Conflict`] and nothing changes. Of any number that expect the same, one is written.
     /// Law 3: the record and its one wake-up are one step, and an acknowledged commit survives the process being killed. The new
-    /// events of each commit are announced once to each listener while nothing is lost, with the record if the commit was made
-    /// through this store. The order among commits is not promised, since a later record has all events.
+    /// events of each commit, or that it calls a browser gone, are announced once to each listener while nothing is lost, with the
+    /// record if the commit was made through this store. The order among commits is not promised, since a later record has all
+    /// events.
     async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
 
     /// Takes an id out of use, so that a late commit of a call that was never committed fails.
@@ -92,13 +98,23 @@ pub trait Store: Send + Sync + 'static {
     /// Law 9: the call is the newest of the user's history; what they missed from this peer counts from zero again.
     /// Law 19: while the user is banned nothing is claimed, reserved or recorded. A ban and a claim are ordered: the claim that
     /// does not see the ban stands in the history that whoever wrote the ban reads after it.
-    async fn open_line(&self, claim: Claim, reservation: Option<Reservation>) -> Result<Opening, StoreError>;
+    /// Law 23: every charge is taken of the user's rate, or, where one of these has none left, [`StoreError::Limited`] and nothing changes.
+    /// A rate is shared by all instances, and forgotten once nothing is taken of it. Nothing is charged or refused for a call whose
+    /// claim stands, whose key is reserved for it, or whose key another call has.
+    async fn open_line(
+        &self,
+        claim: Claim,
+        reservation: Option<Reservation>,
+        charges: &[Charge],
+    ) -> Result<Opening, StoreError>;
 
     /// Puts an incoming call on its callee's line, and reads what an invite must know of them.
     ///
     /// Law 10: as law 7 and the history of law 9, but where the callee has blocked the caller nothing is claimed and nothing recorded.
     /// A callee who is banned is claimed as any other, and the answer says so; ban and claim are ordered as in law 19.
-    async fn ring_line(&self, claim: Claim) -> Result<Callee, StoreError>;
+    /// Law 23: charges are taken of the callee's rates, unless the claim stands. A caller whom they have blocked is refused as any other
+    /// where a rate has none left, and takes nothing of it.
+    async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError>;
 
     /// Takes a call off a user's line.
     ///
@@ -116,7 +132,14 @@ pub trait Store: Send + Sync + 'static {
     /// Law 14: a push token has one owner. Registering one that another device holds, of this user or another, removes that
     /// device whole: a phone that changed hands never rings for its last owner.
     /// Law 20: each device that had to go for it is announced as closed.
-    async fn put_device(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError>;
+    /// Law 23: charges are taken of the user's rates, or nothing changes.
+    async fn put_device(
+        &self,
+        user: &UserId,
+        device: Device,
+        most: usize,
+        charges: &[Charge],
+    ) -> Result<(), StoreError>;
 
     /// The user's devices, in the order of their ids.
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError>;
@@ -191,6 +214,12 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Law 17: a ban past its `until` at `now` is none.
     async fn ban(&self, user: &UserId, now: Timestamp) -> Result<Option<Ban>, StoreError>;
+
+    /// Takes of a user's rates for what needs nothing else of the store; says whether they may do it at all: they are not banned.
+    ///
+    /// Law 23: charges are taken, or nothing changes; for a banned user nothing is taken or refused. Where an answer is lost on the way, they
+    /// may be taken twice.
+    async fn admit(&self, user: &UserId, charges: &[Charge]) -> Result<bool, StoreError>;
 
     /// Lifts a ban; says whether there was one.
     async fn lift_ban(&self, user: &UserId) -> Result<bool, StoreError>;
@@ -297,11 +326,12 @@ pub struct Committed {
 }
 
 impl Commit {
-    /// What it is announced with, if it brings new events.
+    /// What it is announced with, if it brings new events, or calls a device gone that may have a stream elsewhere.
     pub fn news(&self) -> Option<Committed> {
         let call = &self.call;
         let parties = [&call.caller.id, &call.callee.id].into_iter().filter(|user| call.is_visible_to(user));
-        (call.last_seq() > self.announced).then(|| Committed {
+        let is_news = call.last_seq() > self.announced || call.misses_a_browser();
+        is_news.then(|| Committed {
             call: call.id,
             version: call.version,
             parties: parties.cloned().collect(),
@@ -431,6 +461,9 @@ pub enum StoreError {
     /// Something else stands there: load again.
     #[error("the record has changed meanwhile")]
     Conflict,
+    /// The user has done it as often as they may for now: nothing was changed.
+    #[error("{0}")]
+    Limited(Limited),
     /// The store cannot be reached or did not answer in time: try later. Nothing is known of a write.
     #[error("the store is not available: {0}")]
     Unavailable(String),

@@ -15,7 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::domain::{AppId, Device};
+use crate::domain::{AppId, Device, Limit};
 
 /// What [`Metrics::text`] is, for the header of an answer.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -81,6 +81,12 @@ pub(super) struct LegEnd {
 pub(super) struct CallEnd {
     pub(super) media: &'static str,
     pub(super) reason: &'static str,
+}
+
+/// Requests that one limit refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Refused {
+    pub(super) limit: &'static str,
 }
 
 /// Webhooks of which the same came.
@@ -154,7 +160,7 @@ metrics! {
     calls: Counts<CallEnd> = Family::default(),
     /// Devices that were rung and are done with, by the state in which they ended; acked tells whether they ever said a word, or had no time to.
     legs: Counts<LegEnd> = Family::default(),
-    /// From a call's beginning until the first push to a device that its provider answered was handed to the connections to it.
+    /// From a call's beginning until the first push to a device that its provider answered was handed to the connections to it; what it waited for a connection is not in it.
     ring_sent_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
     /// From the provider's taking the ring until the device said that it rings.
     ring_alerting_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
@@ -162,6 +168,8 @@ metrics! {
     ring_answer_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
     /// From handing a push to the connections to its provider until the answer.
     push_seconds: Seconds<Pushed> = Family::new_with_constructor(seconds),
+    /// Requests that were refused since somebody had asked as often as they may, by the limit.
+    limited: Counts<Refused> = Family::default(),
     /// What providers answered to pushes, and what was made of it.
     pushes: Counts<Answered> = Family::default(),
     /// Tries to deliver a webhook, by what came of them; later means that it is tried again.
@@ -189,6 +197,11 @@ impl Metrics {
         // A String takes all that is written to it.
         let _ = text::encode(&mut text, &self.registry);
         text
+    }
+
+    /// Counts a request that a limit refused.
+    pub fn limited(&self, limit: Limit) {
+        self.limited.get_or_create(&Refused { limit: limit.as_str() }).inc();
     }
 
     /// Notes how a call of LiveKit's API went.

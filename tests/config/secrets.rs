@@ -73,6 +73,7 @@ fn no_secret_is_shown_by_debug_or_description() {
         ("BELLWIRE__AUTH__USERS__0__ALGORITHM", "HS256"),
         ("BELLWIRE__AUTH__USERS__0__SECRET", "hidden-user-secret-of-at-least-32-bytes"),
         ("BELLWIRE__LIVEKIT__API_SECRET_FILE", livekit.to_str().expect("a path")),
+        ("BELLWIRE__HISTORY__POSTGRES_URL", "postgresql://bellwire:hidden@db.example.com/calls"),
     ])
     .expect("a configuration");
     let shown = format!("{config:?} {config:#?} {:?}", config.describe());
@@ -80,6 +81,8 @@ fn no_secret_is_shown_by_debug_or_description() {
     for key in ["auth.ticket_secret", "auth.users[0].secret", "livekit.api_secret"] {
         assert_eq!(described(&config, key), "(secret)");
     }
+    let url = "\"postgresql://bellwire@db.example.com:5432/calls?sslmode=prefer\"";
+    assert_eq!(described(&config, "history.postgres_url"), url);
 }
 
 #[test]
@@ -104,6 +107,11 @@ fn no_secret_is_shown_by_an_error() {
         "[livekit]\napi_secre = \"hidden\"",
         "[livekit]\nurl = \"wss://key:hidden@example.com\"",
         "[store]\nurl = \"rediss://user:hidden@example.com\"",
+        "[history]\npostgres_url = \"hidden://user:hidden@example.com/d\"",
+        "[history]\npostgres_url = \"postgresql://user:hidden@example.com\"",
+        "[history]\npostgres_url = \"postgresql://user:hid@hidden@example.com/d\"",
+        "[history]\npostgres_url = \"postgresql://user:pass@example.com/d?password=hidden\"",
+        "[history]\npostgres_url = [\"hidden\"]",
         "livekit = \"hidden\"",
         "secret = \"hidden\"",
     ];
@@ -148,8 +156,8 @@ fn keys_that_the_defaults_show_commented_out_are_keys() {
     let shown = |line: &&str| {
         let key = line.split(" = ").next().unwrap_or_default();
         let named = line.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        let alternative =
-            ["secret_file", "secrets_file", "password_file", "public_key_file"].iter().any(|end| key.ends_with(end));
+        let alternatives = ["secret_file", "secrets_file", "password_file", "public_key_file", "postgres_url_file"];
+        let alternative = alternatives.iter().any(|end| key.ends_with(end));
         line.starts_with('[') || (named && !alternative)
     };
     let uncommented = bellwire::config::DEFAULTS.lines().map(|line| line.trim_start_matches("# ")).filter(shown);

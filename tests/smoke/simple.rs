@@ -95,7 +95,7 @@ fn check_prints_what_is_in_force_without_secrets() {
     let livekit = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = livekit.local_addr().expect("an address");
     let more = format!(
-        "{TICKETS}[livekit]\nurl = \"ws://{address}\"\napi_secret = \"the-secret-of-livekit\"\nrooms = false\n"
+        "{TICKETS}[livekit]\nurl = \"ws://{address}\"\napi_secret = \"the-secret-of-livekit\"\nrooms = false\n[limits]\ninvites_per_pair = \"\"\n"
     );
     write_config(folder.path(), &more);
 
@@ -111,6 +111,7 @@ fn check_prints_what_is_in_force_without_secrets() {
     for what in ["ok    store", "ok    auth.ticket_secret", "ok    livekit"] {
         assert!(text.lines().any(|line| line.starts_with(what)), "{what} in {text}");
     }
+    assert!(text.contains("note  limits: there is none of invites_per_pair\n"), "{text}");
     assert!(!text.contains("FAIL"), "{text}");
 
     drop(livekit);

@@ -202,6 +202,11 @@ url = "embedded:calls.redb"
 deployment = "demo"
 rooms = false
 
+[limits]
+invites_per_user = ""
+invites_per_callee = ""
+invites_per_pair = ""
+
 [[push.apns]]
 app = "{APP}"
 environment = "production"

@@ -158,7 +158,7 @@ causes! {
         "Give the [[push.apns]] section of this environment a key of this environment.";
     CredentialRefused = "credential_refused",
         "The provider does not accept the gateway's credential.",
-        "See key, key id, team and clock (APNs) or the service account and its role (FCM). `bellwire check` tries FCM's, `bellwire push-test` either.";
+        "See key, key id, team and clock (APNs) or the service account and its role (FCM). `bellwire check --try` tries either.";
     ThirdPartyCredential = "third_party_credential",
         "Google lacks the credential of another push service behind it.",
         "The token is not of an Android app, or the Firebase project lacks its APNs key: register an iPhone as ios, with its own tokens.";
@@ -192,6 +192,9 @@ causes! {
     BrowserSilent = "browser_silent",
         "The browser was connected when the call began, and said nothing.",
         "See that the page handles call.invited of its event stream and posts to /v1/calls/{id}/alerting.";
+    BrowserGone = "browser_gone",
+        "The page of the browser was closed or lost its connection during the ring, and was not back in time.",
+        "Nothing is to be done if the page was closed; else let it open its event stream again within five seconds.";
     BrowserNotConnected = "browser_not_connected",
         "The browser had no event stream open, and there is no push to browsers.",
         "A browser rings while its page is open and connected to /v1/events.";

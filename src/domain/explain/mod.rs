@@ -1,10 +1,11 @@
 //! Why a phone rang or did not, in words: the record of a call, read for a person who asks.
 //!
-//! `finding` names the cause of each device and `refusal` that of a push which was not taken; `cause` is the table of all causes, `verdict`
-//! and `summary` are the sentences. How it looks on the wire is `http`'s. No push token comes into any of it.
+//! `finding` names the cause of each device and `refusal` that of a push which was not taken; `cause` is the table of all causes, `verdict`,
+//! `outsider` and `summary` are the sentences. How it looks on the wire is `http`'s. No push token comes into any of it.
 
 mod cause;
 mod finding;
+mod outsider;
 mod refusal;
 mod summary;
 #[cfg(test)]
@@ -94,7 +95,7 @@ pub fn explain<'a>(call: &'a Call, around: &Around<'a>) -> Explanation<'a> {
     });
     let outsiders = around.devices.iter().filter(|device| call.leg(&device.id).is_none()).map(|device| {
         let cause = finding::of_outsider(call, device, around);
-        let verdict = verdict::of_outsider(call, device, cause);
+        let verdict = outsider::verdict(call, device, cause);
         DeviceExplanation { device, leg: None, cause, verdict, ack: None, stop: None }
     });
     Explanation { summary: summary::of(call, around), devices: legs.chain(outsiders).collect() }

@@ -22,11 +22,14 @@ impl<'a> From<&'a Receipt> for Answer<'a> {
 /// The cause behind an answer that is not "taken".
 pub(super) fn cause(answer: Answer<'_>) -> Cause {
     // Ours may go on after a colon.
-    let (word, _) = answer.reason.split_once(':').unwrap_or((answer.reason, ""));
-    ours(word).or_else(|| apples(word, answer)).or_else(|| googles(word, answer)).unwrap_or_else(|| by_status(answer))
+    let (word, rest) = answer.reason.split_once(':').unwrap_or((answer.reason, ""));
+    ours(word, rest.trim())
+        .or_else(|| apples(word, answer))
+        .or_else(|| googles(word, answer))
+        .unwrap_or_else(|| by_status(answer))
 }
 
-fn ours(word: &str) -> Option<Cause> {
+fn ours(word: &str, rest: &str) -> Option<Cause> {
     Some(match word {
         "no-provider" => Cause::NoProvider,
         "no-token" => Cause::NoToken,
@@ -34,9 +37,13 @@ fn ours(word: &str) -> Option<Cause> {
         "bad-token" => Cause::TokenInvalid,
         "ring-over" => Cause::EndedBeforePush,
         "payload-too-large" => Cause::PayloadRefused,
+        "known-bad-token" if rest == "DeviceTokenNotForTopic" => Cause::WrongTopic,
+        "known-bad-token" if rest == "in-both-environments" => Cause::RefusedInBothEnvironments,
+        "known-bad-token" => Cause::RefusedInOneEnvironment,
         "too-many-bad-tokens" => Cause::TooManyBadTokens,
         "credential-refused" => Cause::CredentialRefused,
         "held-back" => Cause::HeldBack,
+        "disconnected" => Cause::BrowserGone,
         "deadline" => Cause::ProviderSilent,
         "not-connected" | "connection-broken" => Cause::ProviderUnreachable,
         _ => return None,

@@ -1,4 +1,4 @@
-//! One sentence for a device: what happened to it, with the facts of this call.
+//! One sentence for a device that takes part: what happened to it, with the facts of this call.
 //!
 //! Times are after the invite, in the gateway's clock.
 
@@ -6,7 +6,7 @@ use super::cause::Cause;
 use super::finding::{Word, last_ring, last_word, rings, taken, taken_at};
 use crate::domain::call::Call;
 use crate::domain::device::{Device, Platform};
-use crate::domain::leg::Leg;
+use crate::domain::leg::{BACK_WITHIN, Leg};
 use crate::domain::receipt::Receipt;
 use crate::domain::time::{Timestamp, millis};
 
@@ -14,25 +14,6 @@ use crate::domain::time::{Timestamp, millis};
 pub(super) fn of_leg(call: &Call, leg: &Leg, cause: Cause) -> String {
     let scene = Scene { call, leg };
     format!("{}: {}.", who(call, &leg.device), scene.says(cause))
-}
-
-/// The sentence for a device that the callee has now, and that takes no part.
-pub(super) fn of_outsider(call: &Call, device: &Device, cause: Cause) -> String {
-    let (caller, callee) = (&call.caller.id, &call.callee.id);
-    let text = match cause {
-        Cause::BlockedCaller => {
-            format!("{callee} has blocked {caller}, so nothing was pushed and it learns nothing of the call")
-        }
-        Cause::CalleeBanned => format!("{callee} is banned, so nothing was pushed"),
-        Cause::RegisteredLater => {
-            format!("it was registered or refreshed at {}, after the call had begun", device.registered_at)
-        }
-        Cause::BrowserNotConnected => {
-            "it had no event stream open when the call began, and there is no push to browsers".to_owned()
-        }
-        _ => format!("the call did not go to it: it was for another device only, or {callee} was banned then"),
-    };
-    format!("{}: {text}.", who(call, device))
 }
 
 /// A time after the invite: `+41 ms`, `+12.3 s`, `+4.0 min`.
@@ -45,7 +26,8 @@ pub(super) fn after(call: &Call, at: Timestamp) -> String {
     }
 }
 
-fn who(call: &Call, device: &Device) -> String {
+/// `iPhone of bob`.
+pub(super) fn who(call: &Call, device: &Device) -> String {
     let what = match device.platform {
         Platform::Ios => "iPhone",
         Platform::Android => "Android phone",
@@ -128,6 +110,11 @@ impl Scene<'_> {
             Cause::CalleeBusy => format!("{callee} was on another call, so nothing was pushed"),
             Cause::NoToken => "it holds no token that rings, since the last one was called dead".to_owned(),
             Cause::BrowserSilent => "it was connected when the call began, and said nothing".to_owned(),
+            Cause::BrowserGone => format!(
+                "its page had no event stream any more{}, and was not back within {} s",
+                self.at(self.leg.gone_at),
+                BACK_WITHIN.as_secs()
+            ),
             Cause::BrowserNotConnected
             | Cause::RegisteredLater
             | Cause::BlockedCaller

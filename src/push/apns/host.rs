@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Version};
@@ -16,10 +17,11 @@ use crate::push::PushError;
 use crate::push::breaker::Breaker;
 use crate::push::connection::Answer;
 use crate::push::error::chain;
+use crate::push::fault::LastFault;
 use crate::push::goaway::Goodbye;
 use crate::push::pool::{Opening, Pool};
 use crate::push::report::{Action, Outcome, Probe, State};
-use crate::push::sections::{Files, Named, Stale};
+use crate::push::sections::{Files, Made, Named, Stale};
 use crate::push::setup::Setup;
 
 /// The connections and the credential for one environment.
@@ -30,6 +32,7 @@ pub(in crate::push) struct Host {
     pool: Pool,
     breaker: Breaker,
     stale: Stale,
+    pub(super) fault: LastFault,
     token: Arc<ProviderToken>,
     topic: HeaderValue,
     voip_topic: HeaderValue,
@@ -63,7 +66,7 @@ impl Host {
         };
         let farewell = {
             let (name, token) = (name.clone(), token.clone());
-            Box::new(move |goodbye: &Goodbye| act_on(&name, &token, goodbye))
+            Arc::new(move |goodbye: &Goodbye| act_on(&name, &token, goodbye))
         };
         Ok(Self {
             app: section.app.clone(),
@@ -72,6 +75,7 @@ impl Host {
             topic: topic(section.app.to_string())?,
             voip_topic: topic(format!("{}.voip", section.app))?,
             breaker: Breaker::new(name.clone()),
+            fault: LastFault::new(setup.clock.clone()),
             pool: Pool::start(name, endpoint, section.connections, Opening::AtOnce, setup.clock.clone(), farewell),
             token,
             stale,
@@ -86,11 +90,12 @@ impl Host {
         };
         let outcome = self.attempt(notification, deadline).await;
         pass.settle(&outcome, Instant::now());
+        self.fault.note(&outcome);
         outcome
     }
 
     /// Sends a notification, and once more with another credential if that is what is wrong.
-    async fn attempt(&self, notification: &Notification<'_>, deadline: Instant) -> Outcome {
+    pub(super) async fn attempt(&self, notification: &Notification<'_>, deadline: Instant) -> Outcome {
         let cannot_sign = |error| Outcome::unanswered(Action::OurFault, None, chain(&error));
         let token = match self.token.current() {
             Ok(token) => token,
@@ -149,8 +154,25 @@ impl Host {
             held_back: self.breaker.is_open(),
             times_held_back: self.breaker.opened(),
             stale: self.stale.get(),
+            fault: self.fault.get(),
             ..self.pool.state()
         }
+    }
+}
+
+#[async_trait]
+impl Made for Host {
+    /// What Apple thinks of the key only a push can tell.
+    fn is_standing(&self) -> bool {
+        self.pool.is_standing()
+    }
+
+    async fn stands(&self) {
+        self.pool.stands().await;
+    }
+
+    fn why_not(&self) -> String {
+        self.pool.why_not()
     }
 }
 

@@ -16,8 +16,10 @@ use uuid::Uuid;
 pub(super) use self::host::Host;
 use self::payload::{Notification, PushType};
 pub(super) use self::strikes::Strikes;
+use self::strikes::{Leave, Named};
 pub(super) use self::token::ProviderToken;
 use super::Provider;
+use super::made_up;
 use super::message::{Message, MessageKind, Push};
 use super::report::{Action, Outcome, Probe, Report, Served, State, Verdict};
 use super::setup::Setup;
@@ -25,6 +27,7 @@ use crate::domain::{AppId, Device, Environment, Platform, PushToken};
 
 const NAME: &str = "apns";
 const DEADLINE: Duration = Duration::from_secs(2);
+const TOO_LARGE: &str = "payload-too-large";
 
 /// One app at Apple.
 pub(super) struct Apns {
@@ -53,22 +56,39 @@ impl Apns {
     async fn send_one(&self, host: &Host, push: &Push, id: Uuid, (push_type, token): (PushType, &PushToken)) -> Report {
         let started = Instant::now();
         let now = self.setup.clock.now();
-        if !self.setup.strikes.allow(&push.owner, token, now) {
-            return Report::unsent(NAME, Verdict::GiveUp, "too-many-bad-tokens");
+        let named = |environment| Named::new(&self.app, environment, token);
+        match self.setup.strikes.leave(&push.owner, named(host.environment), now) {
+            Leave::Granted => {}
+            Leave::KnownBad(how) => {
+                return Report::unsent(NAME, Verdict::GiveUp, &format!("known-bad-token: {how}"));
+            }
+            Leave::TooMany => return Report::unsent(NAME, Verdict::GiveUp, "too-many-bad-tokens"),
         }
         let Ok(notification) = Notification::new(push, id, push_type, token, &host.rules, now) else {
-            return Report::unsent(NAME, Verdict::OurFault, "payload-too-large");
+            host.fault.note(&Outcome::unanswered(Action::OurFault, None, TOO_LARGE));
+            return Report::unsent(NAME, Verdict::OurFault, TOO_LARGE);
         };
         let (outcome, environment) = self.deliver(host, &notification, started + DEADLINE).await;
         if outcome.action == Action::Accepted {
-            self.setup.strikes.is_good(&push.owner, token);
+            self.setup.strikes.is_good(&push.owner, named(environment.unwrap_or(host.environment)));
         } else if verdict::is_about_a_bad_token(&outcome) {
-            self.setup.strikes.strike(&push.owner, token, now);
+            let known = self.known_as(&outcome);
+            self.setup.strikes.strike(&push.owner, named(host.environment), known, now);
         }
         Report {
             environment,
             left_out: notification.left_out,
             ..outcome.report(NAME, push_type.token(), started.elapsed())
+        }
+    }
+
+    /// How a token is known to be bad after this; not at all if the other host may still take it, which could not be asked.
+    fn known_as(&self, outcome: &Outcome) -> Option<&'static str> {
+        match outcome.action {
+            Action::DropToken { .. } if outcome.reason == verdict::WRONG_TOPIC => Some(verdict::WRONG_TOPIC),
+            Action::DropToken { .. } => Some("in-both-environments"),
+            _ if self.hosts.len() == 1 => Some("in-one-environment"),
+            _ => None,
         }
     }
 
@@ -128,6 +148,20 @@ impl Provider for Apns {
         let mut probes = Vec::with_capacity(self.hosts.len());
         for host in &self.hosts {
             probes.push(host.probe().await);
+        }
+        probes
+    }
+
+    async fn try_out(&self) -> Vec<Probe> {
+        let now = self.setup.clock.now();
+        let mut probes = Vec::with_capacity(self.hosts.len());
+        for host in &self.hosts {
+            let Some(push) = made_up::push(&self.app, Platform::Ios, &self.setup.clock) else { continue };
+            let Some(token) = push.device.notice_token() else { continue };
+            let made = Notification::new(&push, push.id, PushType::Background, token, &host.rules, now);
+            let Ok(notification) = made else { continue };
+            let outcome = host.attempt(&notification, Instant::now() + DEADLINE).await;
+            probes.push(Probe { name: format!("{} key", host.state().name), result: made_up::judge(&outcome) });
         }
         probes
     }

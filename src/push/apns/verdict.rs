@@ -35,9 +35,12 @@ pub(super) fn standing(status: u16, refusal: &Refusal) -> Standing {
     }
 }
 
+/// The token is of another app.
+pub(super) const WRONG_TOPIC: &str = "DeviceTokenNotForTopic";
+
 /// Whether it is one of the answers that make Apple close the connection when they come too often.
 pub(super) fn is_about_a_bad_token(outcome: &Outcome) -> bool {
-    outcome.status == Some(400) && matches!(outcome.reason.as_str(), "BadDeviceToken" | "DeviceTokenNotForTopic")
+    outcome.status == Some(400) && matches!(outcome.reason.as_str(), "BadDeviceToken" | WRONG_TOPIC)
 }
 
 /// What to do about the reason in a GOAWAY, beside opening another connection.

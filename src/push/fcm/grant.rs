@@ -2,6 +2,7 @@
 //! token of a user.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -64,7 +65,7 @@ impl Grant {
     pub(super) fn new(form: Form, token_uri: String, endpoint: Endpoint, name: &str, clock: Clock) -> Self {
         let path = token_uri.parse::<Uri>().ok().and_then(|uri| uri.path_and_query().cloned());
         let pool =
-            Pool::start(format!("{name} oauth"), endpoint, 1, Opening::OnDemand, clock.clone(), Box::new(|_| ()));
+            Pool::start(format!("{name} oauth"), endpoint, 1, Opening::OnDemand, clock.clone(), Arc::new(|_| ()));
         Self { form, token_uri, path: path.unwrap_or_else(|| PathAndQuery::from_static("/")), pool, clock }
     }
 

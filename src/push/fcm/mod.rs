@@ -24,11 +24,13 @@ use self::payload::{Rules, Target, body};
 use self::verdict::Refusal;
 use super::breaker::Breaker;
 use super::connection::Answer;
+use super::fault::LastFault;
 use super::goaway::Goodbye;
+use super::made_up;
 use super::message::{Message, MessageKind, Push};
 use super::pool::{Opening, Pool};
 use super::report::{Action, Outcome, Probe, Report, Served, State, TokenKind, Verdict};
-use super::sections::{Files, Named, Stale};
+use super::sections::{Files, Made, Named, Stale};
 use super::setup::Setup;
 use super::{Provider, PushError};
 use crate::config::push::Fcm as Config;
@@ -36,6 +38,7 @@ use crate::domain::{AppId, Device, Platform};
 
 const NAME: &str = "fcm";
 const DEADLINE: Duration = Duration::from_secs(4);
+const TOO_LARGE: &str = "payload-too-large";
 
 /// One app at Google.
 pub(super) struct Fcm {
@@ -49,6 +52,7 @@ pub(super) struct Fcm {
     quota_project: Option<HeaderValue>,
     breaker: Breaker,
     stale: Stale,
+    fault: LastFault,
 }
 
 impl Fcm {
@@ -74,7 +78,7 @@ impl Fcm {
         let clock = setup.clock.clone();
         let farewell = {
             let name = name.clone();
-            Box::new(move |Goodbye { code, text }: &Goodbye| {
+            Arc::new(move |Goodbye { code, text }: &Goodbye| {
                 tracing::info!(provider = name, code, text, "Google ended a connection");
             })
         };
@@ -86,6 +90,7 @@ impl Fcm {
             tokens: AccessTokens::start(identity, clock.clone()),
             path,
             breaker: Breaker::new(name.clone()),
+            fault: LastFault::new(clock.clone()),
             pool: Pool::start(name, endpoint, section.connections, Opening::AtOnce, clock, farewell),
             stale,
         })
@@ -99,6 +104,7 @@ impl Fcm {
         };
         let outcome = self.attempt(body, deadline).await;
         pass.settle(&outcome, Instant::now());
+        self.fault.note(&outcome);
         outcome
     }
 
@@ -160,7 +166,10 @@ impl Provider for Fcm {
         }
         let (body, left_out) = match body(push, self.rules, now) {
             None => return Report::unsent(NAME, Verdict::GiveUp, "no-token"),
-            Some(Err(_)) => return Report::unsent(NAME, Verdict::OurFault, "payload-too-large"),
+            Some(Err(_)) => {
+                self.fault.note(&Outcome::unanswered(Action::OurFault, None, TOO_LARGE));
+                return Report::unsent(NAME, Verdict::OurFault, TOO_LARGE);
+            }
             Some(Ok(fitted)) => fitted,
         };
         let stop = async {
@@ -184,6 +193,17 @@ impl Provider for Fcm {
         vec![probe]
     }
 
+    /// Google is asked to judge the message and not to send it.
+    async fn try_out(&self) -> Vec<Probe> {
+        let now = self.setup.clock.now();
+        let push = made_up::push(&self.app, Platform::Android, &self.setup.clock);
+        let Some(Ok((message, _))) = push.and_then(|push| body(&push, self.rules, now)) else { return Vec::new() };
+        let mut request: serde_json::Value = serde_json::from_slice(&message).unwrap_or_default();
+        request["validate_only"] = true.into();
+        let outcome = self.attempt(&request.to_string().into(), Instant::now() + DEADLINE).await;
+        vec![Probe { name: format!("{} account", self.pool.state().name), result: made_up::judge(&outcome) }]
+    }
+
     fn states(&self) -> Vec<State> {
         let state = self.pool.state();
         vec![State {
@@ -191,12 +211,28 @@ impl Provider for Fcm {
             held_back: self.breaker.is_open(),
             times_held_back: self.breaker.opened(),
             stale: self.stale.get(),
+            fault: self.fault.get(),
             ..state
         }]
     }
 
     fn served(&self) -> Vec<Served> {
         vec![Served { app: self.app.clone(), platform: Platform::Android, environment: None }]
+    }
+}
+
+#[async_trait]
+impl Made for Fcm {
+    fn is_standing(&self) -> bool {
+        self.pool.is_standing() && self.tokens.is_there()
+    }
+
+    async fn stands(&self) {
+        tokio::join!(self.pool.stands(), self.tokens.come());
+    }
+
+    fn why_not(&self) -> String {
+        if self.pool.is_standing() { self.tokens.why_not() } else { self.pool.why_not() }
     }
 }
 

@@ -127,7 +127,7 @@ impl AccessTokens {
 
     /// Why the last request for a token failed; none once one did not.
     pub(super) fn last_error(&self) -> Option<String> {
-        self.shared.known.borrow().failure.as_ref().map(|failure| failure.text.clone())
+        self.shared.last_failure()
     }
 
     async fn newer_than(&self, number: u64, deadline: Instant) -> Result<AccessToken, TransportError> {
@@ -144,8 +144,25 @@ impl AccessTokens {
                 let _ = known.changed().await;
             }
         };
-        let error = || self.last_error().unwrap_or_else(|| "no access token yet".to_owned());
-        timeout_at(deadline, wait).await.unwrap_or_else(|_| Err(TransportError::NotConnected(error())))
+        timeout_at(deadline, wait).await.unwrap_or_else(|_| Err(TransportError::NotConnected(self.why_not())))
+    }
+
+    /// Whether there is a token to use.
+    pub(super) fn is_there(&self) -> bool {
+        matches!(self.shared.ready(0), Some(Ok(_)))
+    }
+
+    /// Waits until there is one.
+    pub(super) async fn come(&self) {
+        let mut known = self.shared.known.subscribe();
+        while !self.is_there() {
+            let _ = known.changed().await;
+        }
+    }
+
+    /// Why there is none.
+    pub(super) fn why_not(&self) -> String {
+        self.last_error().unwrap_or_else(|| "no access token yet".to_owned())
     }
 }
 
@@ -176,12 +193,20 @@ impl Shared {
                 Err(error) => {
                     let refused = matches!(error, OAuthError::Refused { status: 400 | 401 | 403, .. });
                     let text = chain(&error);
-                    tracing::warn!(error = text, "no access token for FCM; will try again");
+                    if self.last_failure().as_ref() == Some(&text) {
+                        tracing::debug!(error = text, "still no access token for FCM");
+                    } else {
+                        tracing::warn!(error = text, "no access token for FCM; will try again");
+                    }
                     self.known.send_modify(|known| known.failure = Some(Failure { text, refused }));
                     backoff.wait(clock, waiting.wait_for(|pushes| *pushes > 0)).await;
                 }
             }
         }
+    }
+
+    fn last_failure(&self) -> Option<String> {
+        self.known.borrow().failure.as_ref().map(|failure| failure.text.clone())
     }
 
     /// A token after this one that is good now, or the word that there will be none.

@@ -13,13 +13,7 @@ use tokio::time::timeout;
 use super::server::wire::{Event, Wire};
 use super::server::{NAME, Server};
 use super::{Stage, WITHIN, all_accepted, iphone, surroundings};
-use crate::clock::Clock;
 use crate::config;
-use crate::config::push::Privacy;
-use crate::push::goaway::Goodbye;
-use crate::push::pool::{Opening, Pool};
-use crate::push::sections::{Files, Named};
-use crate::push::setup::Setup;
 use crate::push::surroundings::{Resolver, Surroundings};
 
 /// Has Apple's production host be this server, over so many connections.
@@ -169,31 +163,6 @@ async fn goaway_loses_nothing_and_repeats_nothing_that_it_spares() {
     }
     assert_eq!(answered, [0, 4, 6]);
     assert!(counted.try_recv().is_err(), "nothing was sent twice");
-}
-
-/// Also where the code says that nothing is wrong, of which h2 makes no error.
-#[tokio::test]
-async fn a_reason_for_going_away_is_heard() {
-    let server = Server::start(|_, tls| async move {
-        let mut wire = Wire::begin(tls, 100).await;
-        wire.settle().await;
-        wire.go_away(0, r#"{"reason":"BadDeviceToken"}"#).await;
-        wire.serve().await;
-    })
-    .await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let ca = server.ca_file(&folder.path().join("any"));
-    let clock = Clock::system();
-    let setup = Setup::new(surroundings(), clock.clone(), Privacy::Full);
-    let files = Files::read("push.apns[0]".to_owned(), &[Named { key: "ca_file", path: &ca }]).await;
-    let endpoint = setup.endpoint("endpoint", &server.url(), &files).expect("an endpoint");
-    let (said, mut heard) = mpsc::unbounded_channel();
-    let farewell = Box::new(move |goodbye: &Goodbye| {
-        let _ = said.send(goodbye.clone());
-    });
-    let _pool = Pool::start("test".to_owned(), endpoint, 1, Opening::AtOnce, clock, farewell);
-    let heard = timeout(WITHIN, heard.recv()).await.expect("in time");
-    assert_eq!(heard, Some(Goodbye { code: 0, text: r#"{"reason":"BadDeviceToken"}"#.to_owned() }));
 }
 
 /// A server all of whose connections hang from the moment that the flag is up; those that are made later work.

@@ -1,9 +1,9 @@
-//! Connections that end, hang or never come.
+//! Connections that end, hang or never come, and pushes that fail by a fault of ours.
 
 use std::collections::HashSet;
 
-use super::{Stage, all_accepted, android, iphone};
-use crate::push::{Message, Verdict};
+use super::{Stage, all_accepted, android, iphone, token};
+use crate::push::{Message, Ring, Verdict};
 use crate::simulator::Provider;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,4 +76,46 @@ async fn a_fault_at_apple_is_retried_over_a_fresh_connection() {
             break;
         }
     }
+}
+
+/// Too few to open a breaker, and said all the same.
+#[tokio::test]
+async fn a_fault_of_ours_is_said_until_a_push_is_accepted() {
+    let stage = Stage::start().await;
+    assert!(stage.apns_state().fault.is_none());
+    for (rule, why, is_of_credential) in [
+        ("apns InvalidProviderToken times 1", "403 InvalidProviderToken", true),
+        ("apns TopicDisallowed times 1", "400 TopicDisallowed", false),
+    ] {
+        stage.rule(rule);
+        let before = stage.clock.now();
+        assert_eq!(stage.ring_all([iphone(1)]).await[0].verdict, Verdict::OurFault);
+        let state = stage.apns_state();
+        let fault = state.fault.clone().expect("a fault");
+        assert_eq!((fault.why.as_str(), fault.is_of_credential), (why, is_of_credential));
+        assert!((before..=stage.clock.now()).contains(&fault.at));
+        let problem = state.problem().expect("words");
+        assert!(problem.contains(why) && problem.contains(&fault.at.to_string()), "{problem}");
+        assert!(!problem.contains(&token(1)), "{problem}");
+        assert_eq!(state.is_good(), !is_of_credential, "one push is not all");
+        stage.rule("apns Unregistered times 1");
+        stage.ring_all([iphone(2)]).await;
+        assert!(stage.apns_state().fault.is_some(), "a dead token is no success");
+        all_accepted(&stage.ring_all([iphone(1)]).await);
+        assert_eq!(stage.apns_state().problem(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_push_that_is_too_large_is_a_fault_of_ours_too() {
+    let stage = Stage::start().await;
+    let long = || Ring { ticket: "t".repeat(6000), ..stage.ring() };
+    for device in [iphone(1), android(1)] {
+        let report = stage.pushers.send(&stage.message(&device, Message::Ring(long()))).await;
+        assert_eq!((report.verdict, report.reason.as_str()), (Verdict::OurFault, "payload-too-large"));
+    }
+    let faults: Vec<_> = stage.pushers.states().into_iter().filter_map(|state| state.fault).collect();
+    assert_eq!(faults.iter().map(|fault| fault.why.as_str()).collect::<Vec<_>>(), ["payload-too-large"; 2]);
+    all_accepted(&stage.ring_all([iphone(1), android(1)]).await);
+    assert!(stage.pushers.states().iter().all(|state| state.fault.is_none()));
 }

@@ -159,3 +159,27 @@ async fn a_refused_service_account_is_our_fault_and_said_at_once() {
     assert!(report.reason.contains("invalid_grant"), "{report:?}");
     assert!(report.latency < Duration::from_secs(3), "{report:?}");
 }
+
+/// A token endpoint that is asked too often has not said what it thinks of the account: it is asked again.
+#[tokio::test]
+async fn a_token_endpoint_that_is_asked_too_often_refuses_nobody() {
+    let stage = Stage::start().await;
+    all_accepted(&stage.ring_all([android(1)]).await);
+    stage.rule("oauth 429");
+    stage.clock.advance(Duration::from_hours(2));
+    let report = stage.pushers.send(&stage.message(&android(1), Message::Ring(stage.ring()))).await;
+    assert_eq!(report.verdict, Verdict::Retry { after: None }, "{report:?}");
+    assert!(!report.credential_refused && report.reason.contains("answered 429"), "{report:?}");
+    stage.simulator.clear_rules();
+    all_accepted(&stage.ring_all([android(1)]).await);
+}
+
+#[tokio::test]
+async fn a_provider_is_left_alone_for_a_day_at_the_most() {
+    let stage = Stage::start().await;
+    for (rule, after) in [("fcm 429 retry-after 36h", 24), ("fcm 429 retry-after 23h", 23)] {
+        stage.rule(&format!("{rule} times 1"));
+        let report = &stage.ring_all([android(1)]).await[0];
+        assert_eq!(report.verdict, Verdict::Retry { after: Some(Duration::from_hours(after)) }, "{rule}");
+    }
+}

@@ -6,11 +6,14 @@ mod credentials;
 mod faults;
 mod fcm;
 mod golden;
+mod goodbyes;
+mod identities;
 mod limits;
 mod outage;
 mod profiles;
 mod server;
 mod start;
+mod trials;
 mod verdicts;
 
 use std::sync::Arc;

@@ -147,3 +147,34 @@ async fn whoever_registers_one_bad_token_after_another_is_stopped() {
     stage.clock.advance(Duration::from_mins(5));
     all_accepted(&[stage.pushers.send(&push("mallory", 3)).await]);
 }
+
+/// Pushed to at every call, a token that Apple calls bad is asked about once an hour, and counts once.
+#[tokio::test]
+async fn a_bad_token_that_is_kept_is_one_strike_however_often_it_rings() {
+    let stage = Stage::with(|config| config.apns.truncate(1)).await;
+    stage.rule("apns BadDeviceToken times 1");
+    let bad = stage.ring_one(1).await;
+    assert_eq!((bad.verdict, bad.status), (Verdict::GiveUp, Some(400)), "{bad:?}");
+    for _ in 0..10 {
+        let again = stage.ring_one(1).await;
+        assert_eq!((again.verdict, again.status), (Verdict::GiveUp, None), "{again:?}");
+        assert_eq!(again.reason, "known-bad-token: in-one-environment");
+    }
+    assert_eq!(stage.received(Provider::Apns).len(), 1, "Apple was asked once");
+    assert_eq!(stage.ring_one(2).await.verdict, Verdict::Accepted, "one strike is not five");
+    stage.clock.advance(Duration::from_hours(1));
+    assert_eq!(stage.ring_one(1).await.verdict, Verdict::Accepted, "Apple may change its mind");
+}
+
+/// The sandbox host may take it once it can be asked.
+#[tokio::test]
+async fn a_bad_token_is_asked_about_again_where_the_other_host_could_not_be() {
+    let stage = Stage::start().await;
+    stage.rule("apns-production BadDeviceToken");
+    stage.rule("apns-sandbox TopicDisallowed times 7");
+    for _ in 0..7 {
+        let report = stage.ring_one(1).await;
+        assert_eq!((report.verdict, report.status), (Verdict::GiveUp, Some(400)), "{report:?}");
+    }
+    assert_eq!(stage.ring_one(1).await.verdict, Verdict::Accepted, "by the sandbox");
+}

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::domain::{Environment, Platform};
 use crate::push::{Message, Pushers, Served, Verdict};
-use crate::simulator::{Options, Simulator};
+use crate::simulator::{Options, Provider, Simulator};
 
 async fn refused(change: impl FnOnce(&mut config::push::Push, &std::path::Path)) -> String {
     let clock = Clock::system();
@@ -102,4 +102,31 @@ async fn endpoints_are_https_and_sections_differ() {
     assert!(error.starts_with("push.apns[1].environment: "), "{error}");
     let error = refused(|config, _| config.fcm.push(config.fcm[0].clone())).await;
     assert!(error.starts_with("push.fcm[1].app: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_push_to_nobody_shows_what_providers_think_of_their_credentials() {
+    let stage = Stage::start().await;
+    stage.rule("apns BadDeviceToken");
+    stage.rule("fcm INVALID_ARGUMENT");
+    let tried = stage.pushers.try_out().await;
+    let names: Vec<_> = tried.iter().map(|probe| probe.name.as_str()).collect();
+    let (production, sandbox) = ("apns com.example.phone production key", "apns com.example.phone sandbox key");
+    assert_eq!(names, [production, sandbox, "fcm com.example.phone account"]);
+    assert!(tried.iter().all(|probe| probe.result.is_ok()), "{tried:?}");
+    let [production, google] = [Provider::Apns, Provider::Fcm].map(|provider| stage.received(provider).remove(0));
+    assert_eq!(production.header("apns-push-type"), Some("background"));
+    assert_eq!(google.body["validate_only"], true);
+    assert_ne!(stage.pushers.try_out().await.len(), 0);
+    let asked = stage.received(Provider::Apns);
+    assert_ne!(asked[0].target, asked[1].target, "each made up anew");
+    let state = stage.apns_state();
+    assert_eq!((state.fault, state.held_back), (None, None), "it is no push of a call");
+
+    stage.simulator.clear_rules();
+    stage.rule("apns InvalidProviderToken");
+    stage.rule("fcm PERMISSION_DENIED");
+    for probe in stage.pushers.try_out().await {
+        assert!(probe.result.is_err_and(|why| why.contains("403")), "{}", probe.name);
+    }
 }

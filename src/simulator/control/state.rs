@@ -63,7 +63,7 @@ pub(super) fn put_token(ask: &Ask, token: &str, shared: &Shared) -> Result<Respo
     if token.len() > MAX_TOKEN_BYTES {
         return Err(bad("token", format!("expected at most {MAX_TOKEN_BYTES} bytes")));
     }
-    if shared.devices.count() >= MAX_TOKENS {
+    if shared.devices.count() >= MAX_TOKENS && !shared.devices.knows(token) {
         return Err(refuse(StatusCode::CONFLICT, "tokens", format!("there may be at most {MAX_TOKENS}")));
     }
     if let Some(since) = since {

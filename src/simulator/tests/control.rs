@@ -280,3 +280,31 @@ async fn without_one_there_is_no_control_port() {
     let (simulator, _) = start(&[]).await;
     assert_eq!(simulator.control_url(), None);
 }
+
+#[tokio::test]
+async fn what_is_said_of_a_known_token_may_change_though_there_are_enough() {
+    let controlled = Controlled::start().await;
+    let put = async |token: &str| {
+        controlled.ask(Method::PUT, &format!("/tokens/{token}"), r#"{"environment":"sandbox"}"#).await.0
+    };
+    for number in 0..100_000 {
+        controlled.simulator.belongs_to(&format!("{number:x}"), Environment::Production);
+    }
+    assert_eq!(put("one-too-many").await, 409);
+    assert_eq!(put("ff").await, 204);
+    let known = controlled.get("/tokens").await["tokens"].take();
+    let changed = known.as_array().expect("tokens").iter().find(|token| token["token"] == "ff").expect("the token");
+    assert_eq!(changed["environment"], "sandbox");
+}
+
+#[tokio::test]
+async fn of_a_long_body_that_was_refused_a_little_is_kept() {
+    let controlled = Controlled::start().await;
+    let mut ask = Ask::voip(&controlled.simulator, &controlled.clock);
+    ask.body = json!({"x": "x".repeat(200_000)}).to_string().into();
+    let reply = Client::to_apns(&controlled.simulator).await.get(ask).await;
+    assert_eq!((reply.status, &reply.body["reason"]), (413, &json!("PayloadTooLarge")));
+    let shown = controlled.get("/requests").await["requests"][0].take();
+    assert_eq!(shown["body"].as_str().map(str::len), Some(8 * 1024), "{shown}");
+    assert_eq!(shown["bytes"], 200_008);
+}

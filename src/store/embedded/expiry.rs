@@ -4,7 +4,7 @@
 
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{calls, lines, missed, moderation, usage};
+use super::{calls, lines, missed, moderation, rates, usage};
 use crate::domain::Timestamp;
 use crate::store::StoreError;
 
@@ -26,10 +26,12 @@ pub(super) enum Expiring {
     Ban = 3,
     /// A tombstone, by call id.
     Tombstone = 4,
+    /// A rate of a user.
+    Rate = 5,
     /// That a call was added to what is used, by call id.
-    Accounted = 5,
+    Accounted = 6,
     /// What was used on a day, by its number.
-    Usage = 6,
+    Usage = 7,
 }
 
 /// Notes when to look again.
@@ -52,6 +54,7 @@ pub(super) fn forget(txn: &WriteTransaction, now: Timestamp) -> Result<(), Store
             kind if kind == Expiring::Key as u8 => lines::forget_key(txn, &whose, &which, now),
             kind if kind == Expiring::Missed as u8 => missed::forget(txn, &whose, &which, now),
             kind if kind == Expiring::Ban as u8 => moderation::forget_ban(txn, &whose, now),
+            kind if kind == Expiring::Rate as u8 => rates::forget(txn, &whose, &which, now),
             kind if kind == Expiring::Tombstone as u8 => calls::forget_tombstone(txn, &whose),
             kind if kind == Expiring::Accounted as u8 => usage::forget_accounted(txn, &whose),
             kind if kind == Expiring::Usage as u8 => usage::forget_day(txn, &whose),

@@ -4,10 +4,10 @@ use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::calls::{id, key};
 use super::expiry::{self, Expiring};
-use super::{devices, missed, moderation};
+use super::{devices, missed, moderation, rates};
 use crate::domain::{CallId, Device, Timestamp, UserId};
 use crate::store::codec::{read_json, write_json};
-use crate::store::{Callee, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
+use crate::store::{Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
 
 /// By user: their claims as JSON, in the order in which they were made.
 pub(super) const LINES: TableDefinition<&str, &[u8]> = TableDefinition::new("lines");
@@ -22,6 +22,7 @@ pub(super) fn open(
     txn: &WriteTransaction,
     claim: &Claim,
     reservation: Option<&Reservation>,
+    charges: &[Charge],
     now: Timestamp,
 ) -> Result<Opening, StoreError> {
     if moderation::is_banned(txn, &claim.user, now)? {
@@ -31,6 +32,9 @@ pub(super) fn open(
         && let Some(taken) = taken_by_another(txn, claim, reservation, now)?
     {
         return Ok(taken);
+    }
+    if !charges.is_empty() && !is_known(txn, claim, reservation, now)? {
+        rates::charge(txn, &claim.user, charges, now)?;
     }
     let others = put_claim(txn, claim, now)?;
     if let Some(reservation) = reservation {
@@ -57,8 +61,20 @@ impl Found {
     }
 }
 
-pub(super) fn ring(txn: &WriteTransaction, claim: &Claim, now: Timestamp) -> Result<Found, StoreError> {
+pub(super) fn ring(
+    txn: &WriteTransaction,
+    claim: &Claim,
+    charges: &[Charge],
+    now: Timestamp,
+) -> Result<Found, StoreError> {
     let blocked = moderation::is_blocked(txn, &claim.user, &claim.peer)?;
+    if !charges.is_empty() && !stands(txn, claim, now)? {
+        if blocked {
+            rates::look(txn, &claim.user, charges, now)?;
+        } else {
+            rates::charge(txn, &claim.user, charges, now)?;
+        }
+    }
     let banned = moderation::is_banned(txn, &claim.user, now)?;
     let devices = devices::encoded(txn, &claim.user)?;
     let others = if blocked {
@@ -119,6 +135,23 @@ fn taken_by_another(
     let call = id(call);
     let gives_way = until <= now.as_millis() || call == claim.call || Some(call) == reservation.replaces;
     Ok((!gives_way).then(|| Opening::Reserved { call, same_body: body == reservation.body }))
+}
+
+/// Whether the call was here before: its claim stands, or its key is reserved for it.
+fn is_known(
+    txn: &WriteTransaction,
+    claim: &Claim,
+    reservation: Option<&Reservation>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let Some(reservation) = reservation else { return stands(txn, claim, now) };
+    let keys = txn.open_table(KEYS)?;
+    let row = keys.get((claim.user.as_str(), reservation.key.as_str()))?;
+    Ok(row.is_some_and(|row| row.value().1 == key(claim.call)) || stands(txn, claim, now)?)
+}
+
+fn stands(txn: &WriteTransaction, claim: &Claim, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(claims(txn, &claim.user, now)?.iter().any(|other| other.call == claim.call))
 }
 
 fn reserve(txn: &WriteTransaction, claim: &Claim, reservation: &Reservation) -> Result<(), StoreError> {

@@ -11,6 +11,7 @@ mod jobs;
 mod lines;
 mod missed;
 mod moderation;
+mod rates;
 mod usage;
 mod writer;
 
@@ -26,7 +27,9 @@ use tokio::sync::broadcast;
 
 use self::file::{File, Opener};
 use self::writer::{Promise, Writer};
-use super::{Announcement, Ban, Callee, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, codec};
+use super::{
+    Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, codec,
+};
 use crate::clock::Clock;
 use crate::domain::usage::{Day, DayShare, DayUsage};
 use crate::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
@@ -141,14 +144,19 @@ impl Store for Embedded {
         calls::due(&self.file.begin_read()?, now, limit)
     }
 
-    async fn open_line(&self, claim: Claim, reservation: Option<Reservation>) -> Result<Opening, StoreError> {
-        let now = self.clock.now();
-        self.write(Promise::Soon, move |txn| lines::open(txn, &claim, reservation.as_ref(), now)).await
+    async fn open_line(
+        &self,
+        claim: Claim,
+        reservation: Option<Reservation>,
+        charges: &[Charge],
+    ) -> Result<Opening, StoreError> {
+        let (charges, now) = (charges.to_vec(), self.clock.now());
+        self.write(Promise::Soon, move |txn| lines::open(txn, &claim, reservation.as_ref(), &charges, now)).await
     }
 
-    async fn ring_line(&self, claim: Claim) -> Result<Callee, StoreError> {
-        let now = self.clock.now();
-        self.write(Promise::Soon, move |txn| lines::ring(txn, &claim, now)).await?.decode()
+    async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError> {
+        let (charges, now) = (charges.to_vec(), self.clock.now());
+        self.write(Promise::Soon, move |txn| lines::ring(txn, &claim, &charges, now)).await?.decode()
     }
 
     async fn free_line(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
@@ -161,9 +169,18 @@ impl Store for Embedded {
         self.write(Promise::Soon, move |txn| lines::history(txn, &user, before, limit)).await
     }
 
-    async fn put_device(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError> {
-        let user = user.clone();
-        let put = move |txn: &WriteTransaction| devices::put(txn, &user, device, most);
+    async fn put_device(
+        &self,
+        user: &UserId,
+        device: Device,
+        most: usize,
+        charges: &[Charge],
+    ) -> Result<(), StoreError> {
+        let (user, charges, now) = (user.clone(), charges.to_vec(), self.clock.now());
+        let put = move |txn: &WriteTransaction| {
+            rates::charge(txn, &user, &charges, now)?;
+            devices::put(txn, &user, device, most)
+        };
         self.writer.run(Promise::Durable, put, |gone| gone.iter().map(closed).collect()).await.map(drop)
     }
 
@@ -242,6 +259,18 @@ impl Store for Embedded {
 
     async fn ban(&self, user: &UserId, now: Timestamp) -> Result<Option<Ban>, StoreError> {
         moderation::ban(&self.file.begin_read()?, user, now)
+    }
+
+    async fn admit(&self, user: &UserId, charges: &[Charge]) -> Result<bool, StoreError> {
+        let (user, charges, now) = (user.clone(), charges.to_vec(), self.clock.now());
+        let admit = move |txn: &WriteTransaction| {
+            let is_banned = moderation::is_banned(txn, &user, now)?;
+            if !is_banned {
+                rates::charge(txn, &user, &charges, now)?;
+            }
+            Ok(!is_banned)
+        };
+        self.write(Promise::Soon, admit).await
     }
 
     async fn lift_ban(&self, user: &UserId) -> Result<bool, StoreError> {

@@ -9,7 +9,7 @@ use redb::{ReadableTableMetadata, StorageBackend};
 use serde_json::json;
 
 use super::*;
-use crate::domain::Call;
+use crate::domain::{Call, Limit, Rate};
 use crate::store::Role;
 
 /// A disk in memory that can be full, or hang.
@@ -154,12 +154,12 @@ async fn a_claim_does_not_wait_for_the_disk() {
     let store = disk.store(10 * SECOND);
     let (first_claim, second_claim) = (claim(&store), claim(&store));
     disk.set_hanging(true);
-    assert_eq!(store.open_line(first_claim.clone(), None).await.expect("opened"), Opening::Claimed(Vec::new()));
+    assert_eq!(store.open_line(first_claim.clone(), None, &[]).await.expect("opened"), Opening::Claimed(Vec::new()));
     assert_eq!(store.history(&user("ann"), None, 10).await.expect("a history"), [first_claim.call]);
     disk.set_hanging(false);
     store.commit(first(&call(&store))).await.expect("written");
     let after = Opening::Claimed(vec![first_claim]);
-    assert_eq!(store.open_line(second_claim, None).await.expect("opened"), after);
+    assert_eq!(store.open_line(second_claim, None, &[]).await.expect("opened"), after);
 }
 
 /// Puts a record under an id, as another release would have.
@@ -219,15 +219,15 @@ async fn a_value_that_cannot_be_read_refuses_its_own_operation_whole() {
         });
         serde_json::from_value(json).expect("a device")
     };
-    store.put_device(&user("ann"), device("phone", "aa11", "aa22"), 10).await.expect("registered");
-    store.put_device(&user("cid"), device("pad", "cc11", "cc22"), 10).await.expect("registered");
+    store.put_device(&user("ann"), device("phone", "aa11", "aa22"), 10, &[]).await.expect("registered");
+    store.put_device(&user("cid"), device("pad", "cc11", "cc22"), 10, &[]).await.expect("registered");
     let txn = store.file.begin_write().expect("a transaction");
     let broken = br#"[{"id":"pad","voip_token":["cc11"]}]"#.as_slice();
     txn.open_table(devices::DEVICES).expect("devices").insert("cid", broken).expect("inserted");
     txn.commit().expect("committed");
 
     let robber = device("mine", "aa11", "cc11");
-    let error = store.put_device(&user("bob"), robber, 10).await.expect_err("a broken record");
+    let error = store.put_device(&user("bob"), robber, 10, &[]).await.expect_err("a broken record");
     assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
     assert!(!error.to_string().contains("cc11"), "{error}");
     assert!(store.devices(&user("bob")).await.expect("devices").is_empty());
@@ -241,7 +241,7 @@ async fn what_has_expired_is_forgotten_by_later_writes() {
     let (ann, bob) = (user("ann"), user("bob"));
     let until = store.clock.now() + Duration::from_hours(24);
     let reservation = Reservation { key: "k".to_owned(), body: "b".to_owned(), replaces: None, until };
-    store.open_line(claim(&store), Some(reservation)).await.expect("opened");
+    store.open_line(claim(&store), Some(reservation), &[]).await.expect("opened");
     store.count_missed(&ann, &bob, store.clock.call_id()).await.expect("counted");
     let ban = Ban { user: bob.clone(), reason: None, created_at: store.clock.now(), until: Some(until) };
     store.put_ban(ban).await.expect("banned");
@@ -279,4 +279,30 @@ async fn a_closed_store_is_unavailable() {
     assert!(is_unavailable(&store.commit(first(&call(&store))).await));
     assert!(is_unavailable(&store.load(store.clock.call_id()).await));
     assert!(is_unavailable(&store.health().await));
+}
+
+#[tokio::test]
+async fn a_rate_is_forgotten_once_nothing_is_taken_of_it() {
+    let store = store();
+    let rate = Rate { count: 2, per: Duration::from_mins(1) };
+    let charges = [Charge { limit: Limit::TokensPerUser, rate, of: None }];
+    store.admit(&user("ann"), &charges).await.expect("admitted");
+    let lengths = || {
+        let txn = store.file.begin_read().expect("a transaction");
+        let lengths = [
+            txn.open_table(rates::RATES).expect("a table").len(),
+            txn.open_table(expiry::EXPIRIES).expect("a table").len(),
+        ];
+        lengths.map(|length| length.expect("a length"))
+    };
+    store.health().await.expect("a write");
+    assert_eq!(lengths(), [1, 1]);
+    store.clock.advance(Duration::from_secs(29));
+    store.admit(&user("ann"), &charges).await.expect("admitted");
+    store.clock.advance(Duration::from_secs(2));
+    store.health().await.expect("a write");
+    assert_eq!(lengths(), [1, 1], "something was taken meanwhile");
+    store.clock.advance(Duration::from_secs(30));
+    store.health().await.expect("a write");
+    assert_eq!(lengths(), [0, 0]);
 }

@@ -7,11 +7,12 @@ use futures_util::future::try_join_all;
 use redis::{cmd, from_redis_value};
 use serde::{Deserialize, Serialize};
 
+use super::rates::rate_keys;
 use super::script::{ATTACH, CHANGE, DISOWN, OWN, PUT_DEVICE, REMOVE_DEVICE};
 use super::{Redis, unreadable};
 use crate::domain::{Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
-use crate::store::StoreError;
 use crate::store::codec::{read_json, write_json};
+use crate::store::{Charge, StoreError};
 
 /// How long it is remembered that a device reads events somewhere, should its instance never come to say that it ended.
 const ATTACHED_KEPT_MS: u64 = 7 * 24 * 3600 * 1000;
@@ -41,18 +42,24 @@ struct Owner {
 }
 
 impl Redis {
-    pub(super) async fn register(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError> {
+    pub(super) async fn register(
+        &self,
+        user: &UserId,
+        device: Device,
+        most: usize,
+        charges: &[Charge],
+    ) -> Result<(), StoreError> {
         let owner =
             Owner { user: user.clone(), device: device.id.clone(), registration: self.clock.uuid().to_string() };
         let stored = Stored { registration: owner.registration.clone(), device };
         let partition = self.keys.of_user(user);
-        let mut step = PUT_DEVICE.on(&[
-            &partition.key("devices", user.as_str()),
-            &partition.one("notices"),
-            &partition.one("events"),
-        ]);
+        let mut keys = vec![partition.key("devices", user.as_str()), partition.one("notices"), partition.one("events")];
+        keys.extend(rate_keys(partition, user, charges));
+        let mut step = PUT_DEVICE.on(&keys);
         step.arg(stored.device.id.as_str()).arg(write_json("device", &stored)?).arg(most).arg(user.as_str());
-        let gone: Vec<Vec<u8>> = from_redis_value(self.link.run(&PUT_DEVICE, &step).await?).map_err(unreadable)?;
+        step.arg(&stored.registration).arg(self.clock.now().as_millis());
+        let gone = self.run_charged(&PUT_DEVICE, step, charges).await?;
+        let gone: Vec<Vec<u8>> = from_redis_value(gone).map_err(unreadable)?;
         try_join_all(stored.device.tokens().map(|token| self.own(token, &owner))).await?;
         for value in gone {
             let gone: Stored = read_json("device", &value)?;

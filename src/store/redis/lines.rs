@@ -5,11 +5,12 @@ use std::time::Duration;
 use futures_util::future::join;
 use redis::{FromRedisValue, Value, cmd, from_redis_value};
 
+use super::rates::rate_keys;
 use super::script::{FREE_LINE, OPEN_LINE, RING_LINE};
 use super::{Redis, unreadable};
 use crate::domain::{CallId, UserId};
 use crate::store::codec::{read_json, write_json};
-use crate::store::{Callee, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
+use crate::store::{Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
 
 /// How long a history is kept after its last call: longer than any record.
 const HISTORY_KEPT: Duration = Duration::from_hours(400 * 24);
@@ -19,6 +20,7 @@ impl Redis {
         &self,
         claim: &Claim,
         reservation: Option<&Reservation>,
+        charges: &[Charge],
     ) -> Result<Opening, StoreError> {
         let user = &claim.user;
         let partition = self.keys.of_user(user);
@@ -29,7 +31,7 @@ impl Redis {
             partition.one("bans"),
         ];
         keys.extend(reservation.map(|reservation| partition.pair("key", user, &reservation.key)));
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        keys.extend(rate_keys(partition, user, charges));
         let mut step = OPEN_LINE.on(&keys);
         self.claiming(&mut step, claim)?;
         if let Some(reservation) = reservation {
@@ -37,7 +39,8 @@ impl Redis {
                 .arg(&reservation.body)
                 .arg(reservation.until.as_millis());
         }
-        let answer: Vec<Value> = from_redis_value(self.link.run(&OPEN_LINE, &step).await?).map_err(unreadable)?;
+        let answer: Vec<Value> =
+            from_redis_value(self.run_charged(&OPEN_LINE, step, charges).await?).map_err(unreadable)?;
         let mut answer = answer.into_iter();
         match next::<String>(&mut answer)?.as_str() {
             "banned" => Ok(Opening::Banned),
@@ -50,20 +53,23 @@ impl Redis {
         }
     }
 
-    pub(super) async fn ring_for(&self, claim: &Claim) -> Result<Callee, StoreError> {
+    pub(super) async fn ring_for(&self, claim: &Claim, charges: &[Charge]) -> Result<Callee, StoreError> {
         let user = &claim.user;
         let partition = self.keys.of_user(user);
-        let mut step = RING_LINE.on(&[
-            &partition.key("line", user.as_str()),
-            &partition.key("history", user.as_str()),
-            &partition.key("devices", user.as_str()),
-            &partition.key("blocks", user.as_str()),
-            &partition.one("bans"),
-            &partition.key("attached", user.as_str()),
-        ]);
+        let mut keys = vec![
+            partition.key("line", user.as_str()),
+            partition.key("history", user.as_str()),
+            partition.key("devices", user.as_str()),
+            partition.key("blocks", user.as_str()),
+            partition.one("bans"),
+            partition.key("attached", user.as_str()),
+        ];
+        keys.extend(rate_keys(partition, user, charges));
+        let mut step = RING_LINE.on(&keys);
         self.claiming(&mut step, claim)?;
         step.arg(claim.peer.as_str());
-        let answer: Vec<Value> = from_redis_value(self.link.run(&RING_LINE, &step).await?).map_err(unreadable)?;
+        let answer: Vec<Value> =
+            from_redis_value(self.run_charged(&RING_LINE, step, charges).await?).map_err(unreadable)?;
         let mut answer = answer.into_iter();
         let (blocked, banned) = (next(&mut answer)?, next(&mut answer)?);
         let others = claims(&next::<Vec<Vec<u8>>>(&mut answer)?)?;

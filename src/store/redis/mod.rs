@@ -20,6 +20,7 @@ mod missed;
 mod moderation;
 mod notice;
 mod open;
+mod rates;
 mod script;
 mod server;
 mod usage;
@@ -38,7 +39,7 @@ use self::link::Link;
 use self::notice::Unsure;
 pub use self::open::OpenError;
 use self::server::Fitness;
-use super::{Announcement, Ban, Callee, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError};
+use super::{Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError};
 use crate::clock::Clock;
 use crate::domain::usage::{Day, DayShare, DayUsage};
 use crate::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
@@ -105,12 +106,17 @@ impl Store for Redis {
         self.due_calls(now, limit).await
     }
 
-    async fn open_line(&self, claim: Claim, reservation: Option<Reservation>) -> Result<Opening, StoreError> {
-        self.open_for(&claim, reservation.as_ref()).await
+    async fn open_line(
+        &self,
+        claim: Claim,
+        reservation: Option<Reservation>,
+        charges: &[Charge],
+    ) -> Result<Opening, StoreError> {
+        self.open_for(&claim, reservation.as_ref(), charges).await
     }
 
-    async fn ring_line(&self, claim: Claim) -> Result<Callee, StoreError> {
-        self.ring_for(&claim).await
+    async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError> {
+        self.ring_for(&claim, charges).await
     }
 
     async fn free_line(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
@@ -121,8 +127,14 @@ impl Store for Redis {
         self.calls_of(user, before, limit).await
     }
 
-    async fn put_device(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError> {
-        self.register(user, device, most).await
+    async fn put_device(
+        &self,
+        user: &UserId,
+        device: Device,
+        most: usize,
+        charges: &[Charge],
+    ) -> Result<(), StoreError> {
+        self.register(user, device, most, charges).await
     }
 
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
@@ -186,6 +198,10 @@ impl Store for Redis {
 
     async fn ban(&self, user: &UserId, now: Timestamp) -> Result<Option<Ban>, StoreError> {
         self.ban_of(user, now).await
+    }
+
+    async fn admit(&self, user: &UserId, charges: &[Charge]) -> Result<bool, StoreError> {
+        self.admit_user(user, charges).await
     }
 
     async fn lift_ban(&self, user: &UserId) -> Result<bool, StoreError> {

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use redis::{Arg, Cmd, cmd};
+use redis::{Arg, Cmd, ToRedisArgs, cmd};
 
 /// A script, with the functions that all of them share.
 pub(super) struct Script {
@@ -20,7 +20,7 @@ impl Script {
     }
 
     /// A call of the script on these keys; arguments are added to it.
-    pub(super) fn on(&self, keys: &[&str]) -> Cmd {
+    pub(super) fn on(&self, keys: &[impl ToRedisArgs]) -> Cmd {
         let mut command = cmd("EVALSHA");
         command.arg(&self.hash).arg(keys.len()).arg(keys);
         command
@@ -67,6 +67,8 @@ scripts! {
     OPEN_LINE = "open_line.lua";
     /// A claim of a callee.
     RING_LINE = "ring_line.lua";
+    /// What is taken of a user's rates alone.
+    ADMIT = "admit.lua";
     /// A claim given up.
     FREE_LINE = "free_line.lua";
     /// A missed call.

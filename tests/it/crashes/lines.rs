@@ -22,8 +22,8 @@ async fn orphan(stage: &Stage<Process>, store: &Embedded, user: &str, peer: &str
     let call = stage.clock.call_id();
     let claim = Claim { user: id(user), call, peer: id(peer), role, at, until: at + Duration::from_hours(5) };
     match role {
-        Role::Caller => drop(store.open_line(claim, None).await.expect("a claim")),
-        Role::Callee => drop(store.ring_line(claim).await.expect("a claim")),
+        Role::Caller => drop(store.open_line(claim, None, &[]).await.expect("a claim")),
+        Role::Callee => drop(store.ring_line(claim, &[]).await.expect("a claim")),
     }
 }
 

@@ -5,6 +5,7 @@
 mod called_back;
 mod closing;
 mod events;
+mod gone;
 mod idle;
 mod lost;
 mod moving;

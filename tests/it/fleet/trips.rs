@@ -68,7 +68,8 @@ async fn an_invite_takes_at_most_four_round_trips_and_an_answer_three() {
     assert!(fewest[0] <= 4 && fewest[1] <= 3, "{fewest:?}");
 }
 
-/// The command of a request; of a script's, on how many keys: commit 5, claim of the caller 4 and of the callee 6, a freed line 1.
+/// The command of a request; of a script's, on how many keys: commit 5, claim of the caller 4 and of the callee 6, with 2 and 1
+/// rates; a freed line 1.
 fn command(request: &[u8]) -> String {
     let text = String::from_utf8_lossy(request);
     let words: Vec<&str> = text.split("\r\n").collect();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bellwire::domain::UserId;
 use serde_json::{Value, json};
 
 use super::until;
@@ -101,4 +102,21 @@ async fn a_late_request_takes_less_than_a_millisecond_of_the_gateways_time() {
         println!("{verb} on an ended call: {each:?} of CPU");
         assert!(each < Duration::from_millis(1), "{verb}: {each:?}");
     }
+}
+
+/// Its app acknowledges rings, which decides whether silent ones are pushed again.
+#[tokio::test]
+async fn a_first_word_that_comes_after_the_answer_elsewhere_is_a_word_of_the_app() {
+    let stage = Stage::new().await;
+    let [iphone, pixel] = two_phones(&stage).await;
+    let call = stage.invite("alice", "bob").await["call"]["id"].take();
+    let ticket = stage.ticket(&pixel, &call).await;
+    stage.answer(&iphone, &call).await;
+    stage.http.post(&path(&call, "alerting"), &ticket, json!({})).await.expect_problem(409, "answered-elsewhere");
+    let bob = UserId::new("bob").expect("a user");
+    let acks = async || {
+        let devices = stage.gateway.engine.devices(&bob).await.expect("devices");
+        devices.into_iter().find(|device| device.id.as_str() == pixel.id).expect("the phone").acks.since
+    };
+    until("noted", async || acks().await.is_some()).await;
 }

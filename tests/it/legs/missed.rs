@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellwire::store::{MISSED_TOLD_AN_HOUR, MISSED_TOLD_EVERY};
+use bellwire::store::{MISSED_PERSISTENT_EVERY, MISSED_TOLD_AN_HOUR, MISSED_TOLD_EVERY};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
@@ -36,7 +36,8 @@ async fn a_thousand_busy_calls_of_one_caller_send_two_pushes_a_device() {
     let calls = stream::iter(0..CALLS).map(|_| stage.invite("carol", "bob")).buffered(1).collect::<Vec<_>>().await;
     assert!(calls.iter().all(|call| call["call"]["end_reason"] == "busy"));
     let before = phones.each_ref().map(|phone| stage.missed_pushes(&phone.notice_token));
-    stage.clock.advance(MISSED_TOLD_EVERY);
+    // The longest pause: on a slow machine a thousand calls are told of in between.
+    stage.clock.advance(MISSED_PERSISTENT_EVERY);
     for (phone, before) in phones.iter().zip(before) {
         until("told", async || stage.missed_pushes(&phone.notice_token) > before).await;
     }
@@ -44,8 +45,8 @@ async fn a_thousand_busy_calls_of_one_caller_send_two_pushes_a_device() {
     for phone in &phones {
         let told = stage.missed_pushes(&phone.notice_token);
         println!("{}: {told} pushes for {CALLS} calls", phone.id);
-        // The thousand may have taken a few of those pauses.
-        assert!(told <= 30, "{told} pushes");
+        // The first call at once, the last number at the end, and one between if the thousand took longer than the short pause.
+        assert!((2..=3).contains(&told), "{told} pushes");
     }
     let to_pixel = |push: &std::sync::Arc<bellwire::simulator::Received>| {
         push.target.as_deref() == Some(&phones[1].ring_token) && push_data(push)["type"] == "missed"

@@ -1,6 +1,7 @@
 //! The closed loop of a leg on the wire: pushed to again, stopped, told of what was missed, and answered when it comes late.
 
 mod again;
+mod browsers;
 mod budget;
 mod late;
 mod missed;

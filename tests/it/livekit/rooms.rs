@@ -8,7 +8,7 @@ use bellwire::domain::recording::RecordingPlan;
 use bellwire::domain::room::room_name;
 use bellwire::domain::usage::Plan;
 use bellwire::domain::{EndReason, Input, Rules, TaskKind};
-use bellwire::engine::{Asker, Ban, Engine, Settings};
+use bellwire::engine::{Asker, Ban, Engine, Rates, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use serde_json::json;
@@ -81,6 +81,7 @@ async fn a_banned_user_who_comes_into_a_live_call_ends_it() {
         rules: Rules { rooms: true, ..rules() },
         call_waiting: false,
         devices_per_user: 10,
+        rates: Rates::default(),
         deployment: "main".to_owned(),
         plan: Plan::default(),
         recording: RecordingPlan::default(),

@@ -10,6 +10,7 @@
 )]
 
 mod again;
+mod gone;
 mod histories;
 mod presence;
 mod properties;
@@ -39,6 +40,7 @@ const LONGEST: Duration = Duration::from_hours(4);
 const RETENTION: Duration = Duration::from_hours(7 * 24);
 const IPHONE: &str = "iphone-1";
 const PIXEL: &str = "pixel-1";
+const BROWSER: &str = "web-1";
 
 fn id(device: &str) -> DeviceId {
     DeviceId::new(device).expect("a device id")
@@ -97,6 +99,7 @@ fn invite() -> Invite {
         id: CallId::parse("019a3c5e-7c3a-7c3a-8c3a-0192f3d17c3a").expect("a call id"),
         caller: Party { id: user("alice"), name: Some("Alice".to_owned()), avatar: None, unknown: Unknown::default() },
         caller_device: Some(id("alice-phone")),
+        callee_device: None,
         callee: user("bob"),
         media: Media::Video,
         room: "bw_test_room".to_owned(),
@@ -137,6 +140,14 @@ fn alerting(device: &str) -> Input {
 
 fn not_rung(device: &str) -> Input {
     Input::DeviceNotRung(id(device), "do_not_disturb".to_owned())
+}
+
+fn gone() -> Input {
+    Input::DeviceGone(id(BROWSER))
+}
+
+fn back() -> Input {
+    Input::DeviceBack(id(BROWSER))
 }
 
 fn declined(device: &str) -> Input {

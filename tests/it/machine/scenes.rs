@@ -3,6 +3,7 @@
 //! What comes of it is compared to the cell by `table`.
 
 use super::*;
+use bellwire::domain::leg::BACK_WITHIN;
 
 /// The call in this column and the row's input; `None` where the two cannot meet.
 pub(super) fn scene(row: &str, column: State) -> Option<(Stage, Input)> {
@@ -78,6 +79,12 @@ fn party(row: &str, column: State) -> Option<(Stage, Input)> {
             (reach(column, counted(invite()), |_| ()), Input::DeviceContacted(id(IPHONE)))
         }
         "device contacted (D3)" => (quiet(column), Input::DeviceContacted(id("ipad-1"))),
+        "device gone (D1)" => (quiet(column), Input::DeviceGone(id(IPHONE))),
+        "device gone (a browser)" => (with_browser(column), gone()),
+        "device gone (a browser, known already)" => (browser_gone(column), gone()),
+        "device gone (D3)" => (quiet(column), Input::DeviceGone(id("ipad-1"))),
+        "device back (a browser that is gone)" => (browser_gone(column), back()),
+        "device back (a browser that is there)" => (with_browser(column), back()),
         "answer (D1)" => (quiet(column), answer(IPHONE)),
         "answer (D2)" => (quiet(column), answer(PIXEL)),
         "answer (D2, which has declined)" => {
@@ -104,10 +111,35 @@ fn party(row: &str, column: State) -> Option<(Stage, Input)> {
         "hang up (the callee)" => (quiet(column), Input::HangUp(user("bob"))),
         "hang up (the callee; the call is hidden)" => (hidden(column)?, Input::HangUp(user("bob"))),
         "hang up (a stranger)" => (quiet(column), Input::HangUp(user("carol"))),
+        "push told (D2)" => (quiet(column), told(PIXEL)),
+        "push told (D2, known already)" => {
+            let mut stage = quiet(column);
+            stage.give(told(PIXEL));
+            (stage, told(PIXEL))
+        }
+        "push told (D3)" => (quiet(column), told("ipad-1")),
         "banned (a party)" => (quiet(column), Input::Banned(user("bob"))),
         "banned (a stranger)" => (quiet(column), Input::Banned(user("carol"))),
         unknown => panic!("no scene for the row {unknown}"),
     })
+}
+
+fn told(device: &str) -> Input {
+    Input::PushTold(id(device), vec![receipt("Unregistered", START)])
+}
+
+/// A call of a phone and a browser.
+fn with_browser(column: State) -> Stage {
+    let devices = vec![device(IPHONE, Platform::Ios), device(BROWSER, Platform::Web)];
+    reach(column, Invite { devices, ..invite() }, |stage| _ = stage.settle())
+}
+
+fn browser_gone(column: State) -> Stage {
+    let mut stage = with_browser(column);
+    if stage.call.is_unanswered() {
+        stage.give(gone());
+    }
+    stage
 }
 
 fn hidden(column: State) -> Option<Stage> {
@@ -283,6 +315,7 @@ fn room(row: &str, column: State) -> (Stage, Input) {
 }
 
 fn wake(row: &str, column: State) -> Option<(Stage, Input)> {
+    let ring = matches!(column, State::Calling | State::Ringing);
     let active = (column == State::Active).then(|| quiet(column));
     let ended = (column == State::Ended).then(|| quiet(column));
     let mut stage = match row {
@@ -290,6 +323,20 @@ fn wake(row: &str, column: State) -> Option<(Stage, Input)> {
         "wake (a task is due)" => {
             let mut stage = reach(column, invite(), |_| ());
             stage.after(Duration::from_secs(5));
+            stage
+        }
+        "wake (a browser has been gone for 5 s)" => {
+            let mut stage = ring.then(|| browser_gone(column))?;
+            stage.after(BACK_WITHIN);
+            stage
+        }
+        "wake (a browser has been gone for 5 s; the last device)" => {
+            let devices = vec![device(BROWSER, Platform::Web)];
+            let mut stage = ring.then(|| Stage::new(Invite { devices, ..invite() }))?;
+            if column == State::Ringing {
+                stage.give(alerting(BROWSER));
+            }
+            stage.all([gone()]).after(BACK_WITHIN);
             stage
         }
         "wake (ring over)" => {

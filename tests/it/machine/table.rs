@@ -11,7 +11,7 @@ use bellwire::domain::{EndReason, EndpointId, WebhookEvent};
 const PAGE: &str = include_str!("../../../docs/STATE-MACHINE.md");
 const STATES: [State; 4] = [State::Calling, State::Ringing, State::Active, State::Ended];
 /// How many inputs there are; `number` counts them.
-const INPUTS: usize = 24;
+const INPUTS: usize = 27;
 
 /// The rows of the table whose head begins with this.
 fn rows(head: &str) -> Vec<Vec<&'static str>> {
@@ -42,10 +42,13 @@ fn number(input: &Input) -> usize {
         Input::RoomStarted => 16,
         Input::PresenceDoubted => 17,
         Input::TokenGiven => 18,
-        Input::RecordingAsked(_) => 19,
-        Input::RecordingStarted(..) => 20,
-        Input::RecordingStopped(_) => 21,
-        Input::RecordingFailed(_) => 22,
+        Input::DeviceGone(_) => 19,
+        Input::DeviceBack(_) => 20,
+        Input::PushTold(..) => 21,
+        Input::RecordingAsked(_) => 22,
+        Input::RecordingStarted(..) => 23,
+        Input::RecordingStopped(_) => 24,
+        Input::RecordingFailed(_) => 25,
         Input::Wake => INPUTS - 1,
     }
 }

@@ -169,8 +169,11 @@ async fn a_field_of_a_newer_release_is_kept_in_a_registered_device() {
     let store = store.expect("a store");
     let mut phone = android("phone", "fictitious-token-1", clock.now());
     phone.unknown.insert(NEW.to_owned(), json!({"endpoint": "https://push.example.com"}));
-    store.put_device(&user("bob"), phone.clone(), 10).await.expect("registered");
-    store.put_device(&user("bob"), android("tablet", "fictitious-token-2", clock.now()), 10).await.expect("registered");
+    store.put_device(&user("bob"), phone.clone(), 10, &[]).await.expect("registered");
+    store
+        .put_device(&user("bob"), android("tablet", "fictitious-token-2", clock.now()), 10, &[])
+        .await
+        .expect("registered");
     store.set_environment(&user("bob"), &phone.id, Environment::Sandbox).await.expect("noted");
     phone.environment = Environment::Sandbox;
     assert_eq!(store.devices(&user("bob")).await.expect("devices")[0], phone);

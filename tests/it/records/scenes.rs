@@ -46,10 +46,12 @@ fn scenes() -> Vec<(&'static str, Call)> {
         ("compacted", compacted().call),
         ("pushed-again", pushed_again().call),
         ("kept-silent", kept_silent().call),
+        ("to-one-device", to_one_device().call),
         ("ended-told", told().call),
         ("room-opening", Scene::of(with_room()).call),
         ("room-checked", checked().call),
         ("room-closing", checked().then(Input::Banned(user("bob"))).call),
+        ("browser-gone", Scene::new().then(Input::DeviceGone(device_id("web-1"))).call),
         ("recording-begins", recorded(&[]).call),
         ("recording-on", recorded(&[STARTED]).call),
         ("recording-stopped", recorded(&[STARTED, Input::RecordingStopped(1)]).call),
@@ -190,6 +192,14 @@ fn kept_silent() -> Scene {
     pushed_again().then(Input::Cancel).then(Input::DeviceLate(device_id("pixel-1")))
 }
 
+/// The backend tries whether the Pixel rings.
+fn to_one_device() -> Scene {
+    let pixel = device_id("pixel-1");
+    let mut invite = Invite { callee_device: Some(pixel.clone()), ..invite() };
+    invite.devices.retain(|device| device.id == pixel);
+    Scene::of(invite)
+}
+
 /// The caller waited in the room and gave up, of which the backend is told at two endpoints.
 fn told() -> Scene {
     let mut invite = invite();
@@ -291,6 +301,7 @@ fn invite() -> Invite {
         )
         .expect("a party"),
         caller_device: Some(device_id("ann-phone")),
+        callee_device: None,
         callee: user("bob"),
         media: Media::Video,
         room: "bw_fictitious_room".to_owned(),

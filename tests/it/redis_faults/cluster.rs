@@ -234,7 +234,7 @@ async fn a_browser_is_rung_when_nobody_knows_which_instances_live() {
     let spared: Vec<_> = users.iter().filter(|(_, home)| *home != away).collect();
     assert!(!spared.is_empty());
     join_all(spared.into_iter().map(async |(user, _)| {
-        let callee = store.ring_line(claim(&clock, user, "ann", Role::Callee)).await.expect("rung");
+        let callee = store.ring_line(claim(&clock, user, "ann", Role::Callee), &[]).await.expect("rung");
         assert_eq!(callee.attached, [device_id("browser")]);
     }))
     .await;

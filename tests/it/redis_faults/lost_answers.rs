@@ -3,11 +3,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwire::clock::Clock;
-use bellwire::domain::{Device, DeviceId, Input};
+use bellwire::domain::{Device, DeviceId, Input, Limit, Rate};
 use bellwire::store::redis::Redis;
-use bellwire::store::{Announcement, Ban, Opening, Reservation, Role, Slot, Store};
+use bellwire::store::{Announcement, Ban, Charge, Opening, Reservation, Role, Slot, Store};
 use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
 
@@ -81,7 +82,7 @@ impl Scene {
     }
 
     async fn put(&self, name: &str, device: Device) {
-        self.store.put_device(&user(name), device, 10).await.expect("registered");
+        self.store.put_device(&user(name), device, 10, &[]).await.expect("registered");
     }
 
     /// The ids of a user's devices.
@@ -90,6 +91,10 @@ impl Scene {
         devices.into_iter().map(|device| device.id.to_string()).collect()
     }
 }
+
+/// A rate of which there is no second one to take.
+static ONE: [Charge; 1] =
+    [Charge { limit: Limit::RegistrationsPerUser, rate: Rate { count: 1, per: Duration::from_hours(1) }, of: None }];
 
 #[tokio::test]
 async fn a_commit_is_made_once() {
@@ -170,14 +175,15 @@ async fn a_line_is_claimed_once_and_freed() {
         };
         let id = second.call.to_string();
         let opening =
-            scene.cut(cut, &id, store.open_line(second.clone(), Some(key("body")))).await.expect("an opening");
+            scene.cut(cut, &id, store.open_line(second.clone(), Some(key("body")), &ONE)).await.expect("an opening");
         assert_eq!(opening, Opening::Claimed(vec![first.clone()]));
-        let reserved = store.open_line(claim(clock, "ann", "bob", Role::Caller), Some(key("body"))).await;
+        let reserved = store.open_line(claim(clock, "ann", "bob", Role::Caller), Some(key("body")), &[]).await;
         assert_eq!(reserved.expect("an opening"), Opening::Reserved { call: second.call, same_body: true });
         assert_eq!(line(store, clock, "ann").await, [first.call, second.call]);
 
         let called = claim(clock, "bob", "ann", Role::Callee);
-        let callee = scene.cut(cut, &called.call.to_string(), store.ring_line(called.clone())).await.expect("a callee");
+        let callee =
+            scene.cut(cut, &called.call.to_string(), store.ring_line(called.clone(), &ONE)).await.expect("a callee");
         assert!(callee.others.is_empty());
         assert_eq!(line(store, clock, "bob").await, [called.call]);
         assert_eq!(store.history(&user("bob"), None, 10).await.expect("a history").len(), 2, "and the probe");
@@ -222,10 +228,10 @@ async fn a_refreshed_device_keeps_its_token_and_one_too_many_gives_way_once() {
     for (mut scene, cut) in Scene::each().await.into_iter().flatten() {
         for id in ["eldest", "elder", "phone"] {
             scene.put("ann", scene.phone(id, id)).await;
-            scene.clock.advance(std::time::Duration::from_millis(1));
+            scene.clock.advance(Duration::from_millis(1));
         }
         let (ann, refreshed) = (user("ann"), scene.phone("phone", "phone"));
-        let put = scene.store.put_device(&ann, refreshed, 2);
+        let put = scene.store.put_device(&ann, refreshed, 2, &ONE);
         scene.cut(cut, r#""id":"phone""#, put).await.expect("registered");
         scene.expect_closed(&[("ann", Some("eldest"))]).await;
         assert_eq!(scene.devices("ann").await, ["elder", "phone"]);

@@ -8,7 +8,7 @@ use bellwire::clock::Clock;
 use bellwire::domain::Rules;
 use bellwire::domain::recording::RecordingPlan;
 use bellwire::domain::usage::Plan;
-use bellwire::engine::{Engine, FollowUps, Settings};
+use bellwire::engine::{Engine, FollowUps, Rates, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use bellwire::store::redis::Redis;
@@ -72,6 +72,7 @@ impl Ground {
             rules: Rules { presence: false, ..rules() },
             call_waiting: false,
             devices_per_user: 10,
+            rates: Rates::default(),
             deployment: "main".to_owned(),
             plan: Plan::default(),
             recording: RecordingPlan::default(),

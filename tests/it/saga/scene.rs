@@ -57,7 +57,7 @@ impl<'g> Scene<'g> {
         let now = ground.clock.now();
         let registered = cast.all().map(|user| {
             let phone = android("phone", &format!("token-of-{user}"), now);
-            ground.store().put_device(user, phone, 10)
+            ground.store().put_device(user, phone, 10, &[])
         });
         join_all(registered).await.into_iter().for_each(|put| put.expect("registered"));
         Self {
@@ -130,6 +130,7 @@ pub fn request(from: &UserId, to: &UserId, key: Option<&str>) -> InviteRequest {
         caller_device: Some(device_id("phone")),
         callee: to.clone(),
         callee_device: None,
+        by_service: false,
         test: false,
         media: Media::Audio,
         ring: None,

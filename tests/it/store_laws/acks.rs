@@ -13,7 +13,7 @@ async fn acks(store: &dyn Store) -> Vec<Acks> {
 }
 
 async fn put(store: &dyn Store, owner: &str, device: Device) {
-    store.put_device(&user(owner), device, 10).await.expect("registered");
+    store.put_device(&user(owner), device, 10, &[]).await.expect("registered");
 }
 
 pub async fn law_21_a_note_stays_when_the_device_registers_again(subject: &Subject) {

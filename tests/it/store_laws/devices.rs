@@ -11,7 +11,7 @@ use super::fixture::{android, at_once, closed, device_id, iphone, token, user};
 const MOST: usize = 10;
 
 async fn put(store: &dyn Store, owner: &UserId, device: &Device) {
-    store.put_device(owner, device.clone(), MOST).await.expect("registered");
+    store.put_device(owner, device.clone(), MOST, &[]).await.expect("registered");
 }
 
 async fn ids(store: &dyn Store, owner: &UserId) -> Vec<String> {
@@ -24,20 +24,20 @@ pub async fn law_13_the_device_registered_longest_ago_gives_way(subject: &Subjec
     let ann = user("ann");
     for (number, id) in ["c", "a", "b"].into_iter().enumerate() {
         let device = android(id, &format!("token-{number}"), clock.now());
-        store.put_device(&ann, device, 3).await.expect("registered");
+        store.put_device(&ann, device, 3, &[]).await.expect("registered");
         clock.advance(Duration::from_secs(1));
     }
     let mut news = store.announcements();
-    store.put_device(&ann, android("d", "token-3", clock.now()), 3).await.expect("registered");
+    store.put_device(&ann, android("d", "token-3", clock.now()), 3, &[]).await.expect("registered");
     assert_eq!(ids(&**store, &ann).await, ["a", "b", "d"], "c was the first");
     assert_eq!(closed(&mut news).await, (ann.clone(), Some(device_id("c"))));
     // The limit may have become smaller meanwhile.
     clock.advance(Duration::from_secs(1));
-    store.put_device(&ann, android("b", "token-2", clock.now()), 2).await.expect("refreshed");
+    store.put_device(&ann, android("b", "token-2", clock.now()), 2, &[]).await.expect("refreshed");
     assert_eq!(ids(&**store, &ann).await, ["b", "d"]);
 
     // The token of the one that gave way is free: whoever registers it takes nothing away, not even from its next life.
-    store.put_device(&ann, android("c", "token-4", clock.now()), 3).await.expect("registered");
+    store.put_device(&ann, android("c", "token-4", clock.now()), 3, &[]).await.expect("registered");
     put(&**store, &user("bob"), &android("phone", "token-0", clock.now())).await;
     assert_eq!(ids(&**store, &ann).await, ["b", "c", "d"]);
 }
@@ -46,16 +46,16 @@ pub async fn law_13_a_refreshed_device_takes_no_second_place(subject: &Subject) 
     let Subject { store, clock, .. } = subject;
     let ann = user("ann");
     for (id, token) in [("a", "token-a"), ("b", "token-b")] {
-        store.put_device(&ann, android(id, token, clock.now()), 2).await.expect("registered");
+        store.put_device(&ann, android(id, token, clock.now()), 2, &[]).await.expect("registered");
         clock.advance(Duration::from_secs(1));
     }
     let refreshed = android("a", "token-new", clock.now());
-    store.put_device(&ann, refreshed.clone(), 2).await.expect("refreshed");
+    store.put_device(&ann, refreshed.clone(), 2, &[]).await.expect("refreshed");
     let devices = store.devices(&ann).await.expect("devices");
     assert_eq!(devices.len(), 2);
     assert_eq!(devices[0], refreshed, "with its new token and time");
     clock.advance(Duration::from_secs(1));
-    store.put_device(&ann, android("c", "token-c", clock.now()), 2).await.expect("registered");
+    store.put_device(&ann, android("c", "token-c", clock.now()), 2, &[]).await.expect("registered");
     assert_eq!(ids(&**store, &ann).await, ["a", "c"], "b has become the oldest");
 }
 
@@ -95,8 +95,8 @@ pub async fn law_14_a_token_moves_between_devices_of_a_user(subject: &Subject) {
         assert_eq!(store.devices(&ann).await.expect("devices"), std::slice::from_ref(&device));
     }
     // At the limit, the one that the token leaves makes the room.
-    store.put_device(&ann, android("other", "t", clock.now()), 2).await.expect("registered");
-    store.put_device(&ann, iphone("newer", "aa11", "bb22", clock.now()), 2).await.expect("registered");
+    store.put_device(&ann, android("other", "t", clock.now()), 2, &[]).await.expect("registered");
+    store.put_device(&ann, iphone("newer", "aa11", "bb22", clock.now()), 2, &[]).await.expect("registered");
     assert_eq!(ids(&**store, &ann).await, ["newer", "other"]);
 }
 

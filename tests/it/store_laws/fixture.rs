@@ -66,6 +66,7 @@ pub fn new_call(clock: &Clock) -> Call {
         id: clock.call_id(),
         caller: Party { id: user("ann"), name: Some("Ann".to_owned()), avatar: None, unknown: Unknown::default() },
         caller_device: None,
+        callee_device: None,
         callee: user("bob"),
         media: Media::Video,
         room: "room-1".to_owned(),
@@ -145,7 +146,7 @@ pub fn claim(clock: &Clock, owner: &str, peer: &str, role: Role) -> Claim {
 
 /// Claims an outgoing call and returns the claims before it.
 pub async fn open(store: &dyn Store, claim: &Claim) -> Vec<Claim> {
-    match store.open_line(claim.clone(), None).await.expect("an opening") {
+    match store.open_line(claim.clone(), None, &[]).await.expect("an opening") {
         Opening::Claimed(others) => others,
         other @ (Opening::Reserved { .. } | Opening::Banned) => panic!("{other:?} without a key or a ban"),
     }

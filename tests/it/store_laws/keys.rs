@@ -15,7 +15,7 @@ fn reservation(clock: &Clock, key: &str, body: &str) -> Reservation {
 }
 
 async fn open_with(store: &dyn Store, claim: &Claim, reservation: &Reservation) -> Opening {
-    store.open_line(claim.clone(), Some(reservation.clone())).await.expect("an opening")
+    store.open_line(claim.clone(), Some(reservation.clone()), &[]).await.expect("an opening")
 }
 
 pub async fn law_08_a_key_belongs_to_the_first_call(subject: &Subject) {

@@ -14,6 +14,7 @@ mod lines;
 mod missed;
 mod moderation;
 mod only_embedded;
+mod rates;
 mod several;
 mod usage;
 mod wake_ups;
@@ -138,6 +139,17 @@ macro_rules! laws {
                 law_22_one_caller_leaves_room_for_others,
                 law_22_what_was_forgotten_is_not_told,
                 law_22_a_teller_that_never_comes_back_keeps_nobody_silent_for_long,
+            ],
+            rates: [
+                law_23_as_many_as_the_rate_has_come_at_once_and_then_one_for_each_interval,
+                law_23_what_is_refused_changes_nothing,
+                law_23_a_call_that_is_known_is_not_charged,
+                law_23_a_blocked_caller_takes_nothing_and_is_refused_as_any_other,
+                law_23_a_refused_ring_claims_nothing_and_is_in_no_history,
+                law_23_users_pairs_and_limits_do_not_meet,
+                law_23_of_many_at_once_as_many_as_may_are_admitted,
+                law_23_a_banned_user_is_neither_charged_nor_limited,
+                law_23_of_several_that_are_used_up_the_longest_wait_is_told,
             ],
             jobs: [
                 law_24_a_job_is_created_only_where_nothing_stands,

@@ -60,18 +60,18 @@ pub async fn law_19_a_banned_user_opens_no_line(subject: &Subject) {
         Some(Reservation { key: "key".to_owned(), body: "body".to_owned(), replaces, until })
     };
     let standing = claim(clock, "ann", "bob", Role::Caller);
-    store.open_line(standing.clone(), key(None)).await.expect("opened");
+    store.open_line(standing.clone(), key(None), &[]).await.expect("opened");
     store.put_ban(ban("ann", now, Some(Duration::from_hours(1)))).await.expect("banned");
     let refused = claim(clock, "ann", "cid", Role::Caller);
     for reservation in [None, key(None), key(Some(standing.call))] {
-        let opening = store.open_line(refused.clone(), reservation).await.expect("an opening");
+        let opening = store.open_line(refused.clone(), reservation, &[]).await.expect("an opening");
         assert_eq!(opening, Opening::Banned, "before anything else");
     }
     assert_eq!(store.history(&ann, None, 10).await.expect("a history"), [standing.call]);
 
     clock.advance(Duration::from_hours(1));
     assert_eq!(line(&**store, clock, "ann").await, Vec::new(), "the claim of before has lapsed, and no other was made");
-    let taken = store.open_line(claim(clock, "ann", "cid", Role::Caller), key(None)).await.expect("an opening");
+    let taken = store.open_line(claim(clock, "ann", "cid", Role::Caller), key(None), &[]).await.expect("an opening");
     assert_eq!(taken, Opening::Reserved { call: standing.call, same_body: true }, "the key is where it was");
 }
 
@@ -80,9 +80,9 @@ pub async fn law_19_a_banned_callee_is_claimed_as_any_other(subject: &Subject) {
     let bob = user("bob");
     store.put_ban(ban("bob", clock.now(), None)).await.expect("banned");
     let incoming = claim(clock, "bob", "ann", Role::Callee);
-    assert!(store.ring_line(incoming.clone()).await.expect("a callee").banned);
+    assert!(store.ring_line(incoming.clone(), &[]).await.expect("a callee").banned);
     store.lift_ban(&bob).await.expect("lifted");
-    let callee = store.ring_line(claim(clock, "bob", "cid", Role::Callee)).await.expect("a callee");
+    let callee = store.ring_line(claim(clock, "bob", "cid", Role::Callee), &[]).await.expect("a callee");
     assert_eq!((callee.banned, callee.others), (false, vec![incoming]));
 }
 
@@ -97,8 +97,10 @@ pub async fn law_19_a_claim_sees_the_ban_or_is_seen(subject: &Subject) {
             let (store, claim) = (store.clone(), claim(clock, "ann", "bob", role));
             tokio::spawn(async move {
                 let seen = match role {
-                    Role::Caller => store.open_line(claim.clone(), None).await.expect("an opening") == Opening::Banned,
-                    Role::Callee => store.ring_line(claim.clone()).await.expect("a callee").banned,
+                    Role::Caller => {
+                        store.open_line(claim.clone(), None, &[]).await.expect("an opening") == Opening::Banned
+                    }
+                    Role::Callee => store.ring_line(claim.clone(), &[]).await.expect("a callee").banned,
                 };
                 (!seen).then_some(claim.call)
             })
@@ -120,7 +122,7 @@ pub async fn law_20_who_may_not_read_on_is_announced(subject: &Subject) {
     store.put_ban(ban("ann", clock.now(), None)).await.expect("banned");
     assert_eq!(closed(&mut news).await, (ann.clone(), None));
 
-    let put = async |owner, device, most| store.put_device(owner, device, most).await.expect("registered");
+    let put = async |owner, device, most| store.put_device(owner, device, most, &[]).await.expect("registered");
     put(&ann, android("phone", "token-1", clock.now()), 10).await;
     assert!(!store.remove_device(&ann, &device_id("none")).await.expect("an answer"));
     assert!(store.remove_device(&ann, &device_id("phone")).await.expect("removed"));

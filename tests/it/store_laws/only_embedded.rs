@@ -75,11 +75,11 @@ async fn everything_is_there_after_a_restart() {
     let store = open(&path, &clock).expect("a store");
     create(&store, &call).await.expect("written");
     store.bury(buried).await.expect("buried");
-    store.put_device(&bob, device.clone(), 10).await.expect("registered");
+    store.put_device(&bob, device.clone(), 10, &[]).await.expect("registered");
     store.set_block(&ann, &bob, true).await.expect("blocked");
     store.put_ban(ban.clone()).await.expect("banned");
     // These last ones alone would not have to be on disk yet.
-    store.open_line(outgoing.clone(), Some(key.clone())).await.expect("opened");
+    store.open_line(outgoing.clone(), Some(key.clone()), &[]).await.expect("opened");
     store.count_missed(&ann, &bob, call.id).await.expect("counted");
     store.close().await;
 
@@ -93,8 +93,8 @@ async fn everything_is_there_after_a_restart() {
     assert_eq!(store.history(&ann, None, 10).await.expect("a history"), [outgoing.call]);
     let again = claim(&clock, "ann", "bob", Role::Caller);
     let taken = Opening::Reserved { call: outgoing.call, same_body: true };
-    assert_eq!(store.open_line(again.clone(), Some(key)).await.expect("an opening"), taken);
-    assert_eq!(store.open_line(again, None).await.expect("an opening"), Opening::Claimed(vec![outgoing]));
+    assert_eq!(store.open_line(again.clone(), Some(key), &[]).await.expect("an opening"), taken);
+    assert_eq!(store.open_line(again, None, &[]).await.expect("an opening"), Opening::Claimed(vec![outgoing]));
     store.close().await;
 }
 
@@ -170,7 +170,7 @@ async fn the_child_that_is_killed() {
         async move {
             loop {
                 let first = new_call(&clock);
-                store.open_line(claim(&clock, "ann", "bob", Role::Caller), None).await.expect("opened");
+                store.open_line(claim(&clock, "ann", "bob", Role::Caller), None, &[]).await.expect("opened");
                 create(&*store, &first).await.expect("written");
                 acknowledge(first.id, first.version);
                 let next = after(&first, &Input::Cancel, clock.now());

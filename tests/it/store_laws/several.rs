@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::config;
-use bellwire::domain::{CallId, Input};
+use bellwire::domain::{CallId, Input, Limit, Rate};
 use bellwire::store::redis::Redis;
-use bellwire::store::{Announcement, Ban, Committed, Role, Slot, Store, StoreError};
+use bellwire::store::{Announcement, Ban, Charge, Committed, Role, Slot, Store, StoreError};
 use redis::Value;
 use tokio::sync::broadcast;
 use tokio::time::timeout;
@@ -88,7 +88,7 @@ async fn each_instance_hears_of_the_others_commits_on_a_cluster() {
 async fn a_ban_and_a_removed_device_are_heard_everywhere() {
     let Some(Pair { here, there, clock }) = Pair::on_one().await else { return };
     let mut news = here.announcements();
-    there.put_device(&user("bob"), android("phone", "token", clock.now()), 9).await.expect("registered");
+    there.put_device(&user("bob"), android("phone", "token", clock.now()), 9, &[]).await.expect("registered");
     there.remove_device(&user("bob"), &device_id("phone")).await.expect("removed");
     let ban = Ban { user: user("cid"), reason: None, created_at: clock.now(), until: None };
     there.put_ban(ban).await.expect("banned");
@@ -103,7 +103,7 @@ async fn law_18_an_attached_device_is_named_until_it_is_detached_or_its_instance
     let Some(Pair { here, there, clock }) = Pair::on_one().await else { return };
     let (bob, browser, tab) = (user("bob"), device_id("browser"), device_id("tab"));
     let attached = async || {
-        let callee = here.ring_line(claim(&clock, "bob", "ann", Role::Callee)).await.expect("rung");
+        let callee = here.ring_line(claim(&clock, "bob", "ann", Role::Callee), &[]).await.expect("rung");
         let mut attached = callee.attached;
         attached.sort();
         attached
@@ -184,4 +184,23 @@ async fn a_commit_has_a_number_of_its_own_and_one_notice() {
 async fn key_of(server: &RedisServer, call: CallId) -> String {
     let keys: Vec<String> = server.read(&["KEYS", &format!("*:call:{call}")]).await;
     keys.into_iter().next().expect("a key")
+}
+
+#[tokio::test]
+async fn instances_share_a_rate_and_redis_forgets_it() {
+    let Some(pair) = Pair::on_one().await else { return };
+    let server = RedisServer::shared().await.expect("a server");
+    let rate = Some(Rate { count: 3, per: Duration::from_mins(1) });
+    let charges = [Charge::of_user(Limit::TokensPerUser, rate).expect("a charge")];
+    // One that no other test has.
+    let owner = user(&pair.clock.uuid().to_string());
+    for store in [&pair.here, &pair.there, &pair.here] {
+        store.admit(&owner, &charges).await.expect("admitted");
+    }
+    for store in [&pair.here, &pair.there] {
+        assert!(matches!(store.admit(&owner, &charges).await, Err(StoreError::Limited(_))));
+    }
+    let keys: Vec<String> = server.read(&["KEYS", &format!("*rate:tokens_per_user:{owner}")]).await;
+    let left: u64 = server.read(&["PTTL", &keys[0]]).await;
+    assert!(left > 0 && left <= 60_000, "{left} ms");
 }

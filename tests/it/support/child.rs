@@ -1,7 +1,7 @@
 //! A server process that cannot outlive the tests, however they end.
 //!
 //! A shell waits beside it for the end of a pipe that the tests hold open. The system closes the pipe with the process of
-//! the tests, a killed one too; then the shell kills the server and removes its folder.
+//! the tests, a killed one too; then the shell ends the server and removes its folder.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 
 /// Becomes the server, so that both have one process id. A line on the pipe says that there is nothing left to do.
 const WATCH: &str = r#"
-folder=$1; shift; exec 3<&0
-( read -r _ <&3 || { kill -9 $$; rm -rf "$folder"; } ) </dev/null >/dev/null 2>&1 &
+folder=$1; signal=$2; shift 2; exec 3<&0
+( read -r _ <&3 || { kill -"$signal" $$; [ "$signal" = KILL ] || sleep 2; rm -rf "$folder"; } ) </dev/null >/dev/null 2>&1 &
 exec "$@" </dev/null 3<&-
 "#;
 
@@ -25,10 +25,16 @@ pub struct Child {
 impl Child {
     /// Starts a program with these arguments. What it prints goes to `log` in its folder.
     pub fn spawn(program: &Path, arguments: &[&str], folder: &Path) -> Self {
+        Self::ended_by("KILL", program, arguments, folder)
+    }
+
+    /// As [`spawn`](Self::spawn); should the tests be killed, this signal ends it and gets two seconds.
+    pub fn ended_by(signal: &str, program: &Path, arguments: &[&str], folder: &Path) -> Self {
         let log = File::options().create(true).append(true).open(folder.join("log")).expect("a log");
         let process = Command::new("sh")
             .args(["-c", WATCH, "sh"])
             .arg(folder)
+            .arg(signal)
             .arg(program)
             .args(arguments)
             .current_dir(folder)

@@ -38,7 +38,7 @@ impl Fleet {
         Self::with(url, count, "").await
     }
 
-    /// As [`at`](Self::at), with these configuration lines too.
+    /// So many, on the store at this URL, with these configuration lines too.
     pub async fn with(url: &str, count: usize, extra: &str) -> Self {
         let prefix = fresh_prefix();
         let simulator = start_simulator(&Clock::system()).await;

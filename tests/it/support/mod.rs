@@ -12,6 +12,7 @@ pub mod livekit_fake;
 mod observe;
 pub mod panics;
 pub mod people;
+pub mod postgres;
 mod process;
 pub mod proxy;
 mod reader;
@@ -112,6 +113,22 @@ async fn start_simulator(clock: &Clock) -> Arc<Simulator> {
     Arc::new(Simulator::start(Options::new(clock.clone())).await.expect("the simulator"))
 }
 
+/// The lines with every rate that they do not set so high that nobody meets it: tests make more calls than people do.
+fn with_high_rates(extra: &str) -> String {
+    const RATES: [&str; 6] = [
+        "ip",
+        "invites_per_user",
+        "invites_per_callee",
+        "invites_per_pair",
+        "tokens_per_user",
+        "registrations_per_user",
+    ];
+    let is_set = |rate: &str| extra.lines().any(|line| line.trim().starts_with(&format!("{rate} =")));
+    let high = RATES.into_iter().filter(|rate| !is_set(rate)).map(|rate| format!("{rate} = \"1000000/h\"\n"));
+    let section = format!("[limits]\n{}", high.collect::<String>());
+    if extra.contains("[limits]\n") { extra.replace("[limits]\n", &section) } else { format!("{extra}\n{section}") }
+}
+
 /// Writes a configuration for this simulator and this `[store]` into a folder, and the keys beside it.
 fn write_config(folder: &std::path::Path, simulator: &Simulator, store: &str, extra: &str) -> PathBuf {
     let files = simulator.credentials().write_to(folder).expect("the credentials");
@@ -142,6 +159,7 @@ fn write_config(folder: &std::path::Path, simulator: &Simulator, store: &str, ex
         })
         .collect::<Vec<_>>()
         .concat();
+    let extra = with_high_rates(extra);
     let text = format!(
         r#"
         [http]

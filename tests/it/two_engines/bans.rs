@@ -26,9 +26,9 @@ async fn stalled(ground: &Ground) -> Call {
         at,
         until: at + HOUR,
     };
-    let opening = ground.store.open_line(claim("ann", "bob", Role::Caller), None).await.expect("an opening");
+    let opening = ground.store.open_line(claim("ann", "bob", Role::Caller), None, &[]).await.expect("an opening");
     assert_eq!(opening, Opening::Claimed(Vec::new()));
-    let callee = ground.store.ring_line(claim("bob", "ann", Role::Callee)).await.expect("a callee");
+    let callee = ground.store.ring_line(claim("bob", "ann", Role::Callee), &[]).await.expect("a callee");
     assert!(!callee.banned);
     call
 }

@@ -57,7 +57,7 @@ async fn committed_call(ground: &Ground) -> Call {
         at: call.created_at,
         until: call.created_at + HOUR,
     };
-    ground.store.open_line(claim, None).await.expect("opened");
+    ground.store.open_line(claim, None, &[]).await.expect("opened");
     create(&*ground.store, &call).await.expect("written");
     call
 }

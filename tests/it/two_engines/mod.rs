@@ -15,8 +15,8 @@ use std::time::Duration;
 use bellwire::clock::Clock;
 use bellwire::domain::recording::RecordingPlan;
 use bellwire::domain::usage::Plan;
-use bellwire::domain::{Call, Device, EndReason, Input, Media, Party, Rules, State, TaskResult, Unknown};
-use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Settings};
+use bellwire::domain::{Call, Device, EndReason, Input, Media, Party, Receipt, Rules, State, TaskResult, Unknown};
+use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Rates, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use tempfile::TempDir;
@@ -53,6 +53,7 @@ impl Ground {
             rules,
             call_waiting: false,
             devices_per_user: 10,
+            rates: Rates::default(),
             deployment,
             plan: Plan::default(),
             recording: RecordingPlan::default(),
@@ -61,7 +62,7 @@ impl Ground {
     }
 
     async fn register(&self, device: Device) {
-        self.store.put_device(&user("bob"), device, 10).await.expect("registered");
+        self.store.put_device(&user("bob"), device, 10, &[]).await.expect("registered");
     }
 
     /// Ann calls Bob, whose phone is about to be pushed to.
@@ -78,6 +79,7 @@ async fn invite(engine: &Engine) -> Result<Arc<Call>, EngineError> {
         caller_device: None,
         callee: user("bob"),
         callee_device: None,
+        by_service: false,
         test: false,
         media: Media::Audio,
         ring: None,
@@ -96,6 +98,37 @@ fn bob() -> Asker {
     Asker::User(user("bob"), Some(device_id("phone")))
 }
 
+/// The phone that answers is the only one, so nothing is to be done; the push of it that is still under way is called back all the same.
+#[tokio::test]
+async fn whoever_pushes_hears_of_an_answer_that_leaves_nothing_to_do() {
+    let ground = Ground::new();
+    let (here, mut follow_ups) = ground.engine();
+    let call = ground.ringing(&here).await;
+    let begun = follow_ups.begun.recv().await.expect("the ring");
+    assert_eq!((begun.call.id, begun.tasks.len()), (call.id, 1));
+    here.answer(call.id, &bob()).await.expect("answered");
+    let begun =
+        tokio::time::timeout(readers::SOON, follow_ups.begun.recv()).await.expect("in time").expect("the answer");
+    assert_eq!((begun.call.state, begun.tasks.len()), (State::Active, 0));
+}
+
+/// The task of a push is gone with the ring; what its provider said tells why the phone rang or not.
+#[tokio::test]
+async fn what_a_provider_says_after_the_end_is_kept_once() {
+    let ground = Ground::new();
+    let ((here, _here), (there, _there)) = (ground.engine(), ground.engine());
+    let call = ground.ringing(&here).await;
+    let task = call.tasks[0].clone();
+    there.cancel(call.id, &ann()).await.expect("cancelled");
+    let receipt = Receipt { at: ground.clock.now(), push: "ring".to_owned(), status: Some(200), ..Receipt::default() };
+    for _ in 0..2 {
+        here.task_finished(call.id, &task, TaskResult::Done(vec![receipt.clone()])).await.expect("recorded");
+        let call = there.call(call.id, &ann()).await.expect("a call");
+        assert_eq!(call.legs[0].receipts, std::slice::from_ref(&receipt));
+        assert_eq!((call.version, call.is_ended()), (3, true));
+    }
+}
+
 #[tokio::test]
 async fn an_engine_steps_what_the_other_one_committed() {
     let ground = Ground::new();
@@ -105,7 +138,7 @@ async fn an_engine_steps_what_the_other_one_committed() {
 
     there.cancel(call.id, &ann()).await.expect("cancelled");
     // The push of the first record; its task is gone by now.
-    here.task_finished(call.id, task.id, task.attempt, TaskResult::Done(Vec::new())).await.expect("recorded");
+    here.task_finished(call.id, &task, TaskResult::Done(Vec::new())).await.expect("recorded");
     let call = here.call(call.id, &ann()).await.expect("a call");
     assert_eq!((call.state, call.end_reason), (State::Ended, Some(EndReason::Cancelled)));
     assert_eq!(call.version, 2);

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bellwire::domain::usage::{Day, DayShare, DayUsage};
 use bellwire::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
 use bellwire::store::{
-    Announcement, Ban, Callee, Claim, Commit, Committed, Missed, Opening, Reservation, Slot, Store, StoreError,
+    Announcement, Ban, Callee, Charge, Claim, Commit, Committed, Missed, Opening, Reservation, Slot, Store, StoreError,
 };
 use tokio::sync::{RwLock, broadcast, watch};
 use tokio::task::JoinHandle;
@@ -177,13 +177,18 @@ impl Store for Wire {
         self.trip("due", self.store.due(now, limit)).await
     }
 
-    async fn open_line(&self, claim: Claim, reservation: Option<Reservation>) -> Result<Opening, StoreError> {
-        self.trip("open_line", self.store.open_line(claim, reservation)).await
+    async fn open_line(
+        &self,
+        claim: Claim,
+        reservation: Option<Reservation>,
+        charges: &[Charge],
+    ) -> Result<Opening, StoreError> {
+        self.trip("open_line", self.store.open_line(claim, reservation, charges)).await
     }
 
-    async fn ring_line(&self, claim: Claim) -> Result<Callee, StoreError> {
+    async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError> {
         let user = claim.user.clone();
-        let callee = self.trip("ring_line", self.store.ring_line(claim)).await?;
+        let callee = self.trip("ring_line", self.store.ring_line(claim, charges)).await?;
         let attached: Vec<DeviceId> =
             self.attached.borrow().iter().filter(|(owner, _)| *owner == user).map(|(_, id)| id.clone()).collect();
         Ok(Callee { attached: [callee.attached, attached].concat(), ..callee })
@@ -197,8 +202,14 @@ impl Store for Wire {
         self.trip("history", self.store.history(user, before, limit)).await
     }
 
-    async fn put_device(&self, user: &UserId, device: Device, most: usize) -> Result<(), StoreError> {
-        self.trip("put_device", self.store.put_device(user, device, most)).await
+    async fn put_device(
+        &self,
+        user: &UserId,
+        device: Device,
+        most: usize,
+        charges: &[Charge],
+    ) -> Result<(), StoreError> {
+        self.trip("put_device", self.store.put_device(user, device, most, charges)).await
     }
 
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
@@ -272,6 +283,10 @@ impl Store for Wire {
 
     async fn ban(&self, user: &UserId, now: Timestamp) -> Result<Option<Ban>, StoreError> {
         self.trip("ban", self.store.ban(user, now)).await
+    }
+
+    async fn admit(&self, user: &UserId, charges: &[Charge]) -> Result<bool, StoreError> {
+        self.trip("admit", self.store.admit(user, charges)).await
     }
 
     async fn lift_ban(&self, user: &UserId) -> Result<bool, StoreError> {

@@ -41,16 +41,12 @@ local function claims_before(line, now, call)
   return before, false
 end
 
--- Adds a claim to a line if its call has none, and returns those before it.
-local function claim(line, now, call, lapses, entry)
-  local before, stands = claims_before(line, now, call)
-  if not stands then
-    redis.call('RPUSH', line, entry)
-    if redis.call('PEXPIRETIME', line) < tonumber(lapses) then
-      redis.call('PEXPIREAT', line, lapses)
-    end
+-- Adds a claim to a line.
+local function claim(line, lapses, entry)
+  redis.call('RPUSH', line, entry)
+  if redis.call('PEXPIRETIME', line) < tonumber(lapses) then
+    redis.call('PEXPIREAT', line, lapses)
   end
-  return before
 end
 
 -- The newest calls of a user, whose ids sort by time.
@@ -64,4 +60,30 @@ end
 local function holds(ban, now)
   local ends = ban and tonumber(string.match(ban, '^%d+'))
   return ends == 0 or (ends or 0) > now
+end
+
+-- Takes one of each rate, or, where one has none left, nothing: {'limited', which, how long to wait (us)}, of the longest wait.
+-- The rates are the last keys; the last arguments are the interval and the span (us) of each, and how many there are. Under the key of a rate
+-- stands the time (us) at which all that was taken would have come to its end, had it been spread evenly (see domain/rate.rs).
+local function charge(now, only_look)
+  local count, longest, which = tonumber(ARGV[#ARGV]), 0, nil
+  local keys, args, nexts = #KEYS - count, #ARGV - 1 - 2 * count, {}
+  now = now * 1000
+  for place = 1, count do
+    local interval, span = tonumber(ARGV[args + 2 * place - 1]), tonumber(ARGV[args + 2 * place])
+    local arrival = tonumber(redis.call('GET', KEYS[keys + place]) or 0)
+    nexts[place] = math.min(math.max(arrival, now), now + span) + interval
+    local wait = nexts[place] - span - now
+    if wait > longest then
+      longest, which = wait, place
+    end
+  end
+  if which then
+    return { 'limited', which, longest }
+  end
+  for place = 1, only_look and 0 or count do
+    local kept_for = math.ceil((nexts[place] - now) / 1000)
+    redis.call('SET', KEYS[keys + place], string.format('%.0f', nexts[place]), 'PX', string.format('%.0f', kept_for))
+  end
+  return nil
 end

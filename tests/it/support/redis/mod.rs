@@ -5,8 +5,8 @@
 
 mod cluster;
 mod sentinel;
-mod server;
-mod tls;
+pub(super) mod server;
+pub(super) mod tls;
 
 use std::path::PathBuf;
 use std::process::Command;

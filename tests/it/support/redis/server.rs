@@ -210,7 +210,7 @@ impl RedisServer {
 
 /// A port that is free now, below those that the system gives to outgoing connections: none of these will take it while the
 /// server is down.
-pub(super) fn free_port() -> u16 {
+pub(in crate::support) fn free_port() -> u16 {
     let listen = |port| TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
     loop {
         let given = listen(0).expect("a port").port();

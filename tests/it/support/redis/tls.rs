@@ -15,7 +15,7 @@ pub(super) const ADMIN: &str = "admin";
 const RIGHTS: &str = "~bw:* &bw:* +@all -@admin -@dangerous +info +config|get";
 
 /// Writes certificates for 127.0.0.1 into a folder, `ca.pem` among them.
-pub(super) fn write_certificates(folder: &Path) {
+pub(in crate::support) fn write_certificates(folder: &Path) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

@@ -1,0 +1,152 @@
+//! Connections to the database: opened when they are needed, used again, and closed at the first doubt.
+//!
+//! Not sqlx's own pool, which waits without an end for the answer of a dead connection that is given back, and so in time has none left
+//! (<https://github.com/launchbadge/sqlx/issues/4349>). How many are in use at a time is the caller's.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{ConnectOptions, Connection, PgConnection};
+use tokio::time::timeout;
+
+use super::PostgresError;
+use crate::config::Secret;
+use crate::config::history::{History, PostgresUrl, SslMode};
+
+/// How long it may take to connect.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(4);
+/// How long an answer may take beside the time that its statement has.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
+/// How long it may take to say goodbye.
+const CLOSED_WITHIN: Duration = Duration::from_secs(1);
+/// What a connection begins with: the schema, the time that a statement has, and no notices of tables that are there.
+const SETTINGS: &str = "SELECT set_config('search_path', $1, false), set_config('statement_timeout', $2, false), \
+                        set_config('client_min_messages', 'warning', false)";
+
+pub(super) struct Link {
+    options: PgConnectOptions,
+    schema: String,
+    statement_timeout: Duration,
+    idle: Mutex<Vec<PgConnection>>,
+}
+
+impl Link {
+    pub(super) fn new(url: &PostgresUrl, section: &History) -> Self {
+        let History { ca_file, schema, statement_timeout, .. } = section;
+        // Every value is set, so that variables such as PGPASSWORD say nothing.
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&url.server.host)
+            .port(url.server.port)
+            .username(&url.user)
+            .password(url.password.as_ref().map_or("", Secret::reveal))
+            .database(&url.database)
+            .application_name("bellwire")
+            .ssl_mode(mode(url.tls))
+            .disable_statement_logging();
+        let options = match ca_file {
+            Some(file) => options.ssl_root_cert(file),
+            None => options,
+        };
+        let (schema, statement_timeout) = (schema.clone(), *statement_timeout);
+        Self { options, schema, statement_timeout, idle: Mutex::new(Vec::new()) }
+    }
+
+    pub(super) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// Runs one statement, which may be repeated, on a connection of its own for the time.
+    pub(super) async fn run(&self, statement: &'static str, text: Option<&str>) -> Result<(), PostgresError> {
+        let idle = self.idle().pop();
+        if let Some(connection) = idle {
+            match self.run_on(connection, statement, text).await {
+                // It was cut while nobody looked, as the others may have been.
+                Err(PostgresError::Broken(_)) => self.idle().clear(),
+                other => return other,
+            }
+        }
+        let connection = self.connect(self.statement_timeout).await?;
+        self.run_on(connection, statement, text).await
+    }
+
+    async fn run_on(
+        &self,
+        mut connection: PgConnection,
+        statement: &'static str,
+        text: Option<&str>,
+    ) -> Result<(), PostgresError> {
+        let query = sqlx::query(statement);
+        let query = match text {
+            Some(text) => query.bind(text),
+            None => query,
+        };
+        let answer = timeout(self.statement_timeout + ON_THE_WAY, query.execute(&mut connection)).await;
+        let answer = answer.map_err(|_| PostgresError::Slow)?.map(drop).map_err(classify);
+        if answer.is_ok() {
+            self.give_back(connection);
+        }
+        answer
+    }
+
+    /// A new connection, whose statements may take so long.
+    pub(super) async fn connect(&self, statement_timeout: Duration) -> Result<PgConnection, PostgresError> {
+        let connecting = async {
+            let mut connection = self.options.connect().await?;
+            let (path, time) = (format!("\"{}\"", self.schema), statement_timeout.as_millis().to_string());
+            sqlx::query(SETTINGS).bind(path).bind(time).execute(&mut connection).await?;
+            Ok(connection)
+        };
+        let connected: Result<_, sqlx::Error> =
+            timeout(CONNECTED_WITHIN, connecting).await.map_err(|_| PostgresError::Slow)?;
+        connected.map_err(|error| match sqlstate(&error) {
+            Some(code) => PostgresError::Refused(code, error),
+            None => PostgresError::Connect(error),
+        })
+    }
+
+    /// Keeps a connection on which nothing is under way.
+    fn give_back(&self, connection: PgConnection) {
+        self.idle().push(connection);
+    }
+
+    /// Closes what is idle.
+    pub(super) async fn close(&self) {
+        let idle = std::mem::take(&mut *self.idle());
+        let closing = async {
+            for connection in idle {
+                // It goes in any case.
+                let _ = connection.close().await;
+            }
+        };
+        let _ = timeout(CLOSED_WITHIN, closing).await;
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a failed statement means.
+fn classify(error: sqlx::Error) -> PostgresError {
+    match sqlstate(&error) {
+        // The server ends or is about to: class 57P, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+        Some(code) if !code.starts_with("57P") => PostgresError::Statement(code, error),
+        _ => PostgresError::Broken(error),
+    }
+}
+
+fn sqlstate(error: &sqlx::Error) -> Option<String> {
+    Some(error.as_database_error().and_then(DatabaseError::code)?.into_owned())
+}
+
+fn mode(mode: SslMode) -> PgSslMode {
+    match mode {
+        SslMode::Disable => PgSslMode::Disable,
+        SslMode::Prefer => PgSslMode::Prefer,
+        SslMode::Require => PgSslMode::Require,
+        SslMode::VerifyCa => PgSslMode::VerifyCa,
+        SslMode::VerifyFull => PgSslMode::VerifyFull,
+    }
+}

@@ -1,0 +1,178 @@
+//! A PostgreSQL that keeps a row of each ended call and of each ban: one more endpoint, which is written to instead of posted to.
+//!
+//! `link` holds its connections, `tables` what is in it. That a message comes, and comes again until it was taken, is `dispatch`'s, as for
+//! every endpoint. While the database cannot be used, messages are sent back at once; `keep` finds out when it can be again.
+
+mod link;
+mod tables;
+
+use std::time::Duration;
+
+use sqlx::Connection;
+use sqlx::migrate::MigrateError;
+use thiserror::Error;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use super::message::Message;
+use crate::config::history::{History, PostgresUrl};
+use crate::domain::WebhookEvent;
+use crate::lifecycle::Stop;
+use link::Link;
+
+/// How often a database that works is looked at.
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(15);
+/// The pause before a database that does not work is tried again, at first and at last; it doubles.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+/// How long it may take to find the database, to wait for another gateway that migrates it, and to migrate it.
+const MIGRATED_WITHIN: Duration = Duration::from_mins(1);
+/// How long a statement may take of somebody who only asks.
+const PROBED_WITHIN: Duration = Duration::from_secs(1);
+
+/// The database of a gateway.
+pub struct Postgres {
+    link: Link,
+    /// How many connections there may be. One of them is for looking after the database.
+    pub(super) connections: usize,
+    state: watch::Sender<State>,
+    failed: Notify,
+}
+
+/// What is known of the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    /// Nothing yet.
+    New,
+    /// It can be used.
+    Works,
+    /// It cannot, for this reason, in words for readers of `/readyz`.
+    Fails(String),
+}
+
+/// Why the database does not take something. Its own words may have names and values in them; they are the source only.
+#[derive(Debug, Error)]
+pub enum PostgresError {
+    /// It did not work when it was last tried.
+    #[error("it does not work for now")]
+    Away,
+    /// No connection.
+    #[error("it cannot be connected to")]
+    Connect(#[source] sqlx::Error),
+    /// The user, the password, the database or the schema is not as it must be.
+    #[error("it refuses the connection with SQLSTATE {0}")]
+    Refused(String, #[source] sqlx::Error),
+    /// A statement failed on the way.
+    #[error("its connection broke")]
+    Broken(#[source] sqlx::Error),
+    /// A statement failed there.
+    #[error("it refuses a statement with SQLSTATE {0}")]
+    Statement(String, #[source] sqlx::Error),
+    /// The tables cannot be made.
+    #[error("its tables cannot be made or brought up to date")]
+    Migration(#[source] MigrateError),
+    /// No answer in time.
+    #[error("it does not answer in time")]
+    Slow,
+}
+
+impl Postgres {
+    /// A database that is not looked for yet.
+    pub fn new(url: &PostgresUrl, section: &History) -> Self {
+        Self {
+            link: Link::new(url, section),
+            connections: section.connections.into(),
+            state: watch::Sender::new(State::New),
+            failed: Notify::new(),
+        }
+    }
+
+    /// The events that it has tables for.
+    pub(super) const EVENTS: [WebhookEvent; 2] = [WebhookEvent::CallEnded, WebhookEvent::UserBanned];
+
+    /// Writes what a message tells of, unless it stands there.
+    pub(super) async fn write(&self, message: &Message) -> Result<(), PostgresError> {
+        let Some(statement) = tables::insert(message.event) else { return Ok(()) };
+        // At the start of the gateway that is known in a moment.
+        let mut states = self.state.subscribe();
+        if !states.wait_for(|state| *state != State::New).await.is_ok_and(|state| *state == State::Works) {
+            return Err(PostgresError::Away);
+        }
+        let written = self.link.run(statement, Some(&tables::storable(&message.body))).await;
+        if let Err(error) = &written {
+            self.state.send_replace(State::Fails(error.to_string()));
+            self.failed.notify_one();
+        }
+        written
+    }
+
+    /// Why it cannot be used; nothing while it can.
+    pub fn problem(&self) -> Option<String> {
+        match &*self.state.borrow() {
+            State::New => Some("not reached yet".to_owned()),
+            State::Works => None,
+            State::Fails(why) => Some(why.clone()),
+        }
+    }
+
+    /// Brings its tables up to date as soon as it can be reached, and looks after it until `stop`.
+    pub async fn keep(&self, mut stop: Stop) {
+        let mut pause = PAUSES.0;
+        loop {
+            let looked_at = tokio::select! {
+                looked_at = self.look() => looked_at,
+                () = stop.given() => break,
+            };
+            let next = if looked_at.is_ok() { LOOKED_AT_EVERY } else { pause };
+            pause = if looked_at.is_ok() { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
+            tokio::select! {
+                () = sleep(next) => {}
+                () = self.failed.notified(), if looked_at.is_ok() => {}
+                () = stop.given() => break,
+            }
+        }
+        self.link.close().await;
+    }
+
+    /// Looks once whether it can be used, with its tables up to date; from then on that is known.
+    pub async fn look(&self) -> Result<(), PostgresError> {
+        let works = *self.state.borrow() == State::Works;
+        let looked_at = if works {
+            self.link.run(tables::NOTHING, None).await
+        } else {
+            timeout(MIGRATED_WITHIN, self.migrate()).await.unwrap_or(Err(PostgresError::Slow))
+        };
+        self.note(&looked_at);
+        looked_at
+    }
+
+    async fn migrate(&self) -> Result<(), PostgresError> {
+        // If it fails the connection is closed, and the lock that it may hold goes with it.
+        let mut connection = self.link.connect(MIGRATED_WITHIN).await?;
+        tables::migrate(&mut connection, self.link.schema()).await.map_err(PostgresError::Migration)?;
+        // What matters has been done.
+        let _ = connection.close().await;
+        Ok(())
+    }
+
+    /// Whether it can be connected to, for somebody who asks just that.
+    pub async fn probe(&self) -> Result<(), PostgresError> {
+        self.link.connect(PROBED_WITHIN).await.map(drop)
+    }
+
+    fn note(&self, looked_at: &Result<(), PostgresError>) {
+        let state = match looked_at {
+            Ok(()) => State::Works,
+            Err(error) => State::Fails(error.to_string()),
+        };
+        if self.state.send_replace(state.clone()) == state {
+            return;
+        }
+        match looked_at {
+            Ok(()) => tracing::info!("history is written to PostgreSQL"),
+            Err(error) => {
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(error, "history cannot be written to PostgreSQL for now; it is kept until it can");
+            }
+        }
+    }
+}

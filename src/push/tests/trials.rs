@@ -1,0 +1,143 @@
+//! What is made of changed files is tried beside what is in use, and takes its place only once it stands.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::credentials::of_somebody_else;
+use super::server::Server;
+use super::server::wire::Wire;
+use super::{Stage, WITHIN, all_accepted, android, iphone, surroundings};
+use crate::domain::Device;
+use crate::push::surroundings::Surroundings;
+use crate::push::{Message, State};
+use crate::simulator::Provider;
+
+const WHY: &str = "with the new one nothing can be sent yet";
+
+/// With trials that end soon, and files that nobody looks at unasked.
+fn impatient() -> Surroundings {
+    Surroundings { stands_within: Duration::from_millis(300), look_every: Duration::from_hours(1), ..surroundings() }
+}
+
+/// Rings a phone again and again, each ring accepted, until it is told to stop; it then says how many there were.
+fn ring_on(stage: &Arc<Stage>, device: Device) -> (Arc<AtomicBool>, JoinHandle<usize>) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let rings = tokio::spawn({
+        let (stage, stop) = (Arc::clone(stage), Arc::clone(&stop));
+        async move {
+            let mut rung = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let push = stage.message(&device, Message::Ring(stage.ring()));
+                all_accepted(&[stage.pushers.send(&push).await]);
+                rung += 1;
+            }
+            rung
+        }
+    });
+    (stop, rings)
+}
+
+fn is_stale(state: &State, why: &str) -> bool {
+    state.stale.as_ref().is_some_and(|stale| stale.contains(WHY) && stale.contains(why))
+        && state.problem().is_some_and(|problem| problem.contains("stays in use"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_somebody_else_changes_nothing_until_the_right_one_comes() {
+    let stage = Stage::within(impatient(), |config| config.apns.iter_mut().for_each(|apns| apns.connections = 1));
+    let stage = Arc::new(stage.await);
+    let stranger = Server::start(|_, _| std::future::ready(())).await;
+    let ca = stage.files.path().join("ca.pem");
+    let good = fs::read_to_string(&ca).expect("read");
+    all_accepted(&stage.ring_all([iphone(1), android(1)]).await);
+    let before = stage.received(Provider::Apns)[0].connection;
+    let loads = [iphone(1), android(1)].map(|device| ring_on(&stage, device));
+
+    fs::write(&ca, &stranger.ca_pem).expect("written");
+    assert!(!stage.pushers.reload().await, "nothing can be reached with it");
+    assert_eq!(stage.apns_state().stale, None, "it is on trial still");
+    assert!(!stage.pushers.reload().await);
+    assert!(is_stale(&stage.apns_state(), "TLS"), "{:?}", stage.apns_state());
+    all_accepted(&stage.ring_all([iphone(2), android(2)]).await);
+    assert_eq!(stage.received(Provider::Apns).last().expect("a push").connection, before);
+
+    fs::write(&ca, format!("{good}\n")).expect("written");
+    assert!(stage.pushers.reload().await, "it takes over");
+    assert_eq!(stage.apns_state().stale, None);
+    all_accepted(&stage.ring_all([iphone(2), android(2)]).await);
+    assert_ne!(stage.received(Provider::Apns).last().expect("a push").connection, before);
+    let mut rung = 4 + 2;
+    for (stop, rings) in loads {
+        stop.store(true, Ordering::Relaxed);
+        rung += rings.await.expect("all accepted");
+    }
+    let received = stage.received(Provider::Apns).len() + stage.received(Provider::Fcm).len();
+    assert_eq!(received, rung, "none was lost and none doubled");
+}
+
+#[tokio::test]
+async fn an_account_that_google_does_not_know_changes_nothing() {
+    let stage = Stage::within(impatient(), |_| {}).await;
+    let account = stage.files.path().join("fcm-service-account.json");
+    let good = fs::read_to_string(&account).expect("read");
+    all_accepted(&stage.ring_all([android(1)]).await);
+    fs::write(&account, of_somebody_else(&good)).expect("written");
+    assert!(!stage.pushers.reload().await && !stage.pushers.reload().await);
+    let state = stage.pushers.states().pop().expect("Google's");
+    assert!(is_stale(&state, "the token endpoint answered 400"), "{state:?}");
+    all_accepted(&stage.ring_all([android(1)]).await);
+    fs::write(&account, good).expect("written");
+    assert!(!stage.pushers.reload().await, "the same as ever");
+    assert_eq!(stage.pushers.states().pop().and_then(|state| state.stale), None);
+}
+
+/// As when the new certificate is there before the host that has it.
+#[tokio::test]
+async fn what_comes_to_stand_late_takes_over_unasked() {
+    let stands = Arc::new(watch::Sender::new(false));
+    let server = Server::start({
+        let stands = Arc::clone(&stands);
+        move |number, tls| {
+            let mut stands = stands.subscribe();
+            async move {
+                if number > 1 {
+                    let _ = stands.wait_for(|stands| *stands).await;
+                }
+                Wire::begin(tls, 100).await.serve().await;
+            }
+        }
+    })
+    .await;
+    let mut ca = std::path::PathBuf::new();
+    let surroundings = Surroundings { look_every: Duration::from_millis(20), ..impatient() };
+    let stage = Stage::within(surroundings, |config| {
+        config.apns.truncate(1);
+        ca = server.ca_file(&config.apns[0].key_file);
+        config.apns[0].endpoint = server.url();
+        config.apns[0].ca_file = Some(ca.clone());
+        config.apns[0].connections = 1;
+    })
+    .await;
+    all_accepted(&stage.ring_all([iphone(1)]).await);
+    let becomes = async |stale: bool| {
+        let becomes = async {
+            while stage.apns_state().stale.is_some() != stale {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(WITHIN, becomes).await.expect("in time");
+    };
+    fs::write(&ca, format!("{}\n", server.ca_pem)).expect("written");
+    becomes(true).await;
+    assert!(is_stale(&stage.apns_state(), "still connecting"), "{:?}", stage.apns_state());
+    all_accepted(&stage.ring_all([iphone(1)]).await);
+    stands.send_replace(true);
+    becomes(false).await;
+    all_accepted(&stage.ring_all([iphone(1)]).await);
+}

@@ -1,0 +1,58 @@
+//! Requests of an address, before authentication.
+
+use std::time::Duration;
+
+use reqwest::Method;
+
+use super::expect_limited;
+use crate::support::{Http, Reply, Stage, bearer};
+
+const THREE_A_MINUTE: &str = "[limits]\nip = \"3/min\"";
+
+/// Asks for the user's devices, by a proxy that was asked from this address.
+async fn ask(stage: &Stage, forwarded_for: &str) -> Reply {
+    let request = stage.http.request(Method::GET, "/v1/devices").bearer_auth(bearer("bob"));
+    Http::send(request.header("x-forwarded-for", forwarded_for)).await
+}
+
+async fn behind_a_proxy() -> Stage {
+    Stage::configured(THREE_A_MINUTE, |config| {
+        config.http.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_address_is_refused_before_anybody_looks_at_its_token() {
+    let stage = Stage::with(THREE_A_MINUTE).await;
+    for _ in 0..3 {
+        stage.http.get("/v1/devices", "no token of anybody").await.expect_problem(401, "token-malformed");
+    }
+    let wait = expect_limited(stage.http.get("/v1/devices", &bearer("bob")).await, "ip", "q=3;w=60");
+    assert!((1..=20).contains(&wait), "{wait}");
+    expect_limited(stage.http.get("/nothing", &bearer("bob")).await, "ip", "q=3;w=60");
+    // Whom a header names does not matter where no proxy is trusted.
+    expect_limited(ask(&stage, "198.51.100.1").await, "ip", "q=3;w=60");
+    stage.http.get("/livez", "").await.expect(200);
+    let ops = Http::new(format!("http://{}", stage.gateway.ops));
+    for _ in 0..5 {
+        ops.get("/readyz", "").await.expect(200);
+    }
+    stage.clock.advance(Duration::from_secs(wait));
+    stage.http.get("/v1/devices", &bearer("bob")).await.expect(200);
+}
+
+#[tokio::test]
+async fn behind_a_proxy_each_client_has_a_rate() {
+    let stage = behind_a_proxy().await;
+    for client in ["198.51.100.1", "198.51.100.2", "2001:db8::1"] {
+        for _ in 0..3 {
+            ask(&stage, client).await.expect(200);
+        }
+        expect_limited(ask(&stage, client).await, "ip", "q=3;w=60");
+    }
+    // A client cannot name others for itself, nor another of its own addresses.
+    expect_limited(ask(&stage, "203.0.113.9, 198.51.100.1").await, "ip", "q=3;w=60");
+    expect_limited(ask(&stage, "2001:db8::ffff").await, "ip", "q=3;w=60");
+    ask(&stage, "2001:db8:0:1::1").await.expect(200);
+}

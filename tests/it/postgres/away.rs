@@ -1,0 +1,158 @@
+//! A database that is down, slow or silent: calls do not notice, and the rows come once it is back.
+
+use std::time::{Duration, Instant};
+
+use bellwire::domain::{EndpointId, JobId, WebhookEvent};
+use bellwire::outbound::Message;
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use super::{declined, expect_readiness, readiness, row_of};
+use crate::support::people::path;
+use crate::support::postgres::{PostgresServer, section};
+use crate::support::proxy::Proxy;
+use crate::support::receiver::Receiver;
+use crate::support::{SOON, Stage, bearer, rfc3339, service_bearer};
+
+/// Waits until what the database did not take of a call's end is a job, while the clock is moved on.
+async fn becomes_a_job(stage: &Stage, call: &Value) {
+    let message = Message::new(
+        WebhookEvent::CallEnded,
+        &EndpointId::postgres(),
+        call.as_str().expect("a call id"),
+        String::new(),
+    );
+    let id = JobId::webhook(message.id);
+    let waiting = async {
+        while stage.gateway.engine.job(&id).await.expect("the store").is_none() {
+            stage.clock.advance(Duration::from_secs(1));
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(SOON * 3, waiting).await.expect("a job");
+}
+
+#[tokio::test]
+async fn what_ends_while_the_database_is_down_is_written_once_it_is_back() {
+    let Some(mut server) = PostgresServer::start().await else { return };
+    let (section, name) = {
+        let database = server.database().await;
+        (database.section(), database.name)
+    };
+    let stage = Stage::with(&section).await;
+    stage.pixel("bob", "phone").await;
+    expect_readiness(&stage.http, true).await;
+    server.stop();
+    let began = Instant::now();
+    let first = declined(&stage).await;
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    let words = expect_readiness(&stage.http, false).await;
+    assert!(
+        ["it does not work for now", "it cannot be connected to", "its connection broke"].contains(&&*words),
+        "{words}"
+    );
+    becomes_a_job(&stage, &first).await;
+    let second = declined(&stage).await;
+    stage.http.put("/v1/bans/mallory", service_bearer(), json!({})).await.expect(200);
+    assert_eq!(stage.call(&second).await["end_reason"], "declined");
+
+    server.start_again().await;
+    expect_readiness(&stage.http, true).await;
+    let database = server.existing(&name);
+    // The second call is a task yet; the others are jobs, which come again within minutes.
+    for call in [&second, &first] {
+        stage.clock.advance(Duration::from_mins(2));
+        database.row_within(SOON * 3, &row_of(call)).await;
+    }
+    database.row_within(SOON * 3, "SELECT * FROM bellwire.bans").await;
+    assert_eq!(database.rows("SELECT id FROM bellwire.calls").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_gateway_starts_while_the_database_is_down() {
+    let Some(mut server) = PostgresServer::start().await else { return };
+    let (section, name) = {
+        let database = server.database().await;
+        (database.section(), database.name)
+    };
+    server.stop();
+    let stage = Stage::with(&section).await;
+    stage.pixel("bob", "phone").await;
+    let call = declined(&stage).await;
+    assert!(!readiness(&stage.http).await.0);
+    server.start_again().await;
+    expect_readiness(&stage.http, true).await;
+    stage.clock.advance(Duration::from_mins(2));
+    server.existing(&name).row_within(SOON * 3, &row_of(&call)).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_was_cut_is_replaced() {
+    let Some(server) = PostgresServer::shared().await else { return };
+    let database = server.database().await;
+    let stage = Stage::with(&database.section()).await;
+    stage.pixel("bob", "phone").await;
+    let first = declined(&stage).await;
+    database.row(&row_of(&first)).await;
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'bellwire' AND datname = current_database()";
+    database.run(cut).await;
+    let second = declined(&stage).await;
+    database.row(&row_of(&second)).await;
+    assert!(readiness(&stage.http).await.0);
+}
+
+#[tokio::test]
+async fn a_table_that_is_locked_delays_no_call_and_its_rows_come() {
+    let Some(server) = PostgresServer::shared().await else { return };
+    let database = server.database().await;
+    let stage = Stage::with(&format!("{}statement_timeout = \"200ms\"", database.section())).await;
+    stage.pixel("bob", "phone").await;
+    let first = declined(&stage).await;
+    database.row(&row_of(&first)).await;
+    let mut holder = database.admin().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE bellwire.calls").execute(&mut holder).await.expect("locked");
+    let began = Instant::now();
+    let second = declined(&stage).await;
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    expect_readiness(&stage.http, false).await;
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.expect("unlocked");
+    database.row_within(SOON * 3, &row_of(&second)).await;
+}
+
+#[tokio::test]
+async fn a_database_that_answers_nothing_delays_neither_a_webhook_nor_a_ring() {
+    const CALLS: usize = 20;
+    let Some(server) = PostgresServer::shared().await else { return };
+    let database = server.database().await;
+    let proxy = Proxy::start(server.port()).await;
+    let receiver = Receiver::start().await;
+    let endpoint = format!("[[webhooks]]\nurl = \"{}\"\nsecrets = [\"whsec_{}\"]\n", receiver.url, "A".repeat(32));
+    let url = database.url_at(proxy.address().port(), crate::support::postgres::PASSWORD, "?sslmode=disable");
+    let stage = Stage::with(&format!("{}{endpoint}", section(&url))).await;
+    stage.pixel("bob", "phone").await;
+    stage.pixel("carol", "phone").await;
+    let first = declined(&stage).await;
+    database.row(&row_of(&first)).await;
+    proxy.stall(true);
+    let (mut worst_request, mut worst_webhook) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..CALLS {
+        let began = Instant::now();
+        let call = declined(&stage).await;
+        worst_request = worst_request.max(began.elapsed());
+        let ended = Instant::now();
+        receiver.wait_for(1, |told| told.kind() == "call.ended" && told.json["data"]["id"] == call).await;
+        worst_webhook = worst_webhook.max(ended.elapsed());
+    }
+    println!("beside a silent database: a call within {worst_request:?}, a webhook within {worst_webhook:?}");
+    assert!(worst_request < Duration::from_secs(3) && worst_webhook < Duration::from_secs(3));
+    let reply = stage.invite_for("alice", "carol", 5).await.expect(201);
+    assert_eq!(stage.ended("alice", &reply["call"]["id"]).await, "timed_out");
+    let call = stage.call(&reply["call"]["id"]).await;
+    let late = rfc3339(&call["ended_at"]).since(rfc3339(&call["ring_until"]));
+    assert!(late < Duration::from_secs(2), "{late:?}");
+    let last = stage.invite("alice", "bob").await["call"]["id"].take();
+    proxy.stall(false);
+    expect_readiness(&stage.http, true).await;
+    stage.http.post(&path(&last, "cancel"), &bearer("alice"), json!({})).await.expect(200);
+    database.row_within(SOON * 3, &row_of(&last)).await;
+}
