@@ -169,6 +169,7 @@ impl Gateway {
         });
         let mut warnings = unreachable_platforms(&pushers);
         warnings.extend(store.warnings().await);
+        warnings.extend(never_recorded(config));
         warnings.extend(unguarded_history(config));
         let auth = Arc::new(auth);
         let mut work = vec![
@@ -306,6 +307,12 @@ fn recording_plan(config: &Config) -> RecordingPlan {
         bucket: recording.s3.as_ref().map(|s3| s3.bucket.clone()),
         prefix: recording.prefix.clone(),
     }
+}
+
+/// Recordings begin when both parties are connected, which nobody knows without LiveKit's rooms.
+fn never_recorded(config: &Config) -> Option<String> {
+    let wanted = config.recording.policy != Policy::Off && !config.livekit.rooms;
+    wanted.then(|| "no call is recorded: recording.policy needs livekit.rooms".to_owned())
 }
 
 /// The apps whose devices can be pushed to.

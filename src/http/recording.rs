@@ -9,7 +9,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
-use super::auth::Caller;
 use super::code::Code;
 use super::extract::{Authenticated, Body, CallPath, EmptyBody};
 use super::problem::Problem;
@@ -123,9 +122,9 @@ fn link(app: &App, recording: &Recording) -> Result<Option<LinkView>, Problem> {
 
 /// Users and services; a ticket is for the call, and not for what is kept of it.
 fn asker(who: Authenticated, call: CallId) -> Result<Asker, Problem> {
-    match who.0 {
-        Caller::Device(_) => Err(Problem::new(Code::UsersOnly, "a ticket is not good for recordings")),
-        Caller::User(_) | Caller::Service => who.asker(call, None),
+    match who.asker(call, None)? {
+        Asker::Ticket(..) => Err(Problem::new(Code::UsersOnly, "a ticket is not good for recordings")),
+        asker => Ok(asker),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod layers;
 mod problems;
+mod recording;
 mod redis_url;
 mod secrets;
 mod store;
@@ -99,6 +100,23 @@ const EVERY_KEY: &str = r#"
     service_account_file = "fcm.json"
     endpoint = "https://fcm.googleapis.com"
     ca_file = "ca.pem"
+
+    [recording]
+    policy = "party"
+    media = "composite"
+    audio_format = "ogg"
+    retention = "30d"
+    link_ttl = "5m"
+    prefix = "calls/recordings"
+
+    [recording.s3]
+    bucket = "calls"
+    region = "auto"
+    endpoint = "https://account.r2.cloudflarestorage.com"
+    link_endpoint = "https://recordings.example.com"
+    access_key = "key"
+    secret = "hidden-of-the-storage"
+    force_path_style = true
 
     [limits]
     ip = "50/s"

@@ -120,9 +120,11 @@ fn good(world: &World, method: &Method, template: &str) -> (String, Who, String,
         ("POST", "/v1/calls/{id}/token") => {
             (call("token"), Who::OfCall, alice, Some(json!({"device_id": "alice-phone"})))
         }
+        ("POST", "/v1/calls/{id}/recording") => (call("recording"), Who::OfCall, alice, Some(json!({}))),
+        ("GET" | "DELETE", "/v1/calls/{id}/recording") => (call("recording"), Who::OfCall, alice, None),
         ("PUT", "/v1/blocks/{user}") => ("/v1/blocks/carol".into(), Who::User, bob, Some(json!({}))),
         ("GET" | "DELETE", "/v1/blocks/{user}") => ("/v1/blocks/mallory".into(), Who::User, bob, None),
-        ("GET", "/v1/bans") => (template.to_owned(), Who::Service, service, None),
+        ("GET", "/v1/bans" | "/v1/usage") => (template.to_owned(), Who::Service, service, None),
         ("PUT", "/v1/bans/{user}") => {
             let body = json!({"reason": "spam", "until": "2099-01-31T12:00:00Z"});
             ("/v1/bans/erin".into(), Who::Service, service, Some(body))

@@ -150,6 +150,9 @@ async fn the_same_body_with_the_right_token_would_have_done_it() {
         }
         let reply = Http::send(request).await;
         let after_its_end = ["/hangup", "/decline", "/answer"].iter().any(|verb| route.template.ends_with(verb));
-        assert!(reply.status < 300 || (after_its_end && reply.status == 409), "{}: {}", route.name(), reply.text);
+        // No call of this world is recorded.
+        let none_there = route.template.ends_with("/recording") && matches!(reply.status, 404 | 409);
+        let fine = reply.status < 300 || none_there || (after_its_end && reply.status == 409);
+        assert!(fine, "{}: {}", route.name(), reply.text);
     }
 }

@@ -22,6 +22,17 @@ pub struct World {
     secrets: Vec<String>,
 }
 
+/// Parties may ask for recordings, and nobody gets one: no call of this world was answered.
+const RECORDING: &str = r#"
+    [recording]
+    policy = "party"
+    [recording.s3]
+    bucket = "calls"
+    region = "us-east-1"
+    access_key = "nobody-has-this-key"
+    secret = "nobody-has-this-secret"
+"#;
+
 impl World {
     pub async fn new() -> Self {
         Self::with("").await
@@ -29,7 +40,7 @@ impl World {
 
     pub async fn with(extra: &str) -> Self {
         panics::watch();
-        let stage = Stage::with(extra).await;
+        let stage = Stage::with(&format!("{RECORDING}{extra}")).await;
         let iphone = stage.iphone("bob", "iphone-1").await;
         let pixel = stage.pixel("bob", "pixel-1").await;
         let phone = stage.pixel("dave", "pixel-2").await;

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Studio, fetch};
 use crate::support::people::path;
+use crate::support::receiver::Receiver;
 use crate::support::{bearer, service_bearer};
 
 #[tokio::test]
@@ -143,6 +144,30 @@ async fn a_link_is_good_for_its_time_and_made_anew_each_time() {
     let mut other = new.clone();
     other["link"]["url"] = new["link"]["url"].as_str().expect("a URL").replace(".mp4", "-2.mp4").into();
     assert_eq!(fetch(&other).await.0, 403);
+}
+
+#[tokio::test]
+async fn the_backend_is_told_once_when_it_can_be_watched() {
+    let backend = Receiver::start().await;
+    let endpoint = format!(
+        "[[webhooks]]\nurl = \"{}\"\nsecrets = [\"whsec_dGhpcyBpcyBhIHNlY3JldCBvZiB0aGUgdGVzdHM=\"]\nevents = [\"recording.ready\"]\n",
+        backend.url
+    );
+    let studio = Studio::and("policy = \"service\"", &endpoint).await;
+    let talk = studio.recorded().await;
+    let told = backend.wait_for(1, |told| told.kind() == "recording.ready").await;
+    let data = &told[0].json["data"];
+    let seen = studio.see(&talk.id, service_bearer()).await.expect(200);
+    assert_eq!(
+        (&data["call_id"], &data["key"], &data["bucket"]),
+        (&talk.id, &seen["file"]["key"], &seen["file"]["bucket"])
+    );
+    for field in ["media", "duration_seconds", "bytes", "kept_until", "started_at", "ended_at"] {
+        assert_eq!(data[field], seen[field], "{field}");
+    }
+    studio.end(&talk.id, service_bearer()).await.expect(200);
+    studio.until(&talk.id, "erased").await;
+    assert_eq!(backend.all().len(), 1);
 }
 
 #[tokio::test]
