@@ -2,6 +2,9 @@
 //!
 //! Every part is made here and handed what it needs; none finds another by itself.
 
+mod parts;
+mod settings;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +14,14 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::config::store::{Store as StoreConfig, StoreUrl};
-use crate::config::{self, Config};
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::recording::Recorder;
 use crate::dispatch::{self, Dispatcher};
-use crate::domain::recording::{Policy, RecordingPlan};
-use crate::domain::time::millis;
-use crate::domain::usage::Plan;
-use crate::domain::{AppId, PushRules, Rules, Unknown};
-use crate::engine::{Engine, Rates, Settings};
+use crate::domain::AppId;
+use crate::engine::Engine;
 use crate::http::auth::{AuthConfigError, Authenticator};
-use crate::http::health::Part;
 use crate::http::server::{Server, Times};
 use crate::http::{self, App, Links};
 use crate::lifecycle::{Stopper, stop_signal};
@@ -40,15 +39,13 @@ use crate::store::embedded::{self, Embedded};
 use crate::store::redis::{self, Redis};
 use crate::telemetry::Metrics;
 use crate::ticket::{Tickets, TicketsError};
+use parts::{history_part, livekit_part, never_recorded, push_parts, unguarded_history, unreachable_platforms};
+use settings::settings;
 
 /// How long connections that wait for a request go on after the signal to stop, at the most.
 const LINGERS_FOR: Duration = Duration::from_secs(2);
 /// How long the last words on event streams may take.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
-/// How often LiveKit is asked about a call in which all seems well.
-const ASK_EVERY: Duration = Duration::from_mins(5);
-/// How many devices a user may have; the one that was registered longest ago gives way.
-const DEVICES_PER_USER: usize = 10;
 
 /// A running gateway. It goes on until [`stop`](Self::stop).
 pub struct Gateway {
@@ -255,84 +252,10 @@ async fn bind(key: &'static str, address: SocketAddr, times: Times) -> Result<Se
     Server::bind(address, times).await.map_err(|source| StartError::Listen { key, address, source })
 }
 
-fn settings(config: &Config, backend: &Backend) -> Settings {
-    let call = &config.call;
-    Settings {
-        ring: call.ring,
-        rules: Rules {
-            connect_timeout_ms: millis(call.connect_timeout),
-            reconnect_grace_ms: millis(call.reconnect_grace),
-            max_duration_ms: millis(call.max_duration),
-            retention_ms: millis(call.retention),
-            decline: call.decline,
-            missed_call: config.push.missed_call,
-            presence: config.livekit.rooms,
-            rooms: config.livekit.rooms,
-            ask_every_ms: if config.livekit.rooms { millis(ASK_EVERY) } else { 0 },
-            record: config.recording.policy == Policy::Always,
-            push: push_rules(&config.push),
-            webhooks: backend.subscribers(),
-            unknown: Unknown::default(),
-        },
-        call_waiting: call.call_waiting,
-        devices_per_user: DEVICES_PER_USER,
-        rates: rates(&config.limits),
-        recording: recording_plan(config),
-        deployment: config.livekit.deployment.clone(),
-        plan: Plan {
-            participant_minutes_per_month: config.usage.participant_minutes_per_month.into(),
-            concurrent_participants: config.usage.concurrent_participants,
-            warn_at: config.usage.warn_at.clone(),
-        },
-    }
-}
-
-fn rates(limits: &config::Limits) -> Rates {
-    Rates {
-        invites_per_user: limits.invites_per_user,
-        invites_per_pair: limits.invites_per_pair,
-        invites_per_callee: limits.invites_per_callee,
-        tokens_per_user: limits.tokens_per_user,
-        registrations_per_user: limits.registrations_per_user,
-    }
-}
-
-fn recording_plan(config: &Config) -> RecordingPlan {
-    let recording = &config.recording;
-    RecordingPlan {
-        policy: recording.policy,
-        content: recording.media,
-        audio_format: recording.audio_format,
-        retention: recording.retention,
-        bucket: recording.s3.as_ref().map(|s3| s3.bucket.clone()),
-        prefix: recording.prefix.clone(),
-    }
-}
-
-/// Recordings begin when both parties are connected, which nobody knows without LiveKit's rooms.
-fn never_recorded(config: &Config) -> Option<String> {
-    let wanted = config.recording.policy != Policy::Off && !config.livekit.rooms;
-    wanted.then(|| "no call is recorded: recording.policy needs livekit.rooms".to_owned())
-}
-
 /// The apps whose devices can be pushed to.
 fn apps(config: &Config) -> impl Iterator<Item = AppId> + '_ {
     let (apns, fcm) = (config.push.apns.iter(), config.push.fcm.iter());
     apns.map(|section| section.app.clone()).chain(fcm.map(|section| section.app.clone()))
-}
-
-/// What calls are to know of `[push]`.
-fn push_rules(config: &config::push::Push) -> PushRules {
-    // Apple may deliver the first push until it expires, at whichever host it went to.
-    let expired = config.apns.iter().map(|apns| apns.ring_expiration).max().unwrap_or_default();
-    PushRules {
-        repush_after_ms: millis(config.repush_after),
-        repush_max: config.repush_max.into(),
-        repush_ios_after_ms: config.repush_ios.then(|| millis(config.repush_after.max(expired))),
-        cancel_by_voip: config.apns.iter().any(|apns| apns.cancel_by_voip),
-        voip_budget: config.voip_budget.into(),
-        unknown: Unknown::default(),
-    }
 }
 
 /// Opens the store that `store.url` names.
@@ -341,52 +264,4 @@ async fn open_store(config: &StoreConfig, clock: Clock) -> Result<Arc<dyn Store>
         StoreUrl::Embedded(path) => Arc::new(Embedded::open(path, config.timeout, clock)?),
         StoreUrl::Redis(url) => Arc::new(Redis::open(url, config.timeout, clock).await?),
     })
-}
-
-fn push_parts(pushers: &Pushers) -> Vec<Part> {
-    let parts = pushers.states().into_iter().map(|state| Part {
-        ok: state.is_good(),
-        detail: match state.problem() {
-            Some(problem) => format!("{} of {} connections: {problem}", state.connected, state.of),
-            None => format!("{} of {} connections", state.connected, state.of),
-        },
-        name: state.name,
-    });
-    parts.collect()
-}
-
-fn history_part(postgres: &Postgres) -> Part {
-    let problem = postgres.problem();
-    let ok = problem.is_none();
-    Part { name: "postgres".into(), ok, detail: problem.unwrap_or_else(|| "history is written".into()) }
-}
-
-/// What must be known of a database that somebody else could pose as.
-fn unguarded_history(config: &Config) -> Option<String> {
-    let url = config.history.postgres.as_ref().filter(|url| url.is_open_to_others())?;
-    Some(format!(
-        "history.postgres_url has sslmode={}, so whoever is on the way to {} may read and change what is sent, the password perhaps too: use \
-         verify-full",
-        url.tls, url.server
-    ))
-}
-
-fn livekit_part(rooms: &Rooms) -> Part {
-    let health = rooms.health();
-    let detail = match (&health.problem, health.answered_at) {
-        (Some((since, why)), _) => format!("since {since}: {why}; calls go on, and rooms are made and closed later"),
-        (None, Some(at)) => format!("answered at {at}"),
-        (None, None) => "not asked yet".to_owned(),
-    };
-    Part { name: "livekit".into(), ok: health.problem.is_none(), detail }
-}
-
-fn unreachable_platforms(pushers: &Pushers) -> Vec<String> {
-    use crate::domain::Platform;
-    let served = pushers.platforms();
-    let missing = |platform: Platform| served.iter().all(|one| one.platform != platform);
-    let warn = |platform: Platform, section| {
-        missing(platform).then(|| format!("{} devices cannot be rung: there is no [[{section}]]", platform.as_str()))
-    };
-    [warn(Platform::Ios, "push.apns"), warn(Platform::Android, "push.fcm")].into_iter().flatten().collect()
 }

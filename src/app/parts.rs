@@ -1,0 +1,63 @@
+//! How the parts are, in words: for `/readyz`, and as warnings at the start.
+
+use crate::config::Config;
+use crate::domain::recording::Policy;
+use crate::http::health::Part;
+use crate::livekit::rooms::Rooms;
+use crate::outbound::Postgres;
+use crate::push::Pushers;
+
+/// The providers' connections.
+pub(super) fn push_parts(pushers: &Pushers) -> Vec<Part> {
+    let parts = pushers.states().into_iter().map(|state| Part {
+        ok: state.is_good(),
+        detail: match state.problem() {
+            Some(problem) => format!("{} of {} connections: {problem}", state.connected, state.of),
+            None => format!("{} of {} connections", state.connected, state.of),
+        },
+        name: state.name,
+    });
+    parts.collect()
+}
+
+pub(super) fn history_part(postgres: &Postgres) -> Part {
+    let problem = postgres.problem();
+    let ok = problem.is_none();
+    Part { name: "postgres".into(), ok, detail: problem.unwrap_or_else(|| "history is written".into()) }
+}
+
+pub(super) fn livekit_part(rooms: &Rooms) -> Part {
+    let health = rooms.health();
+    let detail = match (&health.problem, health.answered_at) {
+        (Some((since, why)), _) => format!("since {since}: {why}; calls go on, and rooms are made and closed later"),
+        (None, Some(at)) => format!("answered at {at}"),
+        (None, None) => "not asked yet".to_owned(),
+    };
+    Part { name: "livekit".into(), ok: health.problem.is_none(), detail }
+}
+
+/// Recordings begin when both parties are connected, which nobody knows without LiveKit's rooms.
+pub(super) fn never_recorded(config: &Config) -> Option<String> {
+    let wanted = config.recording.policy != Policy::Off && !config.livekit.rooms;
+    wanted.then(|| "no call is recorded: recording.policy needs livekit.rooms".to_owned())
+}
+
+/// What must be known of a database that somebody else could pose as.
+pub(super) fn unguarded_history(config: &Config) -> Option<String> {
+    let url = config.history.postgres.as_ref().filter(|url| url.is_open_to_others())?;
+    Some(format!(
+        "history.postgres_url has sslmode={}, so whoever is on the way to {} may read and change what is sent, the password perhaps too: use \
+         verify-full",
+        url.tls, url.server
+    ))
+}
+
+pub(super) fn unreachable_platforms(pushers: &Pushers) -> Vec<String> {
+    use crate::domain::Platform;
+    let served = pushers.platforms();
+    let missing = |platform: Platform| served.iter().all(|one| one.platform != platform);
+    let warn = |platform: Platform, section| {
+        missing(platform).then(|| format!("{} devices cannot be rung: there is no [[{section}]]", platform.as_str()))
+    };
+    [warn(Platform::Ios, "push.apns"), warn(Platform::Android, "push.fcm")].into_iter().flatten().collect()
+}
