@@ -66,9 +66,10 @@ pub(super) async fn limit_addresses(
     next.run(request).await
 }
 
-/// What costs nothing; and LiveKit's webhooks, which come for everybody's calls from one address and are signed.
+/// What a balancer checks, perhaps from the address of its clients; and LiveKit's webhooks, which come for everybody's calls from one
+/// address and are signed.
 fn is_exempt(path: &str) -> bool {
-    matches!(path, "/livez" | "/v1/livekit/webhook")
+    matches!(path, "/livez" | "/readyz" | "/v1/livekit/webhook")
 }
 
 /// The address that a rate is counted for.
