@@ -66,7 +66,7 @@ impl Dispatcher {
             Work::Webhook(webhook) => {
                 let (id, event) = (webhook.message, webhook.event);
                 let message = Message { id, endpoint: webhook.endpoint.clone(), event, body: webhook.body.clone() };
-                Ok(self.deliver(&message, Turn::Late).await)
+                Ok(self.deliver(&message, Turn::Late, job.created_at).await)
             }
             Work::UsageCheck(_) => self.check_usage().await,
             // Its time is over.

@@ -3,9 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use bellwire::domain::job::Webhook;
+use bellwire::domain::{EndpointId, Job, JobId, Timestamp, Unknown, WebhookEvent, Work};
+use reqwest::Method;
+use uuid::Uuid;
+
 use super::{declined, endpoint};
 use crate::support::receiver::{Answer, Receiver, Told};
-use crate::support::{SOON, Stage, bearer, rfc3339};
+use crate::support::{Http, SOON, Stage, bearer, rfc3339};
 
 #[tokio::test]
 async fn a_message_that_is_not_taken_comes_again_with_the_same_id() {
@@ -32,6 +37,45 @@ async fn an_endpoint_that_is_gone_is_not_asked_again() {
     let second = declined(&stage).await;
     receiver.wait_for(1, |told| told.json["data"]["id"] == second).await;
     assert_eq!(receiver.all().iter().filter(|told| told.json["data"]["id"] == first).count(), 1);
+    let ops = Http::new(format!("http://{}", stage.gateway.ops));
+    let metrics = ops.request(Method::GET, "/metrics").send().await.expect("an answer").text().await.expect("a text");
+    assert!(metrics.contains("bellwire_jobs_total{kind=\"webhook\",outcome=\"given_up\"}"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_message_to_an_endpoint_that_nobody_knows_waits_for_an_hour() {
+    let stage = Stage::new().await;
+    let engine = &stage.gateway.engine;
+    let now = stage.clock.now();
+    let queue = async |number: u128, queued_at: Timestamp| {
+        let message = Uuid::from_u128(number);
+        let webhook = Webhook {
+            endpoint: EndpointId::new("0123456789abcdef").expect("an id"),
+            event: WebhookEvent::CallEnded,
+            message,
+            body: "{}".to_owned(),
+            unknown: Unknown::default(),
+        };
+        let job = Job::new(JobId::webhook(message), Work::Webhook(webhook), queued_at, now);
+        assert!(engine.queue(&job).await.expect("queued"));
+        job.id
+    };
+    let young = queue(1, now - Duration::from_mins(58)).await;
+    let old = queue(2, now - Duration::from_mins(61)).await;
+    let tried = async {
+        while engine.job(&old).await.expect("an answer").is_some() {
+            tokio::task::yield_now().await;
+        }
+        loop {
+            let job = engine.job(&young).await.expect("an answer").expect("it is there yet");
+            // After the first try it waits for longer than its lease.
+            if job.attempt == 1 && job.due >= now + Duration::from_secs(45) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, tried).await.expect("tried in time");
 }
 
 #[tokio::test]
