@@ -91,8 +91,9 @@ struct Counts {
 
 impl Counts {
     fn take(&mut self, rate: Rate, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
-        // With more addresses than are remembered, the older half begins anew: nobody is refused for others.
-        if self.current.len() >= ADDRESSES || now >= self.since + rate.per {
+        // With more addresses than are remembered, the older half begins anew: nobody is refused for others. So it does where the clock
+        // goes back.
+        if self.current.len() >= ADDRESSES || now >= self.since + rate.per || now < self.since {
             self.previous = std::mem::take(&mut self.current);
             self.since = now;
         }
@@ -153,5 +154,20 @@ mod tests {
             counts.take(RATE, v4(7), now).expect("a rate of its own");
         }
         assert_eq!(counts.current.len() + counts.previous.len(), 2);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_locks_nobody_out_and_keeps_nothing_for_long() {
+        let (mut counts, mut now) = (Counts::default(), Timestamp::from_millis(1_800_000_000_000));
+        for _ in 0..RATE.count {
+            counts.take(RATE, v4(1), now).expect("a burst");
+        }
+        now = now - Duration::from_hours(1);
+        counts.take(RATE, v4(1), now).expect("not locked out for an hour");
+        for _ in 0..2 {
+            now = now + RATE.per;
+            counts.take(RATE, v4(7), now).expect("a rate of its own");
+        }
+        assert!(!counts.current.contains_key(&v4(1)) && !counts.previous.contains_key(&v4(1)));
     }
 }
