@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use bellwire::domain::job::Webhook;
+use bellwire::domain::job::{Mark, Webhook};
 use bellwire::domain::{EndpointId, Job, JobId, Timestamp, Unknown, WebhookEvent, Work};
+use futures_util::future::join_all;
 use reqwest::Method;
 use uuid::Uuid;
 
@@ -132,4 +133,26 @@ async fn an_answer_without_an_end_is_not_read_to_it() {
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(receiver.all().len(), 2, "its status was good, so both were taken");
+}
+
+#[tokio::test]
+async fn a_backlog_of_jobs_is_swept_without_a_pause() {
+    const JOBS: u64 = 3000;
+    let stage = Stage::new().await;
+    let engine = &stage.gateway.engine;
+    // So late that it is left to the sweep.
+    let due = stage.clock.now() + Duration::from_mins(20);
+    let queued = (0..JOBS).map(|number| {
+        let job = Job::new(JobId::usage_check(number), Work::UsageWarned(Mark::default()), due, due);
+        async move { engine.queue(&job).await.expect("queued") }
+    });
+    assert!(join_all(queued).await.into_iter().all(|queued| queued));
+    stage.clock.advance(Duration::from_mins(21));
+    let swept = async {
+        while !engine.overdue_jobs(Duration::ZERO, 1).await.expect("an answer").is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    // One pause before the first sweep, of 6 s at the most; with one after each it would be 22 s at least.
+    tokio::time::timeout(Duration::from_secs(20), swept).await.expect("swept in time");
 }
