@@ -1,4 +1,4 @@
-//! `limits.ip`: how often an address may ask, before anybody looks at what it asks for.
+//! `limits.ip`: how often an address may ask, before anybody looks at what it asks for. Who bears a ticket or a service key is not refused.
 //!
 //! Each gateway counts for itself, in memory that is bounded however many addresses there are. Over IPv6 a /64 counts as one address:
 //! so many each household has.
@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::Request;
+use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
@@ -41,6 +42,13 @@ impl AddressLimit {
         Arc::new(Self { app, rate, trusted: trusted.to_vec(), counts: Mutex::default() })
     }
 
+    /// Whether it comes from a phone that rings or from the app's backend, which are not refused for others behind the same address. It is asked
+    /// only where the address has nothing left.
+    fn knows(&self, request: &Request<Body>) -> bool {
+        let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        self.app.auth.knows(authorization)
+    }
+
     fn take(&self, request: &Request<Body>) -> Result<(), Limited> {
         // What is asked by no connection is asked by the gateway itself.
         let Some(Peer(peer)) = request.extensions().get() else { return Ok(()) };
@@ -59,6 +67,7 @@ pub(super) async fn limit_addresses(
 ) -> Response {
     if !is_exempt(request.uri().path())
         && let Err(limited) = limit.take(&request)
+        && !limit.knows(&request)
     {
         limit.app.metrics.limited(limited.limit);
         return Problem::from(limited).into_response();
