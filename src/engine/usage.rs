@@ -54,6 +54,7 @@ impl Engine {
     }
 }
 
+/// Of another plan it is another warning.
 fn warning(crossing: &Crossing) -> JobId {
-    JobId::usage_warned(crossing.what, &crossing.period, crossing.per_cent)
+    JobId::usage_warned(crossing.what, &crossing.period, crossing.limit, crossing.per_cent)
 }
