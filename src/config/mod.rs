@@ -114,7 +114,14 @@ impl Config {
             Some(many) if many.len() > MOST_ENDPOINTS => {
                 fields.problem("webhooks", format!("expected at most {MOST_ENDPOINTS} endpoints"))
             }
-            webhooks => webhooks,
+            Some(many) => match webhooks::twice(&many) {
+                Some((first, second)) => {
+                    let why = format!("the same as webhooks[{first}].url; an endpoint is known by its URL");
+                    fields.problem(&format!("webhooks[{second}].url"), why)
+                }
+                None => Some(many),
+            },
+            None => None,
         };
         let history = fields.section("history", history::read);
         let usage = fields.section("usage", usage::read);

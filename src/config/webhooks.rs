@@ -72,6 +72,15 @@ pub(super) fn read(fields: &mut Fields) -> Option<Webhook> {
     Some(Webhook { url: url?, secrets: secrets?, events })
 }
 
+/// Two endpoints with the same URL.
+pub(super) fn twice(webhooks: &[Webhook]) -> Option<(usize, usize)> {
+    let first = |url: &str| webhooks.iter().position(|other| other.url == url);
+    webhooks.iter().enumerate().find_map(|(second, webhook)| {
+        let first = first(&webhook.url)?;
+        (first < second).then_some((first, second))
+    })
+}
+
 fn signing(fields: &mut Fields, secrets: &[Secret]) -> Option<Vec<SigningSecret>> {
     let secrets: Option<Vec<_>> = secrets.iter().map(|secret| SigningSecret::parse(secret.reveal())).collect();
     secrets.or_else(|| {

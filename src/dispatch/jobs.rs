@@ -66,7 +66,7 @@ impl Dispatcher {
             Work::Webhook(webhook) => {
                 let (id, event) = (webhook.message, webhook.event);
                 let message = Message { id, endpoint: webhook.endpoint.clone(), event, body: webhook.body.clone() };
-                Ok(self.deliver(&message, Turn::Late).await)
+                Ok(self.deliver(&message, Turn::Late, job.created_at).await)
             }
             Work::UsageCheck(_) => self.check_usage().await,
             // Its time is over.
@@ -86,7 +86,7 @@ impl Dispatcher {
     async fn check_usage(&self) -> Result<JobResult, JobError> {
         for crossing in self.engine.crossings().await? {
             let body = message::of_crossing(&crossing, self.engine.clock().now())?;
-            let key = format!("{}/{}/{}", crossing.what, crossing.period, crossing.per_cent);
+            let key = format!("{}/{}/{}/{}", crossing.what, crossing.period, crossing.limit, crossing.per_cent);
             // In this order: after a crash the backend is told again, with the same id, rather than not.
             self.tell_backend(WebhookEvent::UsageWarning, &key, &body).await?;
             self.engine.warned(&crossing).await?;

@@ -13,6 +13,10 @@ use crate::outbound::{Delivery, Message, Turn};
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
 /// How long a message is tried as a job.
 const TRIED_FOR: Duration = Duration::from_hours(3 * 24);
+/// How long a message waits for a gateway that knows its endpoint: longer than it takes to roll a configuration out.
+const UNKNOWN_FOR: Duration = Duration::from_hours(1);
+/// Its pause, so that it is a job at once, which is anybody's.
+const UNKNOWN_PAUSE: Duration = Duration::from_mins(1);
 
 impl Dispatcher {
     /// Tries to tell an endpoint of a call's end.
@@ -30,8 +34,14 @@ impl Dispatcher {
                 return TaskResult::Failed(Vec::new());
             }
         };
-        let after = match self.deliver(&message, Turn::Fresh).await {
-            JobResult::Done | JobResult::Failed(_) => return TaskResult::Done(Vec::new()),
+        let after = match self.deliver(&message, Turn::Fresh, self.engine.clock().now()).await {
+            JobResult::Done => return TaskResult::Done(Vec::new()),
+            JobResult::Failed(why) => {
+                // As if it had been a job already.
+                tracing::error!(call_id = %call.id, webhook_id = %message.id, why, "a webhook is given up");
+                self.metrics.job_ended("webhook", "given_up");
+                return TaskResult::Done(Vec::new());
+            }
             JobResult::Later(after) => after,
         };
         let tries = usize::try_from(task.attempt.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -72,12 +82,16 @@ impl Dispatcher {
         self.engine.queue(&job).await.map(drop)
     }
 
-    /// One try, measured.
-    pub(super) async fn deliver(&self, message: &Message, turn: Turn) -> JobResult {
+    /// One try, measured, of a message that waits since then.
+    pub(super) async fn deliver(&self, message: &Message, turn: Turn, since: Timestamp) -> JobResult {
         let began = Instant::now();
         let (result, outcome) = match self.webhooks.deliver(message, turn).await {
             Delivery::Done => (JobResult::Done, "taken"),
             Delivery::Gone => (JobResult::Failed("its endpoint is gone"), "gone"),
+            Delivery::Unknown if self.engine.clock().now().since(since) < UNKNOWN_FOR => {
+                (JobResult::Later(Some(UNKNOWN_PAUSE)), "later")
+            }
+            Delivery::Unknown => (JobResult::Failed("its endpoint is not configured"), "gone"),
             Delivery::Later(after) => (JobResult::Later(after), "later"),
         };
         self.metrics.told(message.event, outcome, began.elapsed());

@@ -201,9 +201,9 @@ impl JobId {
         Self(format!("usage-check:{minute}").into())
     }
 
-    /// The mark of a warning: what ran out, in which month or day (`2026-11`, `2026-11-22`), and the share in per cent.
-    pub fn usage_warned(what: &'static str, period: impl fmt::Display, per_cent: u32) -> Self {
-        Self(format!("usage:{what}:{period}:{per_cent}").into())
+    /// The mark of a warning: what ran out, in which month or day (`2026-11`, `2026-11-22`), of how much, and the share in per cent.
+    pub fn usage_warned(what: &'static str, period: impl fmt::Display, limit: u64, per_cent: u32) -> Self {
+        Self(format!("usage:{what}:{period}:{limit}:{per_cent}").into())
     }
 }
 

@@ -36,11 +36,12 @@ impl Rate {
     /// Takes one more at `now`, where `arrival` is remembered (µs since 1970; 0 for nothing): what is to be remembered then, or how long
     /// to wait for the next one.
     ///
-    /// A time that is further ahead than the rate allows is from a clock that went back or from another rate, and counts as one that has
-    /// nothing left.
+    /// A time that is further ahead than twice the span is from a clock that went back or from another rate, and counts for nothing, so that
+    /// nobody is locked out for as long as the clock went back. One within that may be of another instance, whose clock is a little ahead.
     pub fn take(self, arrival: u64, now: Timestamp) -> Result<u64, Duration> {
         let now = now_us(now);
-        let next = arrival.clamp(now, now.saturating_add(self.span_us())).saturating_add(self.interval_us());
+        let counts = arrival <= now.saturating_add(self.span_us().saturating_mul(2));
+        let next = if counts { arrival.max(now) } else { now }.saturating_add(self.interval_us());
         match next.saturating_sub(self.span_us()).saturating_sub(now) {
             0 => Ok(next),
             wait => Err(Duration::from_micros(wait)),
@@ -164,11 +165,10 @@ mod tests {
         fn whoever_waits_as_long_as_told_gets_one(rate in rates(), arrival in any::<u64>(), at in 0..4_000_000_000_000_u64) {
             let now = Timestamp::from_millis(at);
             if let Err(wait) = rate.take(arrival, now) {
-                prop_assert!(wait <= rate.per);
+                prop_assert!(wait.as_micros() <= u128::from(rate.span_us() + rate.interval_us()));
                 // Times are whole milliseconds.
                 let later = now + Duration::from_millis(u64::try_from(wait.as_micros().div_ceil(1000)).expect("short"));
-                let remembered = arrival.min(now_us(now) + rate.span_us());
-                prop_assert!(rate.take(remembered, later).is_ok());
+                prop_assert!(rate.take(arrival, later).is_ok());
             }
         }
     }
@@ -198,7 +198,23 @@ mod tests {
     fn a_clock_that_goes_back_locks_nobody_out_for_longer_than_the_rate() {
         let rate = Rate { count: 2, per: Duration::from_secs(1) };
         let now = Timestamp::from_millis(1_800_000_000_000);
-        let ahead = rate.take(0, now + Duration::from_hours(1)).expect("taken");
-        assert_eq!(rate.take(ahead, now), Err(Duration::from_millis(500)));
+        for back in [1, 499, 500, 1000, 1500, 2500, 3_600_000].map(Duration::from_millis) {
+            let mut arrival = 0;
+            for _ in 0..rate.count {
+                arrival = rate.take(arrival, now + back).expect("a burst");
+            }
+            let wait = rate.take(arrival, now).err().unwrap_or_default();
+            assert!(wait <= rate.per + Duration::from_millis(500), "{wait:?} after {back:?}");
+            rate.take(arrival, now + wait).expect("one more after the wait");
+        }
+    }
+
+    #[test]
+    fn two_clocks_that_differ_a_little_do_not_double_a_rate() {
+        let rate = Rate { count: 2, per: Duration::from_mins(1) };
+        let behind = Timestamp::from_millis(1_800_000_000_000);
+        let ahead = behind + Duration::from_secs(2);
+        let arrival = rate.take(rate.take(0, ahead).expect("a burst"), ahead).expect("a burst");
+        assert_eq!(rate.take(arrival, behind), Err(Duration::from_secs(32)));
     }
 }

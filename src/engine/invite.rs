@@ -80,9 +80,9 @@ impl Engine {
     }
 
     async fn run_invite(&self, request: InviteRequest) -> Result<Arc<Call>, EngineError> {
-        let mut buried = Vec::new();
+        let (mut buried, mut charged) = (Vec::new(), false);
         for _ in 0..MAX_TRIES {
-            match self.try_invite(&request, &buried).await? {
+            match self.try_invite(&request, &buried, &mut charged).await? {
                 Try::Done(call) => return Ok(call),
                 Try::Again(id) => buried.push(id),
             }
@@ -90,18 +90,22 @@ impl Engine {
         Err(StoreError::Unavailable("other invites keep overtaking this one".into()).into())
     }
 
-    /// Tries to invite, after ids of this invite were `buried`.
-    async fn try_invite(&self, request: &InviteRequest, buried: &[CallId]) -> Result<Try, EngineError> {
+    /// Tries to invite, after ids of this invite were `buried`. It is charged once, however often it starts over.
+    async fn try_invite(
+        &self,
+        request: &InviteRequest,
+        buried: &[CallId],
+        charged: &mut bool,
+    ) -> Result<Try, EngineError> {
         let (mut id, mut first) = (self.clock().call_id(), buried.first().copied());
-        // What starts over was charged before, and what is run again as well.
-        let charges = if buried.is_empty() { self.caller_charges(request) } else { Vec::new() };
+        let charges = if *charged { Vec::new() } else { self.caller_charges(request) };
         let mut opening = self.claim_own_line(request, id, buried.last().copied(), &charges).await?;
         if let Opening::Reserved { call, same_body: true } = opening {
             match self.reserved(call).await? {
                 Slot::Call(call) => return Ok(Try::Done(Arc::from(call))),
                 Slot::Tombstone => return Ok(Try::Again(call)),
                 Slot::Vacant => {
-                    // The invite that reserved it died, or is still on its way: run the same call again.
+                    // The invite that reserved it died, or is still on its way: run the same call again, which was charged then.
                     id = call;
                     first = first.or(Some(call));
                     opening = self.claim_own_line(request, id, None, &[]).await?;
@@ -109,7 +113,10 @@ impl Engine {
             }
         }
         let others = match opening {
-            Opening::Claimed(others) => others,
+            Opening::Claimed(others) => {
+                *charged = true;
+                others
+            }
             Opening::Banned => return Err(EngineError::Banned),
             Opening::Reserved { same_body: false, .. } => return Err(EngineError::KeyReused),
             // This one was buried, and the key has come to mean another call.

@@ -1,6 +1,6 @@
 //! How often users may do what others pay for: what each use case takes of which rate. The store keeps count, for all instances.
 //!
-//! A phone that answers, declines or hangs up is never limited: only invites, registrations and tokens are. Tokens that are asked
+//! A phone that answers, declines or hangs up is not limited here: only invites, registrations and tokens are. Tokens that are asked
 //! for by a ticket count for the ticket's device alone.
 
 use super::{Asker, Engine};

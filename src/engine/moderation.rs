@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 
 use super::lines::COMMIT_WITHIN;
 use super::{Engine, EngineError, LOADS_AT_ONCE};
@@ -28,6 +28,9 @@ impl Engine {
         let user = ban.user.clone();
         let job = self.queue_ban(&user).await?;
         self.store().put_ban(ban).await?;
+        if let Err(error) = self.requeue_ban(&user, &job).await {
+            tracing::warn!(%error, "the job of a ban could not be seen to yet");
+        }
         if let Err(error) = self.end_calls_of(&user).await {
             tracing::warn!(%error, "the calls of a banned user could not all be ended yet");
         }
@@ -64,6 +67,14 @@ impl Engine {
         Err(StoreError::Unavailable("other instances keep changing the job of this ban".into()).into())
     }
 
+    /// Where the store was slow the job may have been over before there was a ban: then it is queued again.
+    async fn requeue_ban(&self, user: &UserId, job: &JobId) -> Result<(), EngineError> {
+        match self.job(job).await? {
+            Some(_) => Ok(()),
+            None => self.queue_ban(user).await.map(drop),
+        }
+    }
+
     /// Ends the live calls of a user who was banned before.
     ///
     /// An invite is stopped by its claim, or found by it. The store orders the ban and each claim of the user: a claim that came
@@ -72,8 +83,17 @@ impl Engine {
     /// too, or its time is up and its commit fails (an invite that starts over then sees the ban).
     async fn end_calls_of(&self, user: &UserId) -> Result<(), EngineError> {
         let ids = self.recent_ids(user).await?;
-        let ends = ids.into_iter().map(|id| self.end_as_banned(id, user));
-        stream::iter(ends).buffer_unordered(LOADS_AT_ONCE).try_collect().await
+        let ends = ids.into_iter().map(async |id| (id, self.end_as_banned(id, user).await));
+        // One that cannot be ended keeps no other alive.
+        let ended: Vec<_> = stream::iter(ends).buffer_unordered(LOADS_AT_ONCE).collect().await;
+        let mut first = Ok(());
+        for (id, result) in ended {
+            if let Err(error) = &result {
+                tracing::warn!(call_id = %id, %error, "a call of a banned user could not be ended yet");
+            }
+            first = first.and(result);
+        }
+        first
     }
 
     async fn end_as_banned(&self, id: CallId, user: &UserId) -> Result<(), EngineError> {

@@ -27,14 +27,14 @@ impl Engine {
 
     /// What was used on some days, both included.
     pub async fn usage(&self, from: Day, to: Day) -> Result<Vec<DayUsage>, EngineError> {
-        Ok(self.store().usage(from, to).await?)
+        Ok(self.store().usage(from, to, from).await?)
     }
 
     /// The shares of the plan that were reached today or yesterday, of which nobody has warned.
     pub async fn crossings(&self) -> Result<Vec<Crossing>, EngineError> {
         // A call that ends after midnight adds to the day, and perhaps the month, before.
         let today = Day::of(self.clock().now());
-        let usage = self.usage(today.before().month_begins(), today).await?;
+        let usage = self.store().usage(today.before().month_begins(), today, today.before()).await?;
         let mut crossings: Vec<Crossing> = Vec::new();
         for crossing in [today.before(), today].into_iter().flat_map(|day| self.0.settings.plan.crossings(day, &usage))
         {
@@ -54,6 +54,7 @@ impl Engine {
     }
 }
 
+/// Of another plan it is another warning.
 fn warning(crossing: &Crossing) -> JobId {
-    JobId::usage_warned(crossing.what, &crossing.period, crossing.per_cent)
+    JobId::usage_warned(crossing.what, &crossing.period, crossing.limit, crossing.per_cent)
 }

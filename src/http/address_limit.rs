@@ -1,4 +1,4 @@
-//! `limits.ip`: how often an address may ask, before anybody looks at what it asks for.
+//! `limits.ip`: how often an address may ask, before anybody looks at what it asks for. Who bears a ticket or a service key is not refused.
 //!
 //! Each gateway counts for itself, in memory that is bounded however many addresses there are. Over IPv6 a /64 counts as one address:
 //! so many each household has.
@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::Request;
+use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
@@ -41,6 +42,13 @@ impl AddressLimit {
         Arc::new(Self { app, rate, trusted: trusted.to_vec(), counts: Mutex::default() })
     }
 
+    /// Whether it comes from a phone that rings or from the app's backend, which are not refused for others behind the same address. It is asked
+    /// only where the address has nothing left.
+    fn knows(&self, request: &Request<Body>) -> bool {
+        let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        self.app.auth.knows(authorization)
+    }
+
     fn take(&self, request: &Request<Body>) -> Result<(), Limited> {
         // What is asked by no connection is asked by the gateway itself.
         let Some(Peer(peer)) = request.extensions().get() else { return Ok(()) };
@@ -59,6 +67,7 @@ pub(super) async fn limit_addresses(
 ) -> Response {
     if !is_exempt(request.uri().path())
         && let Err(limited) = limit.take(&request)
+        && !limit.knows(&request)
     {
         limit.app.metrics.limited(limited.limit);
         return Problem::from(limited).into_response();
@@ -66,9 +75,10 @@ pub(super) async fn limit_addresses(
     next.run(request).await
 }
 
-/// What costs nothing; and LiveKit's webhooks, which come for everybody's calls from one address and are signed.
+/// What a balancer checks, perhaps from the address of its clients; and LiveKit's webhooks, which come for everybody's calls from one
+/// address and are signed.
 fn is_exempt(path: &str) -> bool {
-    matches!(path, "/livez" | "/v1/livekit/webhook")
+    matches!(path, "/livez" | "/readyz" | "/v1/livekit/webhook")
 }
 
 /// The address that a rate is counted for.
@@ -90,8 +100,9 @@ struct Counts {
 
 impl Counts {
     fn take(&mut self, rate: Rate, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
-        // With more addresses than are remembered, the older half begins anew: nobody is refused for others.
-        if self.current.len() >= ADDRESSES || now >= self.since + rate.per {
+        // With more addresses than are remembered, the older half begins anew: nobody is refused for others. So it does where the clock
+        // goes back.
+        if self.current.len() >= ADDRESSES || now >= self.since + rate.per || now < self.since {
             self.previous = std::mem::take(&mut self.current);
             self.since = now;
         }
@@ -152,5 +163,20 @@ mod tests {
             counts.take(RATE, v4(7), now).expect("a rate of its own");
         }
         assert_eq!(counts.current.len() + counts.previous.len(), 2);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_locks_nobody_out_and_keeps_nothing_for_long() {
+        let (mut counts, mut now) = (Counts::default(), Timestamp::from_millis(1_800_000_000_000));
+        for _ in 0..RATE.count {
+            counts.take(RATE, v4(1), now).expect("a burst");
+        }
+        now = now - Duration::from_hours(1);
+        counts.take(RATE, v4(1), now).expect("not locked out for an hour");
+        for _ in 0..2 {
+            now = now + RATE.per;
+            counts.take(RATE, v4(7), now).expect("a rate of its own");
+        }
+        assert!(!counts.current.contains_key(&v4(1)) && !counts.previous.contains_key(&v4(1)));
     }
 }

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -17,10 +17,11 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
     let mut address = peer.to_canonical();
     let (name, read): (_, fn(&str) -> Option<IpAddr>) =
         if headers.contains_key(X_FORWARDED_FOR) { (X_FORWARDED_FOR, node) } else { (header::FORWARDED, forwarded) };
-    let lines: Vec<&str> = headers.get_all(name).iter().map(|line| line.to_str().unwrap_or_default()).collect();
-    let mut hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
+    // Hop by hop: what a client wrote may be no text, and hides nothing of what proxies added.
+    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    let mut hops = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
     while is_trusted(&address)
-        && let Some(hop) = hops.next().and_then(read)
+        && let Some(hop) = hops.next().and_then(|hop| read(str::from_utf8(hop).ok()?))
     {
         address = hop.to_canonical();
     }
@@ -75,6 +76,15 @@ mod tests {
         assert_eq!(seen("10.1.1.1, 10.2.2.2"), "10.1.1.1", "a proxy that asks for itself");
         let lines = [("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "198.51.100.1, 10.1.1.1")];
         assert_eq!(address(PROXY, &lines), "198.51.100.1", "lines are one list");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_hide_no_later_hop() {
+        let line = HeaderValue::from_bytes(b"\xff, 198.51.100.1").expect("a value");
+        let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, line)]);
+        let trusted = ["10.0.0.0/8".parse().expect("a network")];
+        let seen = client_address(PROXY.parse().expect("an address"), &headers, &trusted);
+        assert_eq!(seen.to_string(), "198.51.100.1");
     }
 
     #[test]

@@ -79,8 +79,10 @@ pub enum Turn {
 pub enum Delivery {
     /// The endpoint took it.
     Done,
-    /// There is nobody any more: the configuration has no such endpoint, or it says that it is gone (410).
+    /// The endpoint says that it is gone (410).
     Gone,
+    /// This gateway's configuration has no such endpoint: it was taken out, or came in at other gateways first.
+    Unknown,
     /// Later, and not before this pause, if it named one.
     Later(Option<Duration>),
 }
@@ -150,8 +152,8 @@ impl Webhooks {
     /// Tries to deliver a message.
     pub async fn deliver(&self, message: &Message, turn: Turn) -> Delivery {
         let Some(endpoint) = self.endpoints.iter().find(|endpoint| endpoint.id == message.endpoint) else {
-            tracing::error!(webhook_id = %message.id, event = %message.event, "a webhook is given up: its endpoint is not configured any more");
-            return Delivery::Gone;
+            tracing::warn!(webhook_id = %message.id, event = %message.event, "a webhook waits: this gateway does not know its endpoint");
+            return Delivery::Unknown;
         };
         let mut stop = self.stop.clone();
         let cut_off = async {

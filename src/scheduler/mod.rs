@@ -112,12 +112,21 @@ async fn sweep_once(engine: &Engine, stuck: &mut HashSet<CallId>) -> bool {
 
 /// What came of a wake.
 enum Woken {
-    /// The call went on, by this wake or by someone else's.
+    /// The call or job went on, by this wake or by someone else's.
     GoesOn,
     /// The store failed.
     Later,
     /// Its record cannot be read here.
     Stuck,
+}
+
+impl Woken {
+    fn after(error: &EngineError) -> Self {
+        match error {
+            EngineError::Store(error) if !error.is_passing() => Self::Stuck,
+            _ => Self::Later,
+        }
+    }
 }
 
 async fn wake(engine: Engine, call: CallId) -> Woken {
@@ -126,8 +135,5 @@ async fn wake(engine: Engine, call: CallId) -> Woken {
         Err(error) => error,
     };
     tracing::warn!(call_id = %call, %error, "a call that is due could not be woken");
-    match error {
-        EngineError::Store(error) if !error.is_passing() => Woken::Stuck,
-        _ => Woken::Later,
-    }
+    Woken::after(&error)
 }

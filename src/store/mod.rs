@@ -254,7 +254,9 @@ pub trait Store: Send + Sync + 'static {
     async fn account(&self, call: CallId, shares: &[DayShare]) -> Result<bool, StoreError>;
 
     /// What was used on the days from `from` to `to`, both included, in order; days on which nothing was are left out.
-    async fn usage(&self, from: Day, to: Day) -> Result<Vec<DayUsage>, StoreError>;
+    ///
+    /// Law 25: only days of `peaks_from` on have their peak, for which every minute of a day is read; the others have 0.
+    async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError>;
 
     /// What the store announces, from now on: each at most once. A listener that falls behind is told so by the channel, which
     /// means the same as [`Announcement::Lost`].

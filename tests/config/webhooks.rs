@@ -52,6 +52,14 @@ fn bad_endpoints_are_refused_without_being_quoted() {
             endpoint("https://api.example.com/", &format!("{good}\nevents = [\"call.began\"]")),
             "webhooks[0].events: expected",
         ),
+        (
+            format!(
+                "{}{}",
+                endpoint("https://a.example.com/", &good),
+                endpoint("https://api.example.com/", &good).repeat(2)
+            ),
+            "webhooks[2].url: the same as webhooks[1].url",
+        ),
         (endpoint("https://api.example.com/", &good).repeat(9), "webhooks: expected at most 8 endpoints"),
     ] {
         let found = problems(by_file(&lines, &[TICKET]));

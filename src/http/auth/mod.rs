@@ -130,11 +130,18 @@ impl Authenticator {
 
     /// Tells who sent a request with this `Authorization` header (RFC 6750, section 2.1).
     pub async fn authenticate(&self, authorization: Option<&str>) -> Result<Caller, AuthError> {
-        let (scheme, token) = authorization.and_then(|value| value.split_once(' ')).ok_or(AuthError::Missing)?;
-        if !scheme.eq_ignore_ascii_case("Bearer") {
-            return Err(AuthError::Missing);
+        self.authenticate_token(bearer(authorization)?).await
+    }
+
+    /// Whether a request with this `Authorization` header bears a service key or a ticket that is good: what the gateway tells by itself, with one
+    /// hash, whoever asks.
+    pub fn knows(&self, authorization: Option<&str>) -> bool {
+        match bearer(authorization) {
+            Ok(token) if token.len() > MAX_TOKEN_BYTES => false,
+            Ok(token) if service::is_service_key(token) => self.service_keys.check(token).is_ok(),
+            Ok(token) => self.tickets.check(token, self.clock.now()).is_ok(),
+            Err(_) => false,
         }
-        self.authenticate_token(token.trim()).await
     }
 
     /// Tells who has this token, as a WebSocket's subprotocol carries it.
@@ -167,6 +174,12 @@ impl Authenticator {
         }
         Err(refusal)
     }
+}
+
+/// The token in an `Authorization` header.
+fn bearer(authorization: Option<&str>) -> Result<&str, AuthError> {
+    let (scheme, token) = authorization.and_then(|value| value.split_once(' ')).ok_or(AuthError::Missing)?;
+    if scheme.eq_ignore_ascii_case("Bearer") { Ok(token.trim()) } else { Err(AuthError::Missing) }
 }
 
 impl fmt::Debug for Authenticator {

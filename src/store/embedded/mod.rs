@@ -305,8 +305,8 @@ impl Store for Embedded {
         self.write(Promise::Durable, move |txn| usage::account(txn, call, &shares, now)).await
     }
 
-    async fn usage(&self, from: Day, to: Day) -> Result<Vec<DayUsage>, StoreError> {
-        usage::usage(&self.file.begin_read()?, from, to)
+    async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
+        usage::usage(&self.file.begin_read()?, from, to, peaks_from)
     }
 
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {

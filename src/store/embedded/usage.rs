@@ -45,15 +45,17 @@ pub(super) fn account(
     Ok(true)
 }
 
-pub(super) fn usage(txn: &ReadTransaction, from: Day, to: Day) -> Result<Vec<DayUsage>, StoreError> {
+pub(super) fn usage(txn: &ReadTransaction, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
     let minutes = txn.open_table(MINUTES)?;
     let mut usage = Vec::new();
     for entry in txn.open_table(DAYS)?.range(from.number()..=to.number())? {
         let (day, row) = entry?;
         let ((calls, participant_ms), day) = (row.value(), day.value());
         let mut peak = 0;
-        for minute in minutes.range((day, 0)..=(day, u16::MAX))? {
-            peak = peak.max(minute?.1.value());
+        if day >= peaks_from.number() {
+            for minute in minutes.range((day, 0)..=(day, u16::MAX))? {
+                peak = peak.max(minute?.1.value());
+            }
         }
         usage.push(DayUsage { day: Day::from_number(day), calls, participant_ms, peak });
     }

@@ -232,8 +232,8 @@ impl Store for Redis {
         self.add_usage(call, shares).await
     }
 
-    async fn usage(&self, from: Day, to: Day) -> Result<Vec<DayUsage>, StoreError> {
-        self.usage_of(from, to).await
+    async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
+        self.usage_of(from, to, peaks_from).await
     }
 
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {

@@ -20,6 +20,8 @@ use crate::store::{ACCOUNTED_KEPT, StoreError, USAGE_KEPT};
 const SHARDS: usize = 16;
 /// How many of them are read at once.
 const READS_AT_ONCE: usize = 64;
+/// What stands in a day beside its minutes: calls, and milliseconds of participants.
+const SUMS: [&str; 2] = ["calls", "ms"];
 
 impl Redis {
     pub(super) async fn add_usage(&self, call: CallId, shares: &[DayShare]) -> Result<bool, StoreError> {
@@ -38,24 +40,31 @@ impl Redis {
         from_redis_value(self.link.run(&ACCOUNT, &step).await?).map_err(unreadable)
     }
 
-    pub(super) async fn usage_of(&self, from: Day, to: Day) -> Result<Vec<DayUsage>, StoreError> {
+    pub(super) async fn usage_of(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
         let days = (from.number()..=to.number()).map(Day::from_number);
-        let usage = stream::iter(days.map(|day| self.usage_on(day))).buffered(READS_AT_ONCE / SHARDS);
+        let usage =
+            stream::iter(days.map(|day| self.usage_on(day, day >= peaks_from))).buffered(READS_AT_ONCE / SHARDS);
         let usage: Vec<DayUsage> = usage.try_collect().await?;
         Ok(usage.into_iter().filter(|usage| usage.calls > 0).collect())
     }
 
-    async fn usage_on(&self, day: Day) -> Result<DayUsage, StoreError> {
+    async fn usage_on(&self, day: Day, with_peak: bool) -> Result<DayUsage, StoreError> {
         let shards = stream::iter(0..SHARDS).map(async |shard| {
-            let answer = self.link.ask(cmd("HGETALL").arg(self.shard(shard).key("usage", day))).await?;
-            from_redis_value::<HashMap<String, u64>>(answer).map_err(unreadable)
+            let key = self.shard(shard).key("usage", day);
+            if with_peak {
+                let answer = self.link.ask(cmd("HGETALL").arg(key)).await?;
+                return from_redis_value::<HashMap<String, u64>>(answer).map_err(unreadable);
+            }
+            let answer = self.link.ask(cmd("HMGET").arg(key).arg(&SUMS)).await?;
+            let sums: [Option<u64>; 2] = from_redis_value(answer).map_err(unreadable)?;
+            Ok(SUMS.into_iter().zip(sums).filter_map(|(field, sum)| Some((field.to_owned(), sum?))).collect())
         });
         let shards: Vec<HashMap<String, u64>> = shards.buffer_unordered(SHARDS).try_collect().await?;
         let mut sums: HashMap<String, u64> = HashMap::new();
         for (field, number) in shards.into_iter().flatten() {
             *sums.entry(field).or_default() += number;
         }
-        let (calls, participant_ms) = (sums.remove("calls").unwrap_or_default(), sums.remove("ms").unwrap_or_default());
+        let [calls, participant_ms] = SUMS.map(|field| sums.remove(field).unwrap_or_default());
         let peak = sums.into_values().max().unwrap_or_default();
         Ok(DayUsage { day, calls, participant_ms, peak: u32::try_from(peak).unwrap_or(u32::MAX) })
     }

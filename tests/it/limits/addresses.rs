@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use serde_json::json;
 
 use super::expect_limited;
-use crate::support::{Http, Reply, Stage, bearer};
+use crate::support::people::path;
+use crate::support::{Http, Reply, Stage, bearer, service_bearer};
 
 const THREE_A_MINUTE: &str = "[limits]\nip = \"3/min\"";
 
@@ -33,7 +35,10 @@ async fn an_address_is_refused_before_anybody_looks_at_its_token() {
     expect_limited(stage.http.get("/nothing", &bearer("bob")).await, "ip", "q=3;w=60");
     // Whom a header names does not matter where no proxy is trusted.
     expect_limited(ask(&stage, "198.51.100.1").await, "ip", "q=3;w=60");
-    stage.http.get("/livez", "").await.expect(200);
+    // What a balancer checks is not refused for what its clients do.
+    for check in ["/livez", "/readyz"] {
+        stage.http.get(check, "").await.expect(200);
+    }
     let ops = Http::new(format!("http://{}", stage.gateway.ops));
     for _ in 0..5 {
         ops.get("/readyz", "").await.expect(200);
@@ -55,4 +60,19 @@ async fn behind_a_proxy_each_client_has_a_rate() {
     expect_limited(ask(&stage, "203.0.113.9, 198.51.100.1").await, "ip", "q=3;w=60");
     expect_limited(ask(&stage, "2001:db8::ffff").await, "ip", "q=3;w=60");
     ask(&stage, "2001:db8:0:1::1").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_phone_with_its_ticket_and_the_backend_are_not_refused_for_others_behind_their_address() {
+    let stage = Stage::with("[limits]\nip = \"5/h\"").await;
+    let pixel = stage.pixel("bob", "pixel-1").await;
+    let call = stage.invite("alice", "bob").await["call"]["id"].take();
+    let ticket = stage.ticket(&pixel, &call).await;
+    while stage.http.get("/v1/devices", &bearer("bob")).await.status != 429 {}
+    stage.http.post(&path(&call, "answer"), &ticket, json!({})).await.expect(200);
+    stage.http.get("/v1/bans", service_bearer()).await.expect(200);
+    let strangers = ["bw_sk_nobodys-nobodys-nobodys-nobodys", "no token of anybody", &bearer("bob"), &ticket[1..]];
+    for stranger in strangers {
+        expect_limited(stage.http.get("/v1/devices", stranger).await, "ip", "q=5;w=3600");
+    }
 }

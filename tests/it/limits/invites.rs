@@ -106,6 +106,17 @@ async fn who_was_refused_for_the_callee_is_not_busy() {
 }
 
 #[tokio::test]
+async fn what_was_refused_is_charged_again_when_it_is_tried_again() {
+    let stage = Stage::with("[limits]\ninvites_per_user = \"3/h\"\ninvites_per_callee = \"1/h\"").await;
+    stage.pixel("bob", "pixel-bob").await;
+    invite(&stage, "alice", "bob").await.expect(201);
+    for _ in 0..3 {
+        expect_limited(invite_with(&stage, "erin", "bob", "k").await, "invites_per_callee", "q=1;w=3600");
+    }
+    expect_limited(invite_with(&stage, "erin", "bob", "k").await, "invites_per_user", "q=3;w=3600");
+}
+
+#[tokio::test]
 async fn a_replay_is_free() {
     let every = "[limits]\ninvites_per_user = \"1/h\"\ninvites_per_pair = \"1/h\"\ninvites_per_callee = \"1/h\"";
     let stage = Stage::with(every).await;

@@ -142,6 +142,7 @@ macro_rules! laws {
             ],
             rates: [
                 law_23_as_many_as_the_rate_has_come_at_once_and_then_one_for_each_interval,
+                law_23_what_is_too_far_ahead_to_be_of_the_rate_counts_for_nothing,
                 law_23_what_is_refused_changes_nothing,
                 law_23_a_call_that_is_known_is_not_charged,
                 law_23_a_blocked_caller_takes_nothing_and_is_refused_as_any_other,

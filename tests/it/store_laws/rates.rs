@@ -64,6 +64,21 @@ pub async fn law_23_as_many_as_the_rate_has_come_at_once_and_then_one_for_each_i
     assert!(is_limited(&open().await));
 }
 
+pub async fn law_23_what_is_too_far_ahead_to_be_of_the_rate_counts_for_nothing(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let charges = |per| of_user(USER, Rate { count: 2, per });
+    let (minute, second) = (Duration::from_mins(1), Duration::from_secs(1));
+    let take = async |per| admitted(&**store, "ann", &charges(per)).await;
+    assert!(take(minute).await && take(minute).await && !take(minute).await);
+    // As after a clock that went back: what stands there is a minute ahead of a rate of a second.
+    assert!(take(second).await);
+    // What is only a little ahead may be of another instance, and counts.
+    assert!(take(minute).await && !take(minute).await);
+    assert!(!take(Duration::from_secs(20)).await);
+    clock.advance(minute);
+    assert!(take(minute).await);
+}
+
 pub async fn law_23_what_is_refused_changes_nothing(subject: &Subject) {
     let Subject { store, clock, .. } = subject;
     let ann = user("ann");

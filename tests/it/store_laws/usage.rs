@@ -22,15 +22,15 @@ pub async fn law_25_a_call_is_added_once(subject: &Subject) {
     // Over midnight.
     let shares = call_of(today, 1430, 30);
     assert!(store.account(call, &shares).await.expect("an answer"));
-    let usage = store.usage(today, today.after()).await.expect("usage");
+    let usage = store.usage(today, today.after(), today).await.expect("usage");
     let of = |day, minutes: u64| DayUsage { day, calls: 1, participant_ms: 2 * minutes * 60_000, peak: 2 };
     assert_eq!(usage, [of(today, 10), of(today.after(), 20)]);
     for other in [&shares[..1], &shares[..]] {
         assert!(!store.account(call, other).await.expect("an answer"), "it was done");
     }
-    assert_eq!(store.usage(today, today.after()).await.expect("usage"), usage);
+    assert_eq!(store.usage(today, today.after(), today).await.expect("usage"), usage);
     assert!(store.account(clock.call_id(), &[]).await.expect("an answer"), "a call that used nothing");
-    assert_eq!(store.usage(today, today.after()).await.expect("usage"), usage);
+    assert_eq!(store.usage(today, today.after(), today).await.expect("usage"), usage);
 }
 
 pub async fn law_25_days_are_added_up_and_read_in_order(subject: &Subject) {
@@ -43,11 +43,18 @@ pub async fn law_25_days_are_added_up_and_read_in_order(subject: &Subject) {
             store.account(clock.call_id(), &call_of(day, begins, 10)).await.expect("added");
         }
     }
-    let usage = store.usage(days[0], days[1].after()).await.expect("usage");
+    let usage = store.usage(days[0], days[1].after(), days[0]).await.expect("usage");
     let of = |day| DayUsage { day, calls: 3, participant_ms: 60 * 60_000, peak: 6 };
     assert_eq!(usage, days.map(of));
-    assert_eq!(store.usage(days[0].after(), days[0].after()).await.expect("usage"), [], "nothing on this one");
-    assert_eq!(store.usage(days[1], days[1]).await.expect("usage"), [of(days[1])]);
+    assert_eq!(
+        store.usage(days[0].after(), days[0].after(), days[0].after()).await.expect("usage"),
+        [],
+        "nothing on this one"
+    );
+    assert_eq!(store.usage(days[1], days[1], days[1]).await.expect("usage"), [of(days[1])]);
+    let without = DayUsage { peak: 0, ..of(days[0]) };
+    let usage = store.usage(days[0], days[1], days[1]).await.expect("usage");
+    assert_eq!(usage, [without, of(days[1])], "no peak but of the days that it is asked for");
 }
 
 pub async fn law_25_of_many_calls_at_once_each_is_added_once(subject: &Subject) {
@@ -62,7 +69,7 @@ pub async fn law_25_of_many_calls_at_once_each_is_added_once(subject: &Subject) 
     assert_eq!(added.await.into_iter().filter(|added| *added).count(), calls.len());
     let (calls, peak) = (u64::from(CALLS), 2 * u32::from(CALLS));
     let whole = DayUsage { day: today, calls, participant_ms: calls * 600_000, peak };
-    assert_eq!(store.usage(today, today).await.expect("usage"), [whole]);
+    assert_eq!(store.usage(today, today, today).await.expect("usage"), [whole]);
 }
 
 pub async fn law_25_a_day_is_forgotten_after_its_time(subject: &Subject) {
@@ -72,6 +79,7 @@ pub async fn law_25_a_day_is_forgotten_after_its_time(subject: &Subject) {
     store.account(clock.call_id(), &call_of(past, 0, 1)).await.expect("added");
     // Something else is written, which is when a store of one file forgets.
     store.account(clock.call_id(), &call_of(today, 0, 1)).await.expect("added");
-    let days: Vec<Day> = store.usage(past, today).await.expect("usage").into_iter().map(|usage| usage.day).collect();
+    let days: Vec<Day> =
+        store.usage(past, today, past).await.expect("usage").into_iter().map(|usage| usage.day).collect();
     assert_eq!(days, [today]);
 }

@@ -1,11 +1,16 @@
 //! A ban and an invite at two instances at once, the invite stalled between its steps.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bellwire::domain::{Call, CallId, EndReason, State};
 use bellwire::engine::{Engine, EngineError};
 use bellwire::store::{Ban, Claim, Opening, Role, Slot, Store};
 
+use super::lost::committed_call;
+use super::stops::Stops;
+use super::wire::{Attached, Wire};
 use super::{Ground, HOUR, ann, bob, invite};
 use crate::store_laws::fixture::{android, closed, create, is_conflict, loaded, new_call, user};
 
@@ -121,4 +126,44 @@ async fn a_ban_closes_readers_at_every_instance() {
     }
     create(&*ground.store, &new_call(&ground.clock)).await.expect("written");
     assert!(other.next().await.is_some(), "another user's goes on");
+}
+
+#[tokio::test]
+async fn a_call_that_cannot_be_ended_keeps_no_other_alive() {
+    const CALLS: usize = 5;
+    let ground = Ground::new();
+    let wire = Wire::to(&ground.store, &Attached::default());
+    let (engine, _follow_ups) = ground.engine_on(Arc::clone(&wire) as _);
+    let mut calls = Vec::new();
+    for _ in 0..CALLS {
+        calls.push(committed_call(&ground).await.id);
+    }
+    let now = ground.clock.now();
+    ground.store.put_ban(Ban { user: user("ann"), reason: None, created_at: now, until: None }).await.expect("banned");
+    wire.failing.store(1, Ordering::SeqCst);
+    engine.carry_out_ban(&user("ann")).await.expect_err("one cannot be read");
+    let mut ended = 0;
+    for call in calls {
+        ended += usize::from(loaded(&*ground.store, call).await.is_ended());
+    }
+    assert_eq!(ended, CALLS - 1);
+}
+
+#[tokio::test]
+async fn a_job_that_was_over_before_its_ban_was_written_is_queued_again() {
+    let ground = Ground::new();
+    // The job is queued, the ban not yet written.
+    let stops = Stops::behind(4);
+    let wire = Wire::with_stops(&(Arc::clone(&ground.store) as _), &stops);
+    let (engine, mut follow_ups) = ground.engine_on(wire);
+    let banning = tokio::spawn(async move { ban(&engine, "ann").await });
+    stops.held().await;
+    let queued = ground.store.due_jobs(ground.clock.now() + HOUR, 9).await.expect("jobs");
+    assert_eq!(queued.len(), 1);
+    assert!(ground.store.ban(&user("ann"), ground.clock.now()).await.expect("an answer").is_none());
+    ground.store.remove_job(&queued[0], 1).await.expect("carried out");
+    stops.release();
+    banning.await.expect("no panic");
+    let begun = follow_ups.begun_jobs.recv().await.expect("it is begun again");
+    assert_eq!(begun.id, queued[0]);
 }

@@ -47,7 +47,7 @@ impl Scene {
 }
 
 /// A call of Ann that is in her history.
-async fn committed_call(ground: &Ground) -> Call {
+pub async fn committed_call(ground: &Ground) -> Call {
     let call = new_call(&ground.clock);
     let claim = Claim {
         user: user("ann"),

@@ -4,6 +4,7 @@
 mod attachments;
 mod bans;
 mod lost;
+mod plans;
 mod readers;
 pub mod stops;
 mod trips;
@@ -46,6 +47,10 @@ impl Ground {
     }
 
     fn engine_on(&self, store: Arc<dyn Store>) -> (Engine, FollowUps) {
+        self.engine_of(store, Plan::default())
+    }
+
+    fn engine_of(&self, store: Arc<dyn Store>, plan: Plan) -> (Engine, FollowUps) {
         let rules = Rules { presence: false, ..rules() };
         let deployment = "main".to_owned();
         let settings = Settings {
@@ -55,7 +60,7 @@ impl Ground {
             devices_per_user: 10,
             rates: Rates::default(),
             deployment,
-            plan: Plan::default(),
+            plan,
             recording: RecordingPlan::default(),
         };
         Engine::new(store, self.clock.clone(), settings, Arc::default())

@@ -317,8 +317,8 @@ impl Store for Wire {
         self.trip("account", self.store.account(call, shares)).await
     }
 
-    async fn usage(&self, from: Day, to: Day) -> Result<Vec<DayUsage>, StoreError> {
-        self.trip("usage", self.store.usage(from, to)).await
+    async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
+        self.trip("usage", self.store.usage(from, to, peaks_from)).await
     }
 
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {

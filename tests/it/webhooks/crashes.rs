@@ -57,6 +57,36 @@ async fn a_message_that_became_a_job_survives_a_kill() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_does_not_know_an_endpoint_yet_leaves_its_messages_to_another() {
+    let receiver = Receiver::start().await;
+    let mut stage = Stage::of_process(&endpoint(&receiver)).await;
+    stage.pixel("bob", "phone").await;
+    let call = stage.invite("alice", "bob").await["call"]["id"].take();
+    let new = std::fs::read_to_string(&stage.config_file).expect("a configuration");
+    let start_with = async |stage: &mut Stage<_>, config: &str| {
+        std::fs::write(&stage.config_file, config).expect("written");
+        stage.start_again().await
+    };
+    stage.gateway.kill().await;
+    start_with(&mut stage, &new.replace(&endpoint(&receiver), "")).await;
+    stage.http.post(&path(&call, "decline"), &bearer("bob"), json!({"device_id": "phone"})).await.expect(200);
+    // What is under way is finished.
+    stage.gateway.terminate();
+    stage.gateway.exit().await;
+    let store = Embedded::open(&stage.config_file.with_file_name("calls.redb"), SOON, stage.clock.clone());
+    let store = store.expect("the store");
+    let jobs = store.due_jobs(stage.clock.now() + Duration::from_hours(1), 9).await.expect("jobs");
+    assert_eq!(jobs.len(), 1, "{jobs:?}");
+    let job = store.load_job(&jobs[0]).await.expect("a job").expect("a job");
+    store.commit_job(&job.put_off(stage.clock.now()), Some(job.version)).await.expect("due now");
+    store.close().await;
+    drop(store);
+    start_with(&mut stage, &new).await;
+    let told = receiver.wait_for(1, |_| true).await;
+    assert_eq!(told[0].json["data"]["id"], call);
+}
+
+#[tokio::test]
 async fn a_ban_whose_gateway_died_before_it_ended_the_calls_ends_them() {
     let receiver = Receiver::start().await;
     let mut stage = Stage::of_process(&endpoint(&receiver)).await;

@@ -3,9 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use bellwire::domain::job::{Mark, Webhook};
+use bellwire::domain::{EndpointId, Job, JobId, Timestamp, Unknown, WebhookEvent, Work};
+use futures_util::future::join_all;
+use reqwest::Method;
+use uuid::Uuid;
+
 use super::{declined, endpoint};
 use crate::support::receiver::{Answer, Receiver, Told};
-use crate::support::{SOON, Stage, bearer, rfc3339};
+use crate::support::{Http, SOON, Stage, bearer, rfc3339};
 
 #[tokio::test]
 async fn a_message_that_is_not_taken_comes_again_with_the_same_id() {
@@ -32,6 +38,45 @@ async fn an_endpoint_that_is_gone_is_not_asked_again() {
     let second = declined(&stage).await;
     receiver.wait_for(1, |told| told.json["data"]["id"] == second).await;
     assert_eq!(receiver.all().iter().filter(|told| told.json["data"]["id"] == first).count(), 1);
+    let ops = Http::new(format!("http://{}", stage.gateway.ops));
+    let metrics = ops.request(Method::GET, "/metrics").send().await.expect("an answer").text().await.expect("a text");
+    assert!(metrics.contains("bellwire_jobs_total{kind=\"webhook\",outcome=\"given_up\"}"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_message_to_an_endpoint_that_nobody_knows_waits_for_an_hour() {
+    let stage = Stage::new().await;
+    let engine = &stage.gateway.engine;
+    let now = stage.clock.now();
+    let queue = async |number: u128, queued_at: Timestamp| {
+        let message = Uuid::from_u128(number);
+        let webhook = Webhook {
+            endpoint: EndpointId::new("0123456789abcdef").expect("an id"),
+            event: WebhookEvent::CallEnded,
+            message,
+            body: "{}".to_owned(),
+            unknown: Unknown::default(),
+        };
+        let job = Job::new(JobId::webhook(message), Work::Webhook(webhook), queued_at, now);
+        assert!(engine.queue(&job).await.expect("queued"));
+        job.id
+    };
+    let young = queue(1, now - Duration::from_mins(58)).await;
+    let old = queue(2, now - Duration::from_mins(61)).await;
+    let tried = async {
+        while engine.job(&old).await.expect("an answer").is_some() {
+            tokio::task::yield_now().await;
+        }
+        loop {
+            let job = engine.job(&young).await.expect("an answer").expect("it is there yet");
+            // After the first try it waits for longer than its lease.
+            if job.attempt == 1 && job.due >= now + Duration::from_secs(45) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, tried).await.expect("tried in time");
 }
 
 #[tokio::test]
@@ -88,4 +133,26 @@ async fn an_answer_without_an_end_is_not_read_to_it() {
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(receiver.all().len(), 2, "its status was good, so both were taken");
+}
+
+#[tokio::test]
+async fn a_backlog_of_jobs_is_swept_without_a_pause() {
+    const JOBS: u64 = 3000;
+    let stage = Stage::new().await;
+    let engine = &stage.gateway.engine;
+    // So late that it is left to the sweep.
+    let due = stage.clock.now() + Duration::from_mins(20);
+    let queued = (0..JOBS).map(|number| {
+        let job = Job::new(JobId::usage_check(number), Work::UsageWarned(Mark::default()), due, due);
+        async move { engine.queue(&job).await.expect("queued") }
+    });
+    assert!(join_all(queued).await.into_iter().all(|queued| queued));
+    stage.clock.advance(Duration::from_mins(21));
+    let swept = async {
+        while !engine.overdue_jobs(Duration::ZERO, 1).await.expect("an answer").is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    // One pause before the first sweep, of 6 s at the most; with one after each it would be 22 s at least.
+    tokio::time::timeout(Duration::from_secs(20), swept).await.expect("swept in time");
 }

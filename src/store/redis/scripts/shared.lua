@@ -72,7 +72,10 @@ local function charge(now, only_look)
   for place = 1, count do
     local interval, span = tonumber(ARGV[args + 2 * place - 1]), tonumber(ARGV[args + 2 * place])
     local arrival = tonumber(redis.call('GET', KEYS[keys + place]) or 0)
-    nexts[place] = math.min(math.max(arrival, now), now + span) + interval
+    if arrival > now + 2 * span then
+      arrival = 0
+    end
+    nexts[place] = math.max(arrival, now) + interval
     local wait = nexts[place] - span - now
     if wait > longest then
       longest, which = wait, place
