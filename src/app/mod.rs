@@ -224,7 +224,8 @@ impl Gateway {
 
     /// Stops: no new requests, those under way finish, then tasks do, as far as the grace reaches; then the store is closed.
     pub async fn stop(self) -> Result<(), NotStopped> {
-        let Self { requests, work, store, grace, .. } = self;
+        let Self { engine, requests, work, store, grace, .. } = self;
+        engine.stops();
         let stopped = timeout(grace, async {
             requests.stop().await;
             work.stop().await;

@@ -144,13 +144,13 @@ impl Call {
         self.leg(device).zip(receipts.last()).is_some_and(|(leg, last)| !known(leg, last))
     }
 
-    /// Notes what a provider answered when its task was gone. Returns whether that was news.
+    /// Notes what a provider answered when its task was gone. Returns whether that was news, and found room.
     pub(super) fn told(&mut self, device: &DeviceId, receipts: &[Receipt]) -> bool {
-        let is_news = self.lacks(device, receipts);
-        if is_news {
-            self.note(device, receipts.to_vec());
+        if !self.lacks(device, receipts) {
+            return false;
         }
-        is_news
+        self.note(device, receipts.to_vec());
+        !self.lacks(device, receipts)
     }
 
     fn receipt_bytes(&self) -> usize {

@@ -73,7 +73,7 @@ impl Call {
         self.legs.iter().any(|leg| leg.gone_for_good_at().is_some())
     }
 
-    /// A browser has a stream. Returns whether that was news.
+    /// A browser has a stream, or speaks without one. Returns whether that was news.
     pub(super) fn back(&mut self, device: &DeviceId) -> bool {
         self.leg_mut(device).is_some_and(|leg| leg.is_by_stream() && leg.gone_at.take().is_some())
     }
@@ -91,18 +91,18 @@ impl Call {
 
     /// A device rings. Returns whether that was news.
     pub(super) fn alert(&mut self, device: &DeviceId, now: Timestamp) -> bool {
+        let was_gone = self.back(device);
         let Some(leg) = self.leg_mut(device) else { return false };
         if leg.state == LegState::Failed || (leg.state.is_open() && leg.state != LegState::Alerting) {
-            let was_closed = leg.closed_at.is_some();
             leg.state = LegState::Alerting;
             leg.reason = None;
             leg.closed_at = None;
             // A browser that was written off speaks.
-            leg.gone_at = leg.gone_at.filter(|_| !was_closed);
+            leg.gone_at = None;
             leg.alerting_at = Some(now);
             leg.acked_at.get_or_insert(now);
         } else {
-            return false;
+            return was_gone;
         }
         self.has_push(device, now);
         if self.state == State::Calling {
@@ -115,6 +115,7 @@ impl Call {
 
     /// A device could not ring. Returns whether that was news.
     pub(super) fn not_rung(&mut self, device: &DeviceId, reason: &str, now: Timestamp) -> bool {
+        let was_gone = self.back(device);
         match self.leg_mut(device) {
             Some(leg) if leg.state.is_open() && leg.state != LegState::NotRung => {
                 leg.state = LegState::NotRung;
@@ -122,7 +123,7 @@ impl Call {
                 leg.not_rung.clone_from(&leg.reason);
                 leg.acked_at.get_or_insert(now);
             }
-            _ => return false,
+            _ => return was_gone,
         }
         self.has_push(device, now);
         true

@@ -62,13 +62,16 @@ pub struct Reader {
 /// What a reader knows of a call.
 struct Seen {
     version: u64,
+    /// Whether it rings, or rang, for this reader's user.
+    is_incoming: bool,
     /// The last event, whole: after a fail-over that lost commits, another one may have its number.
     last: Option<Event>,
 }
 
 impl Seen {
-    fn of(call: &Call) -> Self {
-        Self { version: call.version, last: call.events.last().cloned() }
+    fn of(call: &Call, user: &UserId) -> Self {
+        let is_incoming = call.callee.id == *user;
+        Self { version: call.version, is_incoming, last: call.events.last().cloned() }
     }
 
     /// Whether the record has what was seen.
@@ -237,7 +240,7 @@ impl Reader {
     }
 
     fn take_note(&mut self, call: &Call) {
-        self.seen.insert(call.id, Seen::of(call));
+        self.seen.insert(call.id, Seen::of(call, &self.user));
         if let (Some(_), Some(device)) = (self.only, &self.mailbox.device) {
             self.ends = call.ticket_ends(device);
         }
@@ -319,8 +322,9 @@ impl Drop for Reader {
             && !self.engine.0.readers.has(&self.user, &device)
         {
             let (engine, user) = (self.engine.clone(), self.user.clone());
-            let live = self.seen.iter().filter(|(_, seen)| seen.is_live()).map(|(call, _)| *call).collect();
-            runtime.spawn(async move { engine.note_closed(&user, &device, live).await });
+            let rings = self.seen.iter().filter(|(_, seen)| seen.is_incoming && seen.is_live());
+            let rings = rings.map(|(call, _)| *call).collect();
+            runtime.spawn(async move { engine.note_closed(&user, &device, rings).await });
         }
     }
 }

@@ -31,6 +31,8 @@ const PROTOCOL: &str = "bellwire.v1";
 const BEARER_PROTOCOL: &str = "bearer.";
 /// A client that takes nothing for this long is given up.
 const SEND_WITHIN: Duration = Duration::from_secs(20);
+/// A page whose stream breaks opens another one after this time: well within that after which its device is gone.
+const BACK_AFTER: Duration = Duration::from_secs(1);
 /// A client sends nothing but control frames.
 const MAX_MESSAGE: usize = 4096;
 /// The most calls that a reader names when it comes back.
@@ -217,7 +219,7 @@ fn sse(app: App, listener: Listener) -> impl Stream<Item = Result<SseEvent, Infa
                 for news in &seen {
                     place.pass(news);
                 }
-                vec![SseEvent::default().data(json(&snapshot))]
+                vec![SseEvent::default().data(json(&snapshot)).retry(BACK_AFTER)]
             }
             Next::Events(news) => news
                 .iter()
@@ -226,7 +228,7 @@ fn sse(app: App, listener: Listener) -> impl Stream<Item = Result<SseEvent, Infa
                     SseEvent::default().id(place.id()).data(json(&EventView::from(news)))
                 })
                 .collect(),
-            Next::Over(why) => vec![SseEvent::default().comment(why).retry(Duration::from_secs(1))],
+            Next::Over(why) => vec![SseEvent::default().comment(why).retry(BACK_AFTER)],
         };
         stream::iter(events.into_iter().map(Ok))
     })

@@ -1,4 +1,5 @@
-//! The last push that one section's provider refused for a fault of ours, kept for operators until a push succeeds there.
+//! The last push that one section's provider refused for a fault of ours, kept for operators until a push succeeds there, or, where
+//! it is of the credential, until the provider shows by another answer that it takes that.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -22,20 +23,25 @@ impl LastFault {
 
     /// Takes note of how a push ended.
     pub(super) fn note(&self, outcome: &Outcome) {
-        let fault = match outcome.action {
-            Action::Accepted => None,
-            // A credential that is still to be renewed here was refused again, or may not be renewed yet.
-            Action::OurFault | Action::RefreshCredential => Some(Fault {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_of_credential = last.as_ref().is_some_and(|fault| fault.is_of_credential);
+        if outcome.action == Action::Accepted || (is_of_credential && outcome.standing == Some(Standing::Serves)) {
+            *last = None;
+        }
+        // A credential that is still to be renewed here was refused again, or may not be renewed yet.
+        let is_fault = matches!(outcome.action, Action::OurFault | Action::RefreshCredential);
+        // What the provider was not asked about says nothing of the credential.
+        let says_less = is_of_credential && outcome.standing.is_none();
+        if is_fault && !says_less {
+            *last = Some(Fault {
                 at: self.clock.now(),
                 why: outcome.in_words().chars().take(LONGEST).collect(),
                 is_of_credential: outcome.standing == Some(Standing::RefusesUs),
-            }),
-            Action::Retry { .. } | Action::DropToken { .. } | Action::OtherEnvironment | Action::GiveUp => return,
-        };
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+            });
+        }
     }
 
-    /// The last one, if no push has succeeded since.
+    /// The last one, if nothing has disproved it since.
     pub(super) fn get(&self) -> Option<Fault> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

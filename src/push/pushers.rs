@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use super::apns::{Apns, Host};
 use super::fcm::Fcm;
 use super::message::{MessageKind, Push};
-use super::report::{Probe, Report, Served, State};
+use super::report::{Probe, Report, Served, State, Verdict};
 use super::sections::{Files, Made, Section};
 use super::setup::Setup;
 use super::surroundings::Surroundings;
@@ -49,6 +49,15 @@ struct Sections {
     apns: Vec<Section<Host>>,
     fcm: Vec<Section<Fcm>>,
     read_at: Instant,
+}
+
+/// What there is instead of a credential that was refused.
+enum Renewal {
+    /// Another one has taken its place.
+    Done,
+    /// Another one may.
+    OnTrial,
+    None,
 }
 
 impl Pushers {
@@ -100,17 +109,20 @@ impl Pushers {
     }
 
     /// Makes one attempt to push; it ends within 2 s at Apple and 4 s at Google (a second more where the credential was
-    /// refused and has just been changed). Trying again later is the caller's.
+    /// refused; it is to be tried again then if there is a new one). Trying again later is the caller's.
     pub async fn send(&self, push: &Push) -> Report {
         let generation = self.shared.generation();
         let report = self.send_once(push).await;
-        if report.credential_refused
-            && report.latency < TIME_FOR_ANOTHER
-            && self.shared.has_changed_since(generation, Instant::now()).await
-        {
-            return self.send_once(push).await;
+        if !report.credential_refused {
+            return report;
         }
-        report
+        let wait = if report.latency < TIME_FOR_ANOTHER { READ_WITHIN } else { Duration::ZERO };
+        let renewal = self.shared.renewal(generation, Instant::now(), wait, &push.device).await;
+        match renewal {
+            Renewal::Done if wait > Duration::ZERO => self.send_once(push).await,
+            Renewal::Done | Renewal::OnTrial => Report { verdict: Verdict::Retry { after: None }, ..report },
+            Renewal::None => report,
+        }
     }
 
     async fn send_once(&self, push: &Push) -> Report {
@@ -199,11 +211,20 @@ impl Shared {
         }
     }
 
-    /// Whether there are other providers than those of this generation; reads the files if nobody has since the refusal.
-    async fn has_changed_since(&self, generation: u64, refused_at: Instant) -> bool {
+    /// What there is instead of the credential of this generation, which was refused; reads the files if nobody has since, and waits so
+    /// long for what is new.
+    async fn renewal(&self, generation: u64, refused_at: Instant, wait: Duration, device: &Device) -> Renewal {
         // A file system that hangs must not hold a push up, nor a host that is tried with what is new.
-        let _ = timeout(READ_WITHIN, self.read_since(generation, refused_at)).await;
-        self.generation() != generation
+        let until = Instant::now() + wait;
+        let _ = timeout_at(until, self.read_since(generation, refused_at)).await;
+        if self.generation() != generation {
+            return Renewal::Done;
+        }
+        match timeout_at(until, self.sections.lock()).await {
+            Ok(sections) if !sections.tries_another_for(device) => Renewal::None,
+            // Where the files are still being read, there may be another one.
+            Ok(_) | Err(_) => Renewal::OnTrial,
+        }
     }
 
     async fn read_since(&self, generation: u64, refused_at: Instant) {
@@ -257,6 +278,11 @@ impl Sections {
         let fcm = self.fcm.iter().filter_map(Section::candidate);
         let fcm = fcm.filter(|(_, since)| young(*since)).map(|(made, _)| made.clone() as Arc<dyn Made>);
         apns.chain(fcm).collect()
+    }
+
+    /// Whether something new is tried for such a device.
+    fn tries_another_for(&self, device: &Device) -> bool {
+        self.on_trial(Duration::MAX).iter().any(|made| made.is_for(device))
     }
 
     /// Puts what is new and stands in the place of the old, and says whether there was any.

@@ -208,7 +208,8 @@ pub struct State {
     pub times_held_back: u64,
     /// Why a key or certificate that has changed is not in use; none while the one in its file is.
     pub stale: Option<String>,
-    /// The last push that failed by a fault of ours; none once one was accepted.
+    /// The last push that failed by a fault of ours; none once one was accepted, or, where the credential was refused, once an answer
+    /// showed that it no longer is.
     pub fault: Option<Fault>,
 }
 

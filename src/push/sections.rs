@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::PushError;
 use super::error::chain;
+use crate::domain::Device;
 
 /// One of the files that a section names.
 pub(super) struct Named<'a> {
@@ -111,6 +112,9 @@ impl Stale {
 /// What a section is made of its files.
 #[async_trait]
 pub(super) trait Made: Send + Sync {
+    /// Whether pushes to such a device would go out by it first.
+    fn is_for(&self, device: &Device) -> bool;
+
     /// Whether it could push: it has a connection, and a credential where that is to be had without a push.
     fn is_standing(&self) -> bool;
 

@@ -12,7 +12,7 @@ use super::payload::{Notification, PushType, Rules};
 use super::token::{Issued, ProviderToken};
 use super::verdict::{self, Refusal};
 use crate::config::push::Apns as Config;
-use crate::domain::{AppId, Environment};
+use crate::domain::{AppId, Device, Environment, Platform};
 use crate::push::PushError;
 use crate::push::breaker::Breaker;
 use crate::push::connection::Answer;
@@ -162,6 +162,10 @@ impl Host {
 
 #[async_trait]
 impl Made for Host {
+    fn is_for(&self, device: &Device) -> bool {
+        device.platform == Platform::Ios && (&device.app, device.environment) == (&self.app, self.environment)
+    }
+
     /// What Apple thinks of the key only a push can tell.
     fn is_standing(&self) -> bool {
         self.pool.is_standing()

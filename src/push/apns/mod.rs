@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub(super) use self::host::Host;
 use self::payload::{Notification, PushType};
 pub(super) use self::strikes::Strikes;
-use self::strikes::{Leave, Named};
+use self::strikes::{ASK_AGAIN_AFTER, ASK_AGAIN_SOON, Leave, Named};
 pub(super) use self::token::ProviderToken;
 use super::Provider;
 use super::made_up;
@@ -56,7 +56,7 @@ impl Apns {
     async fn send_one(&self, host: &Host, push: &Push, id: Uuid, (push_type, token): (PushType, &PushToken)) -> Report {
         let started = Instant::now();
         let now = self.setup.clock.now();
-        let named = |environment| Named::new(&self.app, environment, token);
+        let named = |environment| Named::new(&self.app, environment, push_type, token);
         match self.setup.strikes.leave(&push.owner, named(host.environment), now) {
             Leave::Granted => {}
             Leave::KnownBad(how) => {
@@ -72,8 +72,8 @@ impl Apns {
         if outcome.action == Action::Accepted {
             self.setup.strikes.is_good(&push.owner, named(environment.unwrap_or(host.environment)));
         } else if verdict::is_about_a_bad_token(&outcome) {
-            let known = self.known_as(&outcome);
-            self.setup.strikes.strike(&push.owner, named(host.environment), known, now);
+            let (how, time) = self.known_as(&outcome);
+            self.setup.strikes.strike(&push.owner, named(host.environment), how, now + time, now);
         }
         Report {
             environment,
@@ -82,13 +82,16 @@ impl Apns {
         }
     }
 
-    /// How a token is known to be bad after this; not at all if the other host may still take it, which could not be asked.
-    fn known_as(&self, outcome: &Outcome) -> Option<&'static str> {
+    /// How a token is known to be bad after this, and for how long.
+    fn known_as(&self, outcome: &Outcome) -> (&'static str, Duration) {
         match outcome.action {
-            Action::DropToken { .. } if outcome.reason == verdict::WRONG_TOPIC => Some(verdict::WRONG_TOPIC),
-            Action::DropToken { .. } => Some("in-both-environments"),
-            _ if self.hosts.len() == 1 => Some("in-one-environment"),
-            _ => None,
+            Action::DropToken { .. } if outcome.reason == verdict::WRONG_TOPIC => {
+                (verdict::WRONG_TOPIC, ASK_AGAIN_AFTER)
+            }
+            Action::DropToken { .. } => ("in-both-environments", ASK_AGAIN_AFTER),
+            _ if self.hosts.len() == 1 => ("in-one-environment", ASK_AGAIN_AFTER),
+            // The other host may still take it.
+            _ => ("in-one-environment-so-far", ASK_AGAIN_SOON),
         }
     }
 

@@ -2,8 +2,8 @@
 //! the connection that all users share, and registering tokens costs nothing.
 //!
 //! Each bad token is a strike, once; five are the most, and one is forgiven every five minutes. A token that Apple has taken is
-//! pushed to in any case; one that it called bad is not asked about again for an hour. In memory, so each instance counts for
-//! itself and a restart forgives.
+//! pushed to in any case; one that it called bad is not asked about again for an hour, or a minute where the other host may take it. In memory, so each instance
+//! counts for itself and a restart forgives.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,12 +11,15 @@ use std::time::Duration;
 
 use ring::digest::{Context, SHA256};
 
+use super::payload::PushType;
 use crate::domain::{AppId, Environment, PushToken, Timestamp, UserId};
 
 const MOST: u32 = 5;
 const FORGIVEN_AFTER: Duration = Duration::from_mins(5);
 /// Apple may change its mind about a token.
-const ASK_AGAIN_AFTER: Duration = Duration::from_hours(1);
+pub(super) const ASK_AGAIN_AFTER: Duration = Duration::from_hours(1);
+/// The same where the other host may take it, which could not be asked.
+pub(super) const ASK_AGAIN_SOON: Duration = Duration::from_mins(1);
 /// How many users are remembered; of more, the one whose strikes are forgiven soonest is forgotten.
 const USERS: usize = 10_000;
 /// How many good tokens of such a user are remembered, and how many bad ones.
@@ -26,7 +29,7 @@ const TOKENS: usize = 20;
 #[derive(Default)]
 pub(in crate::push) struct Strikes(Mutex<HashMap<UserId, Record>>);
 
-/// The digest of a token, as the app of this name presents it to one of Apple's hosts.
+/// The digest of a token, as the app of this name presents it to one of Apple's hosts under one of its two topics.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Named([u8; 32]);
 
@@ -57,10 +60,11 @@ struct Bad {
 }
 
 impl Named {
-    /// A token is bad in one environment and good in the other, and so with apps.
-    pub(super) fn new(app: &AppId, environment: Environment, token: &PushToken) -> Self {
+    /// A token is bad in one environment and good in the other, and so with apps and their topics.
+    pub(super) fn new(app: &AppId, environment: Environment, push_type: PushType, token: &PushToken) -> Self {
+        let topic = if push_type == PushType::Voip { "voip" } else { "" };
         let mut context = Context::new(&SHA256);
-        for part in [app.as_str(), environment.as_str(), token.as_str()] {
+        for part in [app.as_str(), environment.as_str(), topic, token.as_str()] {
             context.update(&part.len().to_le_bytes());
             context.update(part.as_bytes());
         }
@@ -84,9 +88,8 @@ impl Strikes {
         }
     }
 
-    /// Apple called a token of the user bad; `known` is how, if no more can be found out about it, so that it is not asked again
-    /// so soon.
-    pub(super) fn strike(&self, user: &UserId, token: Named, known: Option<&'static str>, now: Timestamp) {
+    /// Apple called a token of the user bad; `how` is what is known of that, and until when it is not asked again.
+    pub(super) fn strike(&self, user: &UserId, token: Named, how: &'static str, until: Timestamp, now: Timestamp) {
         let mut users = self.users();
         if !users.contains_key(user) && users.len() >= USERS {
             users.retain(|_, record| record.forgiven_at > now);
@@ -101,8 +104,7 @@ impl Strikes {
             bad: VecDeque::new(),
         });
         record.good.retain(|good| *good != token);
-        let until = known.map_or(now, |_| now + ASK_AGAIN_AFTER);
-        let bad = Bad { token, how: known.unwrap_or_default(), until };
+        let bad = Bad { token, how, until };
         if let Some(before) = record.bad.iter_mut().find(|before| before.token == token) {
             *before = bad;
             return;
@@ -146,7 +148,13 @@ mod tests {
 
     fn token(number: usize) -> Named {
         let token = serde_json::from_value(format!("{number:064x}").into()).expect("a token");
-        Named::new(&AppId::new("com.example.phone").expect("an app"), Environment::Production, &token)
+        let app = AppId::new("com.example.phone").expect("an app");
+        Named::new(&app, Environment::Production, PushType::Voip, &token)
+    }
+
+    /// For as long as a bad token is known as such.
+    fn strike(strikes: &Strikes, user: &UserId, token: Named, now: Timestamp) {
+        strikes.strike(user, token, HOW, now + ASK_AGAIN_AFTER, now);
     }
 
     fn start() -> (Strikes, Timestamp) {
@@ -158,12 +166,12 @@ mod tests {
         let (strikes, now) = start();
         for number in 0..5 {
             assert_eq!(strikes.leave(&user(1), token(number), now), Leave::Granted, "{number}");
-            strikes.strike(&user(1), token(number), Some(HOW), now);
+            strike(&strikes, &user(1), token(number), now);
         }
         assert_eq!(strikes.leave(&user(1), token(5), now), Leave::TooMany);
         assert_eq!(strikes.leave(&user(2), token(5), now), Leave::Granted, "others are not meant");
         assert_eq!(strikes.leave(&user(1), token(5), now + FORGIVEN_AFTER), Leave::Granted, "one is forgiven");
-        strikes.strike(&user(1), token(5), Some(HOW), now + FORGIVEN_AFTER);
+        strike(&strikes, &user(1), token(5), now + FORGIVEN_AFTER);
         assert_eq!(strikes.leave(&user(1), token(6), now + FORGIVEN_AFTER), Leave::TooMany);
     }
 
@@ -171,7 +179,7 @@ mod tests {
     fn one_bad_token_is_one_strike_however_often_it_is_pushed_to() {
         let (strikes, now) = start();
         for call in 0..20 {
-            strikes.strike(&user(1), token(0), Some(HOW), now + call * FORGIVEN_AFTER / 100);
+            strike(&strikes, &user(1), token(0), now + call * FORGIVEN_AFTER / 100);
         }
         assert_eq!(strikes.leave(&user(1), token(1), now), Leave::Granted);
         assert_eq!(strikes.users()[&user(1)].forgiven_at, now + FORGIVEN_AFTER);
@@ -180,7 +188,7 @@ mod tests {
     #[test]
     fn a_bad_token_is_not_asked_about_again_so_soon() {
         let (strikes, now) = start();
-        strikes.strike(&user(1), token(0), Some(HOW), now);
+        strike(&strikes, &user(1), token(0), now);
         assert_eq!(strikes.leave(&user(1), token(0), now), Leave::KnownBad(HOW));
         assert_eq!(strikes.leave(&user(2), token(0), now), Leave::Granted, "nobody speaks for others");
         assert_eq!(strikes.leave(&user(1), token(0), now + ASK_AGAIN_AFTER), Leave::Granted);
@@ -190,44 +198,52 @@ mod tests {
 
     /// The other host may say more the next time.
     #[test]
-    fn where_more_may_be_found_out_a_bad_token_is_asked_about_without_another_strike() {
+    fn where_more_may_be_found_out_a_bad_token_is_asked_about_a_minute_later_without_another_strike() {
         let (strikes, now) = start();
-        (0..20).for_each(|_| strikes.strike(&user(1), token(0), None, now));
-        assert_eq!(strikes.leave(&user(1), token(0), now), Leave::Granted);
+        let mut later = now;
+        for _ in 0..4 {
+            assert_eq!(strikes.leave(&user(1), token(0), later), Leave::Granted);
+            strikes.strike(&user(1), token(0), HOW, later + ASK_AGAIN_SOON, later);
+            assert_eq!(strikes.leave(&user(1), token(0), later), Leave::KnownBad(HOW));
+            later = later + ASK_AGAIN_SOON;
+        }
         assert_eq!(strikes.users()[&user(1)].forgiven_at, now + FORGIVEN_AFTER);
     }
 
     #[test]
     fn the_phone_that_works_goes_on_ringing() {
         let (strikes, now) = start();
-        strikes.strike(&user(1), token(0), Some(HOW), now);
+        strike(&strikes, &user(1), token(0), now);
         strikes.is_good(&user(1), token(100));
-        (1..9).for_each(|number| strikes.strike(&user(1), token(number), Some(HOW), now));
+        (1..9).for_each(|number| strike(&strikes, &user(1), token(number), now));
         assert_eq!(strikes.leave(&user(1), token(100), now), Leave::Granted);
         assert_eq!(strikes.leave(&user(1), token(9), now), Leave::TooMany);
-        strikes.strike(&user(1), token(100), Some(HOW), now);
+        strike(&strikes, &user(1), token(100), now);
         assert_eq!(strikes.leave(&user(1), token(100), now), Leave::KnownBad(HOW), "until it no longer does");
     }
 
     #[test]
-    fn a_token_is_judged_for_its_app_and_host_alone() {
+    fn a_token_is_judged_for_its_app_host_and_topic_alone() {
         let token = serde_json::from_value(format!("{:064x}", 1).into()).expect("a token");
         let app = |name: &str| AppId::new(name).expect("an app");
         let names = [
-            Named::new(&app("com.example.phone"), Environment::Production, &token),
-            Named::new(&app("com.example.phone"), Environment::Sandbox, &token),
-            Named::new(&app("com.example.other"), Environment::Production, &token),
+            Named::new(&app("com.example.phone"), Environment::Production, PushType::Voip, &token),
+            Named::new(&app("com.example.phone"), Environment::Sandbox, PushType::Voip, &token),
+            Named::new(&app("com.example.other"), Environment::Production, PushType::Voip, &token),
+            Named::new(&app("com.example.phone"), Environment::Production, PushType::Alert, &token),
         ];
-        assert!(names[0] != names[1] && names[0] != names[2]);
+        assert!(names[1..].iter().all(|other| names[0] != *other));
+        let background = Named::new(&app("com.example.phone"), Environment::Production, PushType::Background, &token);
+        assert!(names[3] == background, "of the same topic");
     }
 
     #[test]
     fn memory_is_bounded() {
         let (strikes, now) = start();
-        (0..USERS + 50).for_each(|number| strikes.strike(&user(number), token(0), Some(HOW), now));
+        (0..USERS + 50).for_each(|number| strike(&strikes, &user(number), token(0), now));
         assert_eq!(strikes.users().len(), USERS);
         (0..50).for_each(|number| strikes.is_good(&user(USERS + 1), token(100 + number)));
-        (0..50).for_each(|number| strikes.strike(&user(USERS + 1), token(number), Some(HOW), now));
+        (0..50).for_each(|number| strike(&strikes, &user(USERS + 1), token(number), now));
         let users = strikes.users();
         assert_eq!((users[&user(USERS + 1)].good.len(), users[&user(USERS + 1)].bad.len()), (TOKENS, TOKENS));
     }

@@ -223,6 +223,10 @@ impl Provider for Fcm {
 
 #[async_trait]
 impl Made for Fcm {
+    fn is_for(&self, device: &Device) -> bool {
+        self.serves(device)
+    }
+
     fn is_standing(&self) -> bool {
         self.pool.is_standing() && self.tokens.is_there()
     }

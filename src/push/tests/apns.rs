@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{APP, Stage, alice, all_accepted, device, iphone, is_lower_case_uuid, token};
 use crate::config::push::Privacy;
-use crate::domain::{Environment, IosPushMode, StopReason, Timestamp};
+use crate::domain::{Device, Environment, IosPushMode, StopReason, Timestamp};
 use crate::push::{Message, MessageKind, TokenKind, Verdict};
 use crate::simulator::Provider;
 
@@ -272,4 +272,17 @@ async fn a_device_that_cannot_be_pushed_to_is_told_apart() {
 
     let browser = device(&json!({"platform": "web"}));
     assert!(!stage.pushers.can_push(&browser, MessageKind::Ring));
+}
+
+/// Apple's word is about token and topic, and an alert has another topic than a VoIP push.
+#[tokio::test]
+async fn a_token_that_is_refused_for_alerts_is_still_pushed_to_by_voip() {
+    let stage = Stage::start().await;
+    let phone = device(&json!({"platform": "ios", "voip_token": token(1), "alert_token": token(1)}));
+    let by_alert = Device { ios_push_mode: IosPushMode::Alert, ..phone.clone() };
+    stage.rule("apns DeviceTokenNotForTopic times 1");
+    for reason in ["DeviceTokenNotForTopic", "known-bad-token: DeviceTokenNotForTopic"] {
+        assert_eq!(stage.ring_all([by_alert.clone()]).await[0].reason, reason);
+    }
+    all_accepted(&stage.ring_all([phone]).await);
 }

@@ -100,7 +100,8 @@ async fn a_fault_of_ours_is_said_until_a_push_is_accepted() {
         assert_eq!(state.is_good(), !is_of_credential, "one push is not all");
         stage.rule("apns Unregistered times 1");
         stage.ring_all([iphone(2)]).await;
-        assert!(stage.apns_state().fault.is_some(), "a dead token is no success");
+        // A dead token is no success, and shows that the credential is taken.
+        assert_eq!(stage.apns_state().fault.is_some(), !is_of_credential);
         all_accepted(&stage.ring_all([iphone(1)]).await);
         assert_eq!(stage.apns_state().problem(), None);
     }
@@ -118,4 +119,16 @@ async fn a_push_that_is_too_large_is_a_fault_of_ours_too() {
     assert_eq!(faults.iter().map(|fault| fault.why.as_str()).collect::<Vec<_>>(), ["payload-too-large"; 2]);
     all_accepted(&stage.ring_all([iphone(1), android(1)]).await);
     assert!(stage.pushers.states().iter().all(|state| state.fault.is_none()));
+}
+
+#[tokio::test]
+async fn what_apple_was_not_asked_about_does_not_hide_that_it_refuses_the_credential() {
+    let stage = Stage::start().await;
+    stage.rule("apns InvalidProviderToken times 1");
+    stage.ring_all([iphone(1)]).await;
+    let long = Ring { ticket: "t".repeat(6000), ..stage.ring() };
+    let report = stage.pushers.send(&stage.message(&iphone(1), Message::Ring(long))).await;
+    assert_eq!(report.reason, "payload-too-large");
+    let state = stage.apns_state();
+    assert!(!state.is_good() && state.fault.is_some_and(|fault| fault.is_of_credential));
 }

@@ -166,15 +166,19 @@ async fn a_bad_token_that_is_kept_is_one_strike_however_often_it_rings() {
     assert_eq!(stage.ring_one(1).await.verdict, Verdict::Accepted, "Apple may change its mind");
 }
 
-/// The sandbox host may take it once it can be asked.
+/// The sandbox host may take it once it can be asked; until then a call a second must not mean a bad token a second.
 #[tokio::test]
-async fn a_bad_token_is_asked_about_again_where_the_other_host_could_not_be() {
+async fn a_bad_token_is_asked_about_once_a_minute_where_the_other_host_cannot_be() {
     let stage = Stage::start().await;
     stage.rule("apns-production BadDeviceToken");
     stage.rule("apns-sandbox TopicDisallowed times 7");
     for _ in 0..7 {
         let report = stage.ring_one(1).await;
         assert_eq!((report.verdict, report.status), (Verdict::GiveUp, Some(400)), "{report:?}");
+        let again = stage.ring_one(1).await;
+        assert_eq!((again.verdict, again.status), (Verdict::GiveUp, None), "{again:?}");
+        assert_eq!(again.reason, "known-bad-token: in-one-environment-so-far");
+        stage.clock.advance(Duration::from_mins(1));
     }
     assert_eq!(stage.ring_one(1).await.verdict, Verdict::Accepted, "by the sandbox");
 }

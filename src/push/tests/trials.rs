@@ -15,7 +15,7 @@ use super::server::wire::Wire;
 use super::{Stage, WITHIN, all_accepted, android, iphone, surroundings};
 use crate::domain::Device;
 use crate::push::surroundings::Surroundings;
-use crate::push::{Message, State};
+use crate::push::{Message, State, Verdict};
 use crate::simulator::Provider;
 
 const WHY: &str = "with the new one nothing can be sent yet";
@@ -43,6 +43,20 @@ fn ring_on(stage: &Arc<Stage>, device: Device) -> (Arc<AtomicBool>, JoinHandle<u
     (stop, rings)
 }
 
+/// Reloads until the sections are like this, and says whether what is new has taken over. How long it takes to come to stand is the
+/// machine's affair.
+async fn reload_until(stage: &Stage, is_so: impl Fn(&[State]) -> bool) -> bool {
+    let mut taken_over = false;
+    let so = async {
+        while !is_so(&stage.pushers.states()) {
+            taken_over |= stage.pushers.reload().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(WITHIN, so).await.expect("in time");
+    taken_over
+}
+
 fn is_stale(state: &State, why: &str) -> bool {
     state.stale.as_ref().is_some_and(|stale| stale.contains(WHY) && stale.contains(why))
         && state.problem().is_some_and(|problem| problem.contains("stays in use"))
@@ -62,14 +76,12 @@ async fn a_certificate_of_somebody_else_changes_nothing_until_the_right_one_come
     fs::write(&ca, &stranger.ca_pem).expect("written");
     assert!(!stage.pushers.reload().await, "nothing can be reached with it");
     assert_eq!(stage.apns_state().stale, None, "it is on trial still");
-    assert!(!stage.pushers.reload().await);
-    assert!(is_stale(&stage.apns_state(), "TLS"), "{:?}", stage.apns_state());
+    assert!(!reload_until(&stage, |states| is_stale(&states[0], "TLS")).await);
     all_accepted(&stage.ring_all([iphone(2), android(2)]).await);
     assert_eq!(stage.received(Provider::Apns).last().expect("a push").connection, before);
 
     fs::write(&ca, format!("{good}\n")).expect("written");
-    assert!(stage.pushers.reload().await, "it takes over");
-    assert_eq!(stage.apns_state().stale, None);
+    assert!(reload_until(&stage, |states| states.iter().all(|state| state.stale.is_none())).await, "it takes over");
     all_accepted(&stage.ring_all([iphone(2), android(2)]).await);
     assert_ne!(stage.received(Provider::Apns).last().expect("a push").connection, before);
     let mut rung = 4 + 2;
@@ -88,9 +100,8 @@ async fn an_account_that_google_does_not_know_changes_nothing() {
     let good = fs::read_to_string(&account).expect("read");
     all_accepted(&stage.ring_all([android(1)]).await);
     fs::write(&account, of_somebody_else(&good)).expect("written");
-    assert!(!stage.pushers.reload().await && !stage.pushers.reload().await);
-    let state = stage.pushers.states().pop().expect("Google's");
-    assert!(is_stale(&state, "the token endpoint answered 400"), "{state:?}");
+    let googles = |states: &[State]| is_stale(&states[2], "the token endpoint answered 400");
+    assert!(!reload_until(&stage, googles).await);
     all_accepted(&stage.ring_all([android(1)]).await);
     fs::write(&account, good).expect("written");
     assert!(!stage.pushers.reload().await, "the same as ever");
@@ -140,4 +151,24 @@ async fn what_comes_to_stand_late_takes_over_unasked() {
     stands.send_replace(true);
     becomes(false).await;
     all_accepted(&stage.ring_all([iphone(1)]).await);
+}
+
+/// Else the push would be lost to a certificate that is there a moment before its host.
+#[tokio::test]
+async fn a_push_that_is_refused_while_something_new_is_tried_is_to_come_again() {
+    let stage = Stage::within(impatient(), |config| config.apns.truncate(1)).await;
+    let stranger = Server::start(|_, _| std::future::ready(())).await;
+    let ca = stage.files.path().join("ca.pem");
+    let good = fs::read_to_string(&ca).expect("read");
+    let refused = async || {
+        stage.rule("apns InvalidProviderToken times 1");
+        stage.ring_all([iphone(1)]).await[0].verdict
+    };
+    assert_eq!(refused().await, Verdict::OurFault, "nothing is new");
+    fs::write(&ca, &stranger.ca_pem).expect("written");
+    assert_eq!(refused().await, Verdict::Retry { after: None });
+    assert!(!reload_until(&stage, |states| is_stale(&states[0], "TLS")).await);
+    assert_eq!(refused().await, Verdict::Retry { after: None }, "it may come to stand still");
+    fs::write(&ca, good).expect("written");
+    assert_eq!(refused().await, Verdict::OurFault, "the old one is all there is");
 }

@@ -145,3 +145,11 @@ async fn what_a_client_says_on_a_socket_is_not_listened_to() {
     let call = stage.invite("alice", "bob").await["call"]["id"].clone();
     assert_eq!(socket.until("call.ended", &call).await["data"]["reason"], "unreachable");
 }
+
+/// It is rung for five seconds without one, and browsers wait for three unless they are told.
+#[tokio::test]
+async fn a_page_whose_stream_breaks_is_told_beforehand_to_come_back_within_a_second() {
+    let stage = Stage::new().await;
+    let (stream, _) = stage.events(&bearer("bob"), "").await;
+    assert_eq!((stream.comes_back_after, stream.told_to_come_back), (Some(1000), false));
+}

@@ -93,3 +93,17 @@ fn an_answer_from_a_page_without_a_stream_counts() {
     assert_eq!(stage.call.answered_by, Some(id(BROWSER)));
     assert!(stage.call.wake_up().at > stage.now + BACK_WITHIN, "it is no affair of the ring any more");
 }
+
+/// Whatever became of its stream, the page was there.
+#[test]
+fn any_word_of_a_browser_calls_it_back() {
+    for word in [alerting(BROWSER), not_rung(BROWSER)] {
+        let mut stage = alone();
+        for time in ["first", "said again"] {
+            stage.give(gone());
+            assert!(stage.give(word.clone()), "{time}");
+            assert_eq!(stage.call.wake_up().at, stage.call.ring_until, "{time}");
+        }
+        assert!(!stage.give(word), "known");
+    }
+}

@@ -200,3 +200,19 @@ fn fields_of_a_newer_release_are_kept() {
     let call: Call = serde_json::from_value(record.clone()).expect("a call");
     assert_eq!(serde_json::to_value(&call).expect("JSON"), record);
 }
+
+/// Else it would cost what another device was told, and a commit, for nothing.
+#[test]
+fn what_the_record_has_no_room_for_is_no_news() {
+    let phone = |number: usize| format!("phone-{number}");
+    let devices = (0..16).map(|number| device(&phone(number), Platform::Android)).collect();
+    let mut stage = Stage::new(Invite { devices, ..invite() });
+    let told = |number, reason: usize, at| Input::PushTold(id(&phone(number)), vec![receipt(&"r".repeat(reason), at)]);
+    for number in 0..16 {
+        assert!(stage.give(told(number, 34, START)));
+    }
+    assert!(stage.give(told(15, 0, START)), "there is room for a small one");
+    let before = stage.call.clone();
+    assert!(!stage.give(told(0, 64, START + Duration::from_secs(1))), "and for no large one");
+    assert_eq!(stage.call, before);
+}

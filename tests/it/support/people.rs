@@ -136,8 +136,10 @@ pub struct Sse {
     buffer: String,
     /// The last id seen.
     pub last_id: Option<String>,
-    /// Whether it was said when to come back.
+    /// Whether it was said at the end that it is to come back.
     pub told_to_come_back: bool,
+    /// After how long a page comes back by itself, in milliseconds.
+    pub comes_back_after: Option<u64>,
 }
 
 impl Sse {
@@ -157,7 +159,7 @@ impl Sse {
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let chunks = Box::pin(response.bytes_stream());
-        Ok(Self { chunks, buffer: String::new(), last_id: None, told_to_come_back: false })
+        Ok(Self { chunks, buffer: String::new(), last_id: None, told_to_come_back: false, comes_back_after: None })
     }
 
     /// The next message; panics if none comes soon or the stream ends.
@@ -189,7 +191,10 @@ impl Sse {
                 if let Some(id) = field("id:") {
                     self.last_id = Some(id.to_owned());
                 }
-                self.told_to_come_back |= field("retry:").is_some();
+                if let Some(time) = field("retry:") {
+                    self.comes_back_after = Some(time.parse().expect("milliseconds"));
+                    self.told_to_come_back |= field("data:").is_none();
+                }
                 if let Some(data) = field("data:") {
                     return Some(serde_json::from_str(data).expect("JSON"));
                 }

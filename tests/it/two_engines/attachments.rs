@@ -1,8 +1,11 @@
 //! A browser is rung while it listens, at whatever instance.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use bellwire::domain::{Call, Device};
+use bellwire::domain::{Call, Device, Input};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -73,4 +76,30 @@ async fn who_is_banned_is_not_attached() {
     let refused = there.read(&user("bob"), Some(device_id("browser")), 10).await;
     assert!(refused.is_err());
     assert!(attached.borrow().is_empty());
+}
+
+/// Nobody else would say it, and the device hears of nothing new.
+#[tokio::test]
+async fn a_browser_that_is_there_is_called_back_until_the_store_has_it() {
+    let ground = Ground::new();
+    ground.register(browser(&ground)).await;
+    let attached = Attached::default();
+    let wire = Wire::to(&ground.store, &attached);
+    let (here, _here) = ground.engine_on(Wire::to(&ground.store, &attached));
+    let (there, _there) = ground.engine_on(Arc::clone(&wire) as _);
+    let mut reader = there.read(&user("bob"), Some(device_id("browser")), 10).await.expect("a reader");
+    wire.cut();
+    let call = invite(&here).await.expect("invited");
+    let call = here.apply(call.id, Input::DeviceGone(device_id("browser"))).await.expect("noted");
+    assert!(call.legs[0].gone_at.is_some());
+    reader.begin(&[]).await.expect("a beginning");
+    // What that has begun has its turn when this waits, and meets a store that fails.
+    wire.failing.store(2, Ordering::SeqCst);
+    let back = async {
+        while here.call(call.id, &ann()).await.expect("a call").legs[0].gone_at.is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, back).await.expect("in time");
+    assert_eq!(wire.failing.load(Ordering::SeqCst), 0, "it did fail");
 }
