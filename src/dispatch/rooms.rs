@@ -38,7 +38,9 @@ impl Dispatcher {
 
     async fn who_is_there(&self, rooms: &Rooms, call: &Call) -> TaskResult {
         match rooms.participants(&call.room).await {
-            Ok(there) => TaskResult::Present(there.iter().filter_map(|name| UserId::new(name).ok()).collect()),
+            Ok(there) => TaskResult::Present(
+                there.into_iter().filter_map(|(name, session)| Some((UserId::new(&name).ok()?, session))).collect(),
+            ),
             Err(error) if error.is_not_found() => TaskResult::Present(Vec::new()),
             Err(error) => {
                 tracing::warn!(call_id = %call.id, %error, "LiveKit could not be asked who is in the room");

@@ -66,6 +66,8 @@ struct Participants {
 #[derive(Deserialize)]
 struct Participant {
     #[serde(default)]
+    sid: String,
+    #[serde(default)]
     identity: String,
     #[serde(default, deserialize_with = "word")]
     state: String,
@@ -115,12 +117,12 @@ impl Rooms {
         self.0.call::<IgnoredAny>(SERVICE, "DeleteRoom", grants, &json!({"room": room}), WITHIN).await.map(drop)
     }
 
-    /// The identities of those who are in a room.
-    pub async fn participants(&self, room: &str) -> Result<Vec<String>, ApiError> {
+    /// The identities of those who are in a room, each with the id of its session.
+    pub async fn participants(&self, room: &str) -> Result<Vec<(String, String)>, ApiError> {
         let answer: Participants =
             self.0.call(SERVICE, "ListParticipants", admin(room), &json!({"room": room}), WITHIN).await?;
         let there = answer.participants.into_iter().filter(Participant::is_there);
-        Ok(there.map(|participant| participant.identity).collect())
+        Ok(there.map(|participant| (participant.identity, participant.sid)).collect())
     }
 
     /// Takes somebody out of a room. On LiveKit Cloud the tokens that they have for it are refused from then on.
