@@ -15,7 +15,7 @@ use crate::config::store::{Store as StoreConfig, StoreUrl};
 use crate::config::{self, Config};
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::recording::Recorder;
-use crate::dispatch::{self, Dispatcher};
+use crate::dispatch::{self, Dispatcher, Turns};
 use crate::domain::recording::{Policy, RecordingPlan};
 use crate::domain::time::millis;
 use crate::domain::usage::Plan;
@@ -162,6 +162,7 @@ impl Gateway {
             pushers: Arc::clone(&pushers),
             webhooks: backend,
             rooms: rooms.clone(),
+            livekit_turns: Turns::default(),
             recorder,
             tickets,
             public_url: public_url.into(),
