@@ -379,7 +379,8 @@ impl Call {
 
     /// LiveKit could not say who is there: the call stays, and LiveKit is asked again.
     pub(super) fn presence_unknown(&mut self, now: Timestamp) {
-        let by_itself = self.presence.together_since.and_then(|since| self.next_check(since)).is_some_and(|at| at <= now);
+        let by_itself =
+            self.presence.together_since.and_then(|since| self.next_check(since)).is_some_and(|at| at <= now);
         self.presence.ask_at = Some(now + if by_itself { ASK_AGAIN_IN_PEACE } else { ASK_AGAIN });
     }
 
