@@ -11,7 +11,7 @@ fn the_summary_says_how_the_call_went() {
         scene.call.end(reason, scene.now);
         scene
     };
-    for (scene, sentence) in [
+    for (scene, sentence) in vec![
         (two(), "No device of bob has said yet that it rings."),
         (two().at(900).alerting("ios-1"), "ios-1 rings for alice's call; nobody has answered yet."),
         (answered(), "bob answered on ios-1 at +4000 ms, and the call goes on."),
