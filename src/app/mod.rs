@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::config::store::{Store as StoreConfig, StoreUrl};
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::recording::Recorder;
-use crate::dispatch::{self, Dispatcher};
+use crate::dispatch::{self, Dispatcher, Turns};
 use crate::domain::AppId;
 use crate::engine::Engine;
 use crate::http::auth::{AuthConfigError, Authenticator};
@@ -159,6 +159,7 @@ impl Gateway {
             pushers: Arc::clone(&pushers),
             webhooks: backend,
             rooms: rooms.clone(),
+            livekit_turns: Turns::default(),
             recorder,
             tickets,
             public_url: public_url.into(),

@@ -36,7 +36,8 @@ pub(super) fn read(fields: &mut Fields) -> Option<Call> {
     let max_duration = fields.required("max_duration", &kind::duration("1s", "30d", "4h"));
     let call_waiting = fields.required("call_waiting", &kind::boolean());
     let decline = fields.required("decline", &kind::one_of(SCOPES));
-    let retention = fields.required("retention", &kind::duration("10m", "365d", "7d"));
+    // LiveKit's fresh tokens are good for ten minutes and a minute of leeway: while one is, the record is there and closes what it opens.
+    let retention = fields.required("retention", &kind::duration("20m", "365d", "7d"));
     Some(Call {
         ring: ring?,
         connect_timeout: connect_timeout?,

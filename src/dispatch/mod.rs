@@ -28,6 +28,7 @@ use crate::push::Pushers;
 use crate::telemetry::Metrics;
 use crate::ticket::Tickets;
 use recording::Recorder;
+pub use rooms::Turns;
 
 /// The pause before the first retry; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -48,6 +49,8 @@ pub struct Dispatcher {
     pub pushers: Arc<Pushers>,
     /// LiveKit's rooms, if the gateway is to look after them.
     pub rooms: Option<Rooms>,
+    /// Limits how many tasks are at LiveKit at once.
+    pub livekit_turns: Turns,
     /// Makes recordings, where there is a storage for them.
     pub recorder: Option<Recorder>,
     /// Tells the app's backend.

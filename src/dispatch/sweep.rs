@@ -1,7 +1,7 @@
 //! The sweep over LiveKit's rooms: what webhooks failed to tell, and rooms that nobody needs any more.
 //!
-//! Every 18 s or so LiveKit is asked once for all its rooms. Only a room that is new, has gone, or in which the number of people has
-//! changed since is looked at: so nothing is read from the store for calls that go on quietly. Whatever does not fit a call's record
+//! Every 18 s or so LiveKit is asked once for all its rooms. Only a room that is new, has gone, in which the number of people has
+//! changed, or of which a webhook has told since is looked at: so nothing is read from the store for calls that go on quietly. Whatever does not fit a call's record
 //! leads to a question about that call, and never ends it. What was seen is remembered by this instance alone; where that is lost, each
 //! call's own check (`rules.ask_every_ms`) finds out.
 
@@ -19,13 +19,15 @@ use crate::livekit::rooms::{Room, Rooms};
 const EVERY: Duration = Duration::from_secs(18);
 /// How many calls are looked at, and rooms closed, at a time.
 const AT_ONCE: usize = 16;
-/// The most rooms that are remembered.
+/// The most rooms that are looked at and remembered: beyond them none is taken for gone. The list itself is read up to 32 MiB
+/// (`livekit::twirp`), which is some thirty thousand rooms with LiveKit's codecs in each; beyond that there is no sweep.
 const MOST: usize = 100_000;
 /// How old a room is at least that no call is known for when it is closed.
 const ORPHAN_AFTER: Duration = Duration::from_mins(5);
 
-/// Rooms of this deployment as they were last seen, with the number of people in each.
-type Seen = HashMap<String, u32>;
+/// Rooms of this deployment as they were last seen, with the number of people in each, if that is all right and no webhook told of
+/// anything since.
+type Seen = HashMap<String, Option<u32>>;
 
 /// Compares LiveKit's rooms with the records until `stop`.
 pub async fn run(engine: Engine, rooms: Rooms, mut stop: Stop) {
@@ -48,7 +50,7 @@ async fn next(engine: &Engine) {
     clock.sleep_until(clock.now() + clock.jitter(EVERY)).await;
 }
 
-/// One sweep. A room about which nothing could be found out is as one that was not seen: it is looked at again.
+/// One sweep. A room about which nothing could be found out is looked at again.
 async fn once(engine: &Engine, rooms: &Rooms, seen: &mut Seen) {
     let listed = match rooms.list().await {
         Ok(listed) => listed,
@@ -57,25 +59,35 @@ async fn once(engine: &Engine, rooms: &Rooms, seen: &mut Seen) {
             return;
         }
     };
-    let ours: Vec<Room> =
-        listed.into_iter().filter(|room| engine.call_of_room(&room.name).is_some()).take(MOST).collect();
+    let (ours, is_whole) = at_most(MOST, listed.into_iter().filter(|room| engine.call_of_room(&room.name).is_some()));
     let mut before = std::mem::take(seen);
+    for room in engine.rooms_told_of() {
+        before.entry(room).and_modify(|settled| *settled = None);
+    }
     let looked_at = stream::iter(ours).map(|room| {
-        let known = before.remove(&room.name);
+        let known = before.remove(&room.name).flatten();
         async move {
             let settled = known == Some(room.participants) || settle(engine, rooms, &room).await;
-            settled.then_some((room.name, room.participants))
+            (room.name, settled.then_some(room.participants))
         }
     });
-    let still: Seen = looked_at.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
+    seen.extend(looked_at.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
+    if !is_whole {
+        // What is not among these may be there all the same.
+        return;
+    }
     // What is left was there before and is no more.
-    let gone = stream::iter(before).map(|(name, participants)| async move {
+    let gone = stream::iter(before).map(|(name, _)| async move {
         let told = arrived(engine.room_input(&name, Input::RoomFinished).await);
-        (!told).then_some((name, participants))
+        (!told).then_some((name, None))
     });
-    let unsettled: Seen = gone.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
-    seen.extend(still);
-    seen.extend(unsettled);
+    seen.extend(gone.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect::<Vec<_>>().await);
+}
+
+/// The first of these, and whether that is all.
+fn at_most(most: usize, mut rooms: impl Iterator<Item = Room>) -> (Vec<Room>, bool) {
+    let first = rooms.by_ref().take(most).collect();
+    (first, rooms.next().is_none())
 }
 
 /// Looks at a room that has changed. Says whether it need not be looked at again before it changes the next time.
@@ -131,6 +143,22 @@ fn arrived(told: Result<bool, EngineError>) -> bool {
         Err(error) => {
             tracing::warn!(%error, "a call could not be looked at");
             false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+
+    #[test]
+    fn a_list_that_was_cut_says_so() {
+        let room = Room { name: "bw".to_owned(), participants: 1, made_at: Timestamp::from_millis(0) };
+        let rooms = |count| std::iter::repeat_n(room.clone(), count);
+        for (count, kept, is_whole) in [(0, 0, true), (2, 2, true), (3, 2, false)] {
+            let (first, whole) = at_most(2, rooms(count));
+            assert_eq!((first.len(), whole), (kept, is_whole));
         }
     }
 }

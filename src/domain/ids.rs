@@ -53,6 +53,11 @@ impl CallId {
         Timestamp::from_millis((self.0.as_u128() >> 80) as u64)
     }
 
+    /// Its last byte, which is random in version 7: by it what calls do alike is spread.
+    pub const fn random_byte(self) -> u8 {
+        self.0.as_bytes()[15]
+    }
+
     /// Reads the hyphenated form, in either case.
     pub fn parse(text: &str) -> Result<Self, IdError> {
         // `Uuid` also reads braces, URNs and bare hex; one spelling keeps ids comparable as text.

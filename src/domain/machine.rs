@@ -230,7 +230,8 @@ fn task_finished(call: &mut Call, id: u32, attempt: u32, result: &TaskResult, no
         call.push_settled(&kind, Settled::Later, receipts, now);
         return Effect::Changed;
     }
-    let Task { kind, .. } = call.tasks.remove(index);
+    let Task { kind, due, attempt: latest, .. } = call.tasks.remove(index);
+    let began = due - kind.lease() * (1 + latest.saturating_sub(attempt));
     if kind == TaskKind::OpenRoom && call.is_ended() {
         call.close_room(None, now);
     }
@@ -241,17 +242,17 @@ fn task_finished(call: &mut Call, id: u32, attempt: u32, result: &TaskResult, no
             call.push_settled(&kind, Settled::Refused, receipts, now);
             failed(call, &kind, now);
         }
-        TaskResult::Present(users) => present(call, users, now),
+        TaskResult::Present(there) => present(call, there, began, now),
     }
     Effect::Changed
 }
 
 /// LiveKit has said who is in the room.
-fn present(call: &mut Call, users: &[UserId], now: Timestamp) {
-    match call.present(users, now) {
+fn present(call: &mut Call, there: &[(UserId, String)], asked: Timestamp, now: Timestamp) {
+    match call.present(there, asked, now) {
         Some(reason) => call.end(reason, now),
         // There may be no room any more, which LiveKit does not tell: who comes back within the grace finds one.
-        None if users.is_empty() => _ = call.open_room(now),
+        None if there.is_empty() => _ = call.open_room(now),
         None => {}
     }
 }

@@ -18,7 +18,7 @@ use super::unknown::{Unknown, is_default};
 /// How long a call that LiveKit could not be asked about waits to ask again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-/// How long one that LiveKit could not be asked about waits where both parties are thought to be there.
+/// How long one that LiveKit could not be asked about waits where both parties are thought to be there and nothing gave reason to doubt it.
 const ASK_AGAIN_IN_PEACE: Duration = Duration::from_mins(1);
 
 /// LiveKit's word for a party that left by itself.
@@ -29,7 +29,7 @@ const GOES_ON: [&str; 2] = ["DUPLICATE_IDENTITY", "MIGRATION"];
 const MAX_REASONS: usize = 8;
 const LONGEST_REASON: usize = 32;
 
-/// The session of a party whom LiveKit's list shows and no webhook has named yet.
+/// The session of a party who is there in one that nobody has named yet.
 const LISTED: &str = "listed";
 /// How many earlier sessions of a party are remembered.
 const MAX_EARLIER: usize = 8;
@@ -55,7 +55,7 @@ pub struct Presence {
     /// The most that were there at a time.
     #[serde(default)]
     pub peak: u8,
-    /// LiveKit was asked and could not answer; not before this is it asked again.
+    /// LiveKit was asked and could not answer: this is when it is asked again, or not before it, where a party still has time to come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ask_at: Option<Timestamp>,
     /// When LiveKit last said who is there, where it is asked now and then.
@@ -77,6 +77,9 @@ pub struct Visit {
     /// Whether the party left of their own will.
     #[serde(default)]
     pub on_purpose: bool,
+    /// Whether it is LiveKit's list alone that says so: this very session may be there again.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unlisted: bool,
     /// Sessions that are over: a webhook that tells of one again changes nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<String>,
@@ -106,6 +109,7 @@ impl Visit {
             session: session.to_owned(),
             left_at: None,
             on_purpose: false,
+            unlisted: false,
             earlier: Vec::new(),
             came_at: None,
             since: None,
@@ -144,14 +148,45 @@ impl Visit {
             self.remember(earlier);
             self.reconnects += 1;
         }
+        self.stays();
+    }
+
+    /// Goes on in a session that it was thought to have left.
+    fn resume(&mut self, session: &str) {
+        if self.session != session {
+            self.earlier.retain(|earlier| earlier != session);
+            let other = std::mem::replace(&mut self.session, session.to_owned());
+            self.remember(other);
+        }
+        self.stays();
+    }
+
+    fn stays(&mut self) {
         self.left_at = None;
         self.on_purpose = false;
+        self.unlisted = false;
+    }
+
+    /// Whether the party, who is gone, may be there in this session after all, as a list says that was asked for at `asked`. A webhook
+    /// that has told of its leaving since then knows better.
+    fn may_resume(&self, asked: Timestamp) -> bool {
+        self.unlisted || self.left_at.is_some_and(|left| left < asked)
     }
 
     /// Adds the time there to that before.
     fn stays_no_more(&mut self, now: Timestamp) {
         self.there_ms = self.there_ms_until(now);
         self.since = None;
+    }
+
+    /// A webhook tells that the party has left, which was known from LiveKit's list alone. Returns whether that was news.
+    fn left_indeed(&mut self, reason: &str) -> bool {
+        let is_news = std::mem::take(&mut self.unlisted);
+        if is_news {
+            self.on_purpose = reason == ON_PURPOSE;
+            self.note_reason(reason);
+        }
+        is_news
     }
 
     fn note_reason(&mut self, reason: &str) {
@@ -211,6 +246,7 @@ impl Call {
         let Some(visit) = self.visit_mut(user) else { return };
         let returns = visit.as_ref().is_some_and(|known| known.left_at.is_some());
         match visit {
+            Some(known) if known.knows(session) => known.resume(session),
             Some(known) => known.renew(session),
             None => *visit = Some(Visit::new(session)),
         }
@@ -246,7 +282,7 @@ impl Call {
         }
         let Some(visit) = self.visit_mut(user) else { return false };
         match visit {
-            Some(known) if known.session == session && known.left_at.is_some() => return false,
+            Some(known) if known.session == session && known.left_at.is_some() => return known.left_indeed(reason),
             Some(known) if known.session == session => {}
             Some(known) if known.knows(session) => return false,
             // LiveKit's list showed the party before the webhook of this session came, if it ever does.
@@ -286,7 +322,10 @@ impl Call {
         visit.stays_no_more(now);
         visit.left_at = Some(now);
         visit.on_purpose = reason == Some(ON_PURPOSE);
+        visit.unlisted = reason.is_none();
         visit.note_reason(reason.unwrap_or_default());
+        // A pause that was for a call in peace must not make the other party wait.
+        self.presence.ask_at = None;
         self.part(now);
         if self.state == State::Active && self.presence.connected_at.is_some() {
             self.tell(EventKind::Reconnecting { user_id: user.clone() }, now);
@@ -313,17 +352,20 @@ impl Call {
         if !self.rules.presence || asking {
             return None;
         }
-        let wanted = match self.presence.together_since {
-            Some(since) => self.next_check(since)?,
-            None => self.patience_ends()?,
-        };
-        Some(self.presence.ask_at.map_or(wanted, |at| at.max(wanted)))
+        let again = self.presence.ask_at;
+        match self.presence.together_since {
+            Some(since) => again.or_else(|| self.next_check(since)),
+            None => self.patience_ends().map(|wanted| again.map_or(wanted, |at| at.max(wanted))),
+        }
     }
 
-    /// When LiveKit is asked again about a call in which all seems well since `since`.
+    /// When LiveKit is asked again about a call in which all seems well since `since`: up to a fifth sooner than `ask_every_ms`, each call
+    /// by its own share, so that calls that were asked about at once are not for ever.
     fn next_check(&self, since: Timestamp) -> Option<Timestamp> {
         let last = self.presence.asked_at.map_or(since, |at| at.max(since));
-        (self.rules.ask_every_ms > 0).then(|| last + Duration::from_millis(self.rules.ask_every_ms))
+        let every = self.rules.ask_every_ms;
+        let sooner = every / 5 * u64::from(self.id.random_byte()) / 256;
+        (every > 0).then(|| last + Duration::from_millis(every - sooner))
     }
 
     /// Until when a party that is not there may still come.
@@ -337,22 +379,41 @@ impl Call {
 
     /// LiveKit could not say who is there: the call stays, and LiveKit is asked again.
     pub(super) fn presence_unknown(&mut self, now: Timestamp) {
-        let pause = if self.presence.together_since.is_some() { ASK_AGAIN_IN_PEACE } else { ASK_AGAIN };
-        self.presence.ask_at = Some(now + pause);
+        let by_itself =
+            self.presence.together_since.and_then(|since| self.next_check(since)).is_some_and(|at| at <= now);
+        self.presence.ask_at = Some(now + if by_itself { ASK_AGAIN_IN_PEACE } else { ASK_AGAIN });
     }
 
-    /// LiveKit says who is there. Returns how the call ends, if it does.
-    pub(super) fn present(&mut self, users: &[UserId], now: Timestamp) -> Option<EndReason> {
+    /// LiveKit's list shows a party in this session.
+    fn listed(&mut self, user: &UserId, session: &str, asked: Timestamp, now: Timestamp) {
+        let Some(visit) = self.visit_mut(user) else { return };
+        let is_news = match visit {
+            Some(known) if known.left_at.is_some() => !known.knows(session) || known.may_resume(asked),
+            Some(known) => !known.knows(session) && session != LISTED,
+            None => true,
+        };
+        if is_news {
+            self.enter(user, session, now);
+        }
+    }
+
+    /// LiveKit, asked at `asked`, says who is there, and in which session. Returns how the call ends, if it does.
+    pub(super) fn present(
+        &mut self,
+        there: &[(UserId, String)],
+        asked: Timestamp,
+        now: Timestamp,
+    ) -> Option<EndReason> {
+        self.presence.ask_at = None;
         if self.rules.ask_every_ms > 0 {
             self.presence.asked_at = Some(now);
         }
         for party in [self.caller.id.clone(), self.callee.id.clone()] {
             // Webhooks that would have told were lost, or are still on their way; LiveKit's word stands in for them.
-            let believed = Visit::is_there(self.visit_mut(&party)?.as_ref());
-            match (users.contains(&party), believed) {
-                (true, false) => self.enter(&party, LISTED, now),
-                (false, true) => self.leave(&party, None, now),
-                (true, true) | (false, false) => {}
+            match there.iter().find(|(user, _)| *user == party) {
+                Some((_, session)) => self.listed(&party, session, asked, now),
+                None if Visit::is_there(self.visit_mut(&party)?.as_ref()) => self.leave(&party, None, now),
+                None => {}
             }
         }
         if self.presence.together_since.is_some() {

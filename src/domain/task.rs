@@ -331,8 +331,8 @@ pub enum TaskResult {
     Retry(Duration, Vec<Receipt>),
     /// It can never be done.
     Failed(Vec<Receipt>),
-    /// LiveKit says that these users are in the room.
-    Present(Vec<UserId>),
+    /// LiveKit says that these users are in the room, each in this session.
+    Present(Vec<(UserId, String)>),
 }
 
 impl TaskResult {

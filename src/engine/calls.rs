@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Engine, EngineError, LOADS_AT_ONCE};
@@ -13,7 +14,7 @@ use crate::domain::{
     Call, CallId, DeclineReason, DeviceId, Heard, Input, Refusal, RefusalReason, State, Task, TaskResult, TicketScope,
     Timestamp, UserId, step,
 };
-use crate::store::Slot;
+use crate::store::{HISTORY_LENGTH, Slot};
 
 /// The longest that an invite may ring.
 const LONGEST_RING: Duration = Duration::from_mins(2);
@@ -158,12 +159,17 @@ impl Engine {
         Ok(calls)
     }
 
-    /// Ids of the user's calls that may live, or ended a short while ago, newest first.
+    /// Ids of the user's calls that may live, or ended a short while ago, newest first. A live one may be too far back in the history,
+    /// after many that found its parties busy, but its claim stands.
     pub(super) async fn recent_ids(&self, user: &UserId) -> Result<Vec<CallId>, EngineError> {
         let now = self.clock().now();
         let longest = LONGEST_RING + Duration::from_millis(self.0.settings.rules.max_duration_ms) + COMPACT_AFTER;
-        let mut ids = self.store().history(user, None, crate::store::HISTORY_LENGTH).await?;
+        let store = self.store();
+        let (mut ids, line) = try_join(store.history(user, None, HISTORY_LENGTH), store.line(user)).await?;
         ids.retain(|id| id.made_at() + longest > now);
+        ids.extend(line.into_iter().map(|claim| claim.call));
+        ids.sort_unstable_by(|one, other| other.cmp(one));
+        ids.dedup();
         Ok(ids)
     }
 

@@ -78,8 +78,8 @@ impl Engine {
     /// Ends the live calls of a user who was banned before.
     ///
     /// An invite is stopped by its claim, or found by it. The store orders the ban and each claim of the user: a claim that came
-    /// after the ban saw it, so that its invite starts nothing or rings nobody; one that came before stands in the history, which
-    /// is read after the ban. There its call is committed and is ended, or it is still to come: then it is waited for and ended
+    /// after the ban saw it, so that its invite starts nothing or rings nobody; one that came before stands on the line and in the history,
+    /// which are read after the ban. There its call is committed and is ended, or it is still to come: then it is waited for and ended
     /// too, or its time is up and its commit fails (an invite that starts over then sees the ban).
     async fn end_calls_of(&self, user: &UserId) -> Result<(), EngineError> {
         let ids = self.recent_ids(user).await?;

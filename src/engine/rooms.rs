@@ -3,14 +3,38 @@
 //! What comes of it is the record's to say (`domain::presence`, `domain::room`). Here it is found out which call a room is for, and
 //! whether who came in is banned.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::calls::joins;
 use super::{Asker, Engine, EngineError};
 use crate::domain::room::call_of_room;
 use crate::domain::{Call, CallId, Input, UserId};
 use crate::store::Slot;
 
+/// The most rooms that are remembered as told of.
+const MOST_TOLD_OF: usize = 100_000;
+
+/// Rooms into or out of which somebody went, as webhooks told, since the sweep last asked.
+#[derive(Default)]
+pub(super) struct ToldOf(Mutex<HashSet<String>>);
+
+impl ToldOf {
+    fn add(&self, room: &str) {
+        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where there is no sweep nobody takes them out.
+        if rooms.len() < MOST_TOLD_OF {
+            rooms.insert(room.to_owned());
+        }
+    }
+}
+
 impl Engine {
+    /// Takes out the rooms into or out of which somebody went, as webhooks told this instance since this was last asked.
+    pub fn rooms_told_of(&self) -> HashSet<String> {
+        std::mem::take(&mut *self.0.told_of.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The call that a room of this deployment is for, by its name alone.
     pub fn call_of_room(&self, room: &str) -> Option<CallId> {
         call_of_room(&self.0.settings.deployment, room)
@@ -42,16 +66,24 @@ impl Engine {
         {
             inputs.push(Input::Banned(user.clone()));
         }
+        let is_traffic = matches!(input, Input::ParticipantJoined(..) | Input::ParticipantLeft { .. });
         inputs.push(input);
-        self.apply_all(call.id, inputs, Some(call)).await.map(|_| true)
+        let rooms = call.rules.rooms;
+        self.apply_all(call.id, inputs, Some(call)).await?;
+        if rooms && is_traffic {
+            self.0.told_of.add(room);
+        }
+        Ok(true)
     }
 
     /// As [`may_join`](Self::may_join), for a party that comes back: the room is made again if it is gone.
     pub async fn rejoin(&self, call: &Arc<Call>, asker: &Asker) -> Result<UserId, EngineError> {
         let user = self.may_join(call, asker).await?;
-        if call.rules.rooms {
-            self.apply_all(call.id, vec![Input::TokenGiven], Some(Arc::clone(call))).await?;
+        if !call.rules.rooms {
+            return Ok(user);
         }
-        Ok(user)
+        let call = self.apply_all(call.id, vec![Input::TokenGiven], Some(Arc::clone(call))).await?;
+        // It may have ended since it was read.
+        joins(&call, asker)
     }
 }

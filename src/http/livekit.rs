@@ -13,7 +13,7 @@ use super::code::Code;
 use super::extract::{collect, only_header};
 use super::problem::Problem;
 use crate::engine::EngineError;
-use crate::livekit::webhook::{MAX_BODY_BYTES, News, Webhook, WebhookError};
+use crate::livekit::webhook::{MAX_BODY_BYTES, News, Webhook, WebhookError, Webhooks};
 
 /// How long a webhook may take to be applied; LiveKit waits for it before it sends the next one of the same room.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -25,8 +25,14 @@ const WITHIN: Duration = Duration::from_secs(5);
         (status = 503, description = "It could not be dealt with now, and is to be sent again.")))]
 pub async fn webhook(State(app): State<App>, headers: HeaderMap, request: Request) -> Result<StatusCode, Problem> {
     let authorization = only_header(&headers, &header::AUTHORIZATION)?.map(str::to_owned);
-    let body = collect(request.into_body(), MAX_BODY_BYTES, app.limits.body_timeout).await?;
-    let received = app.webhooks.receive(authorization.as_deref(), &body);
+    let received = match app.webhooks.expect(authorization.as_deref()) {
+        // Of whoever is not LiveKit no body is read.
+        Err(error) => Err(error),
+        Ok(expected) => {
+            let body = collect(request.into_body(), MAX_BODY_BYTES, app.limits.body_timeout).await?;
+            Webhooks::receive(&expected, &body)
+        }
+    };
     let (outcome, answer) = match received {
         Err(error) => ("refused", Err(refused(error))),
         Ok(webhook) if app.webhooks.has_seen(&webhook) => ("repeated", Ok(StatusCode::OK)),

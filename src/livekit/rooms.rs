@@ -66,6 +66,8 @@ struct Participants {
 #[derive(Deserialize)]
 struct Participant {
     #[serde(default)]
+    sid: String,
+    #[serde(default)]
     identity: String,
     #[serde(default, deserialize_with = "word")]
     state: String,
@@ -74,9 +76,10 @@ struct Participant {
 }
 
 impl Participant {
-    /// Whether it is somebody who has joined; recorders and agents are nobody.
+    /// Whether it is somebody who can be heard; recorders and agents are nobody. `JOINED` is one whose media has not come up, and may
+    /// never do so: the webhook of the coming is of `ACTIVE` too.
     fn is_there(&self) -> bool {
-        matches!(self.state.as_str(), "JOINED" | "ACTIVE") && matches!(self.kind.as_str(), "" | "STANDARD")
+        self.state == "ACTIVE" && matches!(self.kind.as_str(), "" | "STANDARD")
     }
 }
 
@@ -114,12 +117,12 @@ impl Rooms {
         self.0.call::<IgnoredAny>(SERVICE, "DeleteRoom", grants, &json!({"room": room}), WITHIN).await.map(drop)
     }
 
-    /// The identities of those who are in a room.
-    pub async fn participants(&self, room: &str) -> Result<Vec<String>, ApiError> {
+    /// The identities of those who are in a room, each with the id of its session.
+    pub async fn participants(&self, room: &str) -> Result<Vec<(String, String)>, ApiError> {
         let answer: Participants =
             self.0.call(SERVICE, "ListParticipants", admin(room), &json!({"room": room}), WITHIN).await?;
         let there = answer.participants.into_iter().filter(Participant::is_there);
-        Ok(there.map(|participant| participant.identity).collect())
+        Ok(there.map(|participant| (participant.identity, participant.sid)).collect())
     }
 
     /// Takes somebody out of a room. On LiveKit Cloud the tokens that they have for it are refused from then on.
@@ -165,7 +168,7 @@ mod tests {
         ]}))
         .expect("participants");
         let there: Vec<_> = answer.participants.iter().filter(|one| one.is_there()).map(|one| &one.identity).collect();
-        assert_eq!(there, ["alice", "bob"]);
+        assert_eq!(there, ["alice"]);
     }
 
     #[test]

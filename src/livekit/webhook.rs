@@ -41,6 +41,11 @@ pub struct Webhooks {
     seen: Mutex<Seen>,
 }
 
+/// A webhook whose token is LiveKit's.
+pub struct Expected {
+    sha256: Vec<u8>,
+}
+
 /// A webhook that LiveKit has sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Webhook {
@@ -156,9 +161,16 @@ impl Webhooks {
         Ok(Self { keys, clock, seen: Mutex::default() })
     }
 
-    /// Reads a webhook that came with this `Authorization` header, if it is LiveKit's.
-    pub fn receive(&self, authorization: Option<&str>, body: &[u8]) -> Result<Webhook, WebhookError> {
-        self.check(authorization.ok_or(WebhookError::NoToken)?, body)?;
+    /// Whether LiveKit sends a webhook with this `Authorization` header, and which one; its body need not have come yet.
+    pub fn expect(&self, authorization: Option<&str>) -> Result<Expected, WebhookError> {
+        self.check(authorization.ok_or(WebhookError::NoToken)?)
+    }
+
+    /// Reads the webhook that was expected, if this is it.
+    pub fn receive(expected: &Expected, body: &[u8]) -> Result<Webhook, WebhookError> {
+        if !same(&expected.sha256, digest(&SHA256, body).as_ref()) {
+            return Err(WebhookError::Hash);
+        }
         // Serde would read an array as a struct too, field by field.
         if !body.trim_ascii_start().starts_with(b"{") {
             return Err(WebhookError::Body);
@@ -179,7 +191,7 @@ impl Webhooks {
         }
     }
 
-    fn check(&self, authorization: &str, body: &[u8]) -> Result<(), WebhookError> {
+    fn check(&self, authorization: &str) -> Result<Expected, WebhookError> {
         // LiveKit sends the token alone; a proxy may insist on the scheme.
         let token = match authorization.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => token.trim(),
@@ -197,8 +209,8 @@ impl Webhooks {
         }
         self.check_time(&claims)?;
         // Tokens of participants are signed with the same secret: they have no such claim.
-        let wanted = claims.sha256.and_then(|hash| BASE64.decode(hash.as_bytes()).ok()).ok_or(WebhookError::Hash)?;
-        if same(&wanted, digest(&SHA256, body).as_ref()) { Ok(()) } else { Err(WebhookError::Hash) }
+        let sha256 = claims.sha256.and_then(|hash| BASE64.decode(hash.as_bytes()).ok()).ok_or(WebhookError::Hash)?;
+        Ok(Expected { sha256 })
     }
 
     fn check_time(&self, claims: &Claims) -> Result<(), WebhookError> {

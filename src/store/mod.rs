@@ -116,6 +116,12 @@ pub trait Store: Send + Sync + 'static {
     /// where a rate has none left, and takes nothing of it.
     async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError>;
 
+    /// The claims on a user's line.
+    ///
+    /// Law 26: they are those of law 7, in the order in which they were made, without those past their `until`; so every live call of
+    /// the user is among them, also one that the history names no more.
+    async fn line(&self, user: &UserId) -> Result<Vec<Claim>, StoreError>;
+
     /// Takes a call off a user's line.
     ///
     /// Law 11: the other claims stay; doing it again changes nothing.

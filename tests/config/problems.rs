@@ -23,6 +23,7 @@ fn every_problem_is_told_at_once() {
         ring = 7
         call_waiting = "yes"
         decline = "both"
+        retention = "19m"
         max_duration = "-4h"
 
         [livekit]
@@ -58,6 +59,7 @@ fn every_problem_is_told_at_once() {
             r#"call.max_duration: expected a duration from "1s" to "30d", such as "4h"; got "-4h""#,
             r#"call.call_waiting: expected true or false; got "yes""#,
             r#"call.decline: expected "call" or "device"; got "both""#,
+            r#"call.retention: expected a duration from "20m" to "365d", such as "7d"; got "19m""#,
             r#"livekit.url: expected a URL that begins with wss:// or ws://, such as "wss://livekit.example.com""#,
             r#"livekit.deployment: expected 1 to 32 lower-case letters, digits and -, such as "main"; got "Main_1""#,
             "push.payload: expected \"bellwire\" or \"callkeep\" or \"expo-callkit-telecom\" or \"flutter-callkit-incoming\"; \

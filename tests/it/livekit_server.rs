@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bellwire::domain::Input;
 use bellwire::livekit::rooms::Rooms;
-use bellwire::livekit::webhook::{News, Webhooks};
+use bellwire::livekit::webhook::{News, Webhook, Webhooks};
 use bellwire::telemetry::Metrics;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
@@ -83,7 +83,7 @@ async fn rooms_are_made_listed_and_closed() {
     let rooms = rooms(&stage, &livekit);
     let now = stage.clock.now();
 
-    assert_eq!(rooms.participants(&call.room).await.expect("what there is not has nobody in it"), Vec::<String>::new());
+    assert!(rooms.participants(&call.room).await.expect("what there is not has nobody in it").is_empty());
     // Twice, since a task may be carried out twice.
     for _ in 0..2 {
         rooms.create(&call, now).await.expect("made");
@@ -94,7 +94,7 @@ async fn rooms_are_made_listed_and_closed() {
         [(call.room.as_str(), 0)]
     );
     assert!(now.since(listed[0].made_at) < 2 * SOON);
-    assert_eq!(rooms.participants(&call.room).await.expect("participants"), Vec::<String>::new());
+    assert!(rooms.participants(&call.room).await.expect("participants").is_empty());
     assert!(rooms.remove(&call.room, "alice").await.expect_err("she is not there").is_not_found());
     rooms.delete(&call.room).await.expect("closed");
     assert!(rooms.delete(&call.room).await.expect_err("it is gone").is_not_found());
@@ -175,7 +175,7 @@ async fn its_webhooks_are_believed_and_read() {
     let webhooks = Webhooks::new(&livekit.config(), stage.clock.clone()).expect("keys");
     let started = capture.next().await;
     assert_eq!(started.content_type, "application/webhook+json");
-    let read = webhooks.receive(Some(&started.authorization), &started.body).expect("believed");
+    let read = read_webhook(&webhooks, &started.authorization, &started.body);
     assert_eq!(
         (read.event.as_str(), read.news),
         ("room_started", News::Room { room: room.clone(), input: Input::RoomStarted })
@@ -183,10 +183,15 @@ async fn its_webhooks_are_believed_and_read() {
     assert!(read.id.starts_with("EV_"), "{}", read.id);
     stage.http.post(&path(&invited["call"]["id"], "cancel"), &bearer("alice"), json!({})).await.expect(200);
     let finished = capture.next().await;
-    let read = webhooks.receive(Some(&finished.authorization), &finished.body).expect("believed");
+    let read = read_webhook(&webhooks, &finished.authorization, &finished.body);
     assert_eq!(read.news, News::Room { room, input: Input::RoomFinished });
     // The whole way, into the gateway.
     let reply = stage.webhook(&finished.authorization, &finished.body).await;
     assert_eq!((reply.status, reply.text.as_str()), (200, ""));
     let _: Value = reply.json;
+}
+
+fn read_webhook(webhooks: &Webhooks, authorization: &str, body: &[u8]) -> Webhook {
+    let expected = webhooks.expect(Some(authorization)).expect("LiveKit's token");
+    Webhooks::receive(&expected, body).expect("believed")
 }

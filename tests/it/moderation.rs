@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bellwire::store::HISTORY_LENGTH;
 use serde_json::{Value, json};
 
 use crate::support::people::path;
@@ -208,6 +209,22 @@ async fn a_ban_ends_live_calls_on_both_sides() {
         assert_eq!(stage.pushed("missed", &call), 0);
         lift(&stage, banned).await;
     }
+}
+
+#[tokio::test]
+async fn a_ban_ends_a_live_call_after_a_hundred_that_found_the_user_busy() {
+    let stage = Stage::new().await;
+    let iphone = stage.iphone("bob", "iphone-1").await;
+    let live = stage.invite("alice", "bob").await["call"]["id"].clone();
+    stage.answer(&iphone, &live).await;
+    for number in 0..=HISTORY_LENGTH {
+        expect_ended(&stage.invite(&format!("caller-{number}"), "bob").await, "busy");
+    }
+    let (_, snapshot) = stage.events(&bearer("bob"), "").await;
+    let active = |call: &Value| call["id"] == live && call["state"] == "active";
+    assert!(snapshot["calls"].as_array().expect("calls").iter().any(active), "{snapshot}");
+    ban(&stage, "bob", json!({})).await;
+    assert_eq!(stage.seen_by("alice", &live).await["end_reason"], "banned");
 }
 
 #[tokio::test]

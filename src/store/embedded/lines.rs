@@ -162,7 +162,7 @@ fn reserve(txn: &WriteTransaction, claim: &Claim, reservation: &Reservation) -> 
 }
 
 /// The claims of a user that have not lapsed.
-fn claims(txn: &WriteTransaction, user: &UserId, now: Timestamp) -> Result<Vec<Claim>, StoreError> {
+pub(super) fn claims(txn: &WriteTransaction, user: &UserId, now: Timestamp) -> Result<Vec<Claim>, StoreError> {
     let lines = txn.open_table(LINES)?;
     let Some(line) = lines.get(user.as_str())? else { return Ok(Vec::new()) };
     let mut claims: Vec<Claim> = read_json("line", line.value())?;

@@ -159,6 +159,11 @@ impl Store for Embedded {
         self.write(Promise::Soon, move |txn| lines::ring(txn, &claim, &charges, now)).await?.decode()
     }
 
+    async fn line(&self, user: &UserId) -> Result<Vec<Claim>, StoreError> {
+        let (user, now) = (user.clone(), self.clock.now());
+        self.write(Promise::Soon, move |txn| lines::claims(txn, &user, now)).await
+    }
+
     async fn free_line(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
         let (user, now) = (user.clone(), self.clock.now());
         self.write(Promise::Soon, move |txn| lines::free(txn, &user, call, now)).await

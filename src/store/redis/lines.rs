@@ -94,6 +94,16 @@ impl Redis {
         Ok(())
     }
 
+    pub(super) async fn line_of(&self, user: &UserId) -> Result<Vec<Claim>, StoreError> {
+        let mut range = cmd("LRANGE");
+        range.arg(self.keys.of_user(user).key("line", user.as_str())).arg(0).arg(-1);
+        let entries: Vec<Vec<u8>> = from_redis_value(self.link.ask(&range).await?).map_err(unreadable)?;
+        let mut claims = claims(&entries)?;
+        let now = self.clock.now();
+        claims.retain(|claim| now < claim.until);
+        Ok(claims)
+    }
+
     pub(super) async fn free(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
         let mut step = FREE_LINE.on(&[&self.keys.of_user(user).key("line", user.as_str())]);
         self.link.run(&FREE_LINE, step.arg(call.to_string())).await.map(drop)

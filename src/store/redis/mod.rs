@@ -119,6 +119,10 @@ impl Store for Redis {
         self.ring_for(&claim, charges).await
     }
 
+    async fn line(&self, user: &UserId) -> Result<Vec<Claim>, StoreError> {
+        self.line_of(user).await
+    }
+
     async fn free_line(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
         self.free(user, call).await
     }

@@ -67,6 +67,16 @@ async fn recorders_agents_and_strangers_are_not_the_other_party() {
 }
 
 #[tokio::test]
+async fn who_has_joined_without_media_is_not_connected() {
+    let scene = Scene::new().await;
+    let call = scene.answered().await;
+    scene.livekit.join(&call.room, "alice");
+    scene.livekit.join_without_media(&call.room, "bob");
+    scene.stage.clock.advance(Duration::from_secs(21));
+    assert_eq!(scene.stage.ended("alice", &call.id).await, "not_connected");
+}
+
+#[tokio::test]
 async fn an_answer_without_a_connection_ends_when_livekit_confirms_it() {
     let scene = Scene::new().await;
     let call = scene.answered().await;

@@ -1,5 +1,6 @@
 //! A call's room: made with the invite, closed at the end, made again for who comes back.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use bellwire::domain::recording::RecordingPlan;
 use bellwire::domain::room::room_name;
 use bellwire::domain::usage::Plan;
 use bellwire::domain::{EndReason, Input, Rules, TaskKind};
-use bellwire::engine::{Asker, Ban, Engine, Rates, Settings};
+use bellwire::engine::{Asker, Ban, Engine, EngineError, Rates, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use serde_json::json;
@@ -70,12 +71,10 @@ async fn a_ban_takes_the_banned_out_and_then_closes_the_room() {
     assert_eq!(scene.livekit.asked().iter().filter(|asked| **asked == removed).count(), 2);
 }
 
-/// As if whoever banned him had died before the call was ended.
-#[tokio::test]
-async fn a_banned_user_who_comes_into_a_live_call_ends_it() {
-    let (folder, clock) = (tempfile::tempdir().expect("a folder"), Clock::system());
-    let store: Arc<dyn Store> =
-        Arc::new(Embedded::open(&folder.path().join("store"), SOON, clock.clone()).expect("a store"));
+/// An engine of its own, whose tasks nobody carries out, and a live call of Ann and Bob with a room.
+async fn engine_with_call(folder: &Path) -> (Engine, Arc<dyn Store>, bellwire::domain::Call) {
+    let clock = Clock::system();
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(&folder.join("store"), SOON, clock.clone()).expect("a store"));
     let settings = Settings {
         ring: Duration::from_secs(45),
         rules: Rules { rooms: true, ..rules() },
@@ -91,7 +90,25 @@ async fn a_banned_user_who_comes_into_a_live_call_ends_it() {
     call.rules.rooms = true;
     call.room = room_name("main", call.id, &[7; 16]);
     create(&*store, &call).await.expect("a call");
-    let ban = Ban { user: user("bob"), reason: None, created_at: clock.now(), until: None };
+    (engine, store, call)
+}
+
+#[tokio::test]
+async fn a_token_is_not_given_for_a_call_that_ended_since_it_was_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (engine, _, call) = engine_with_call(folder.path()).await;
+    let (read, caller) = (Arc::new(call.clone()), Asker::User(call.caller.id.clone(), None));
+    engine.cancel(call.id, &caller).await.expect("cancelled");
+    let refused = engine.rejoin(&read, &caller).await;
+    assert!(matches!(refused, Err(EngineError::Refused(..))), "{refused:?}");
+}
+
+/// As if whoever banned him had died before the call was ended.
+#[tokio::test]
+async fn a_banned_user_who_comes_into_a_live_call_ends_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (engine, store, call) = engine_with_call(folder.path()).await;
+    let ban = Ban { user: user("bob"), reason: None, created_at: call.created_at, until: None };
     store.put_ban(ban).await.expect("banned");
 
     let comes = Input::ParticipantJoined(user("bob"), "PA_1".to_owned());

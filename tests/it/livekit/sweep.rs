@@ -49,6 +49,34 @@ async fn a_leaving_that_no_webhook_told_of_is_found() {
 }
 
 #[tokio::test]
+async fn a_leaving_that_was_lost_after_a_coming_that_was_told_is_found() {
+    let scene = Scene::with("[call]\nconnect_timeout = \"10m\"\n").await;
+    let call = scene.answered().await;
+    scene.stage.comes(&scene.livekit, &call.room, "alice").await;
+    seen(&scene).await;
+    // One is in the room before and after.
+    scene.stage.comes(&scene.livekit, &call.room, "bob").await;
+    scene.stage.event("alice", "call.connected", &call.id).await;
+    scene.livekit.leave(&call.room, "bob");
+    swept(&scene).await;
+    let event = scene.stage.event("alice", "call.reconnecting", &call.id).await;
+    assert_eq!(event["data"]["user_id"], "bob");
+}
+
+#[tokio::test]
+async fn a_room_that_did_not_fit_and_vanished_is_noticed_too() {
+    let scene = Scene::with("[call]\nring = \"120s\"\n").await;
+    let call = scene.invite().await;
+    scene.livekit.until("made", |livekit| livekit.room(&call.room).is_some()).await;
+    // Of her no webhook tells, and nobody is asked about while the phones ring.
+    scene.livekit.join(&call.room, "alice");
+    swept(&scene).await;
+    scene.livekit.forget_rooms();
+    swept(&scene).await;
+    scene.livekit.until("made again", |livekit| livekit.room(&call.room).is_some()).await;
+}
+
+#[tokio::test]
 async fn a_room_that_vanished_leads_to_a_question_and_a_new_room() {
     let scene = Scene::new().await;
     let (call, _) = scene.connected().await;

@@ -1,6 +1,8 @@
 //! Webhooks that are LiveKit's, and those that are not; what they may do, and what not.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{Call, Scene};
 use crate::support::Reply;
@@ -74,6 +76,21 @@ async fn what_is_not_livekits_changes_nothing() {
     let none = data_encoding::BASE64URL_NOPAD.encode(br#"{"alg":"none"}"#);
     assert_eq!(scene.stage.webhook(&format!("{none}.{claims}."), &body).await.status, 401);
     assert_eq!(record(&scene, &call).await, before);
+}
+
+#[tokio::test]
+async fn of_whoever_is_not_livekit_no_body_is_waited_for() {
+    let scene = Scene::new().await;
+    let forged = webhook_token(&scene.stage.clock, API_KEY, "another-secret", b"", |_| ());
+    let mut stream = TcpStream::connect(scene.stage.gateway.http).await.expect("a connection");
+    let head = format!(
+        "POST /v1/livekit/webhook HTTP/1.1\r\nhost: x\r\nauthorization: {forged}\r\ncontent-length: 1000\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut status = [0; 12];
+    let read = tokio::time::timeout(crate::support::SOON, stream.read_exact(&mut status)).await;
+    read.expect("in time").expect("an answer");
+    assert_eq!(String::from_utf8_lossy(&status), "HTTP/1.1 401");
 }
 
 #[tokio::test]

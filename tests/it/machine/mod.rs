@@ -177,8 +177,15 @@ fn replaced(who: &str, session: &str) -> Input {
     Input::ParticipantLeft { user: user(who), session: session.to_owned(), reason: "DUPLICATE_IDENTITY".to_owned() }
 }
 
+/// LiveKit's list has these users, each in their first session: `A1` for Alice.
 fn present(users: &[&str]) -> TaskResult {
-    TaskResult::Present(users.iter().map(|name| user(name)).collect())
+    let first = |name: &&str| (user(name), format!("{}1", name[..1].to_uppercase()));
+    TaskResult::Present(users.iter().map(first).collect())
+}
+
+/// LiveKit's list has these users in these sessions.
+fn listed(users: &[(&str, &str)]) -> TaskResult {
+    TaskResult::Present(users.iter().map(|(name, session)| (user(name), (*session).to_owned())).collect())
 }
 
 fn receipt(reason: &str, at: Timestamp) -> Receipt {

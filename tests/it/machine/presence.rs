@@ -158,6 +158,47 @@ fn a_party_that_came_while_livekit_was_asked_is_not_ended() {
     stage.wake();
     stage.finish("ask", present(&["alice", "bob"]));
     assert_eq!((stage.stands(), stage.call.wake_up().at), ("active".to_owned(), START + LONGEST));
+    let bob = stage.call.presence.callee.clone().expect("a visit");
+    assert_eq!((bob.session.as_str(), bob.reconnects), ("B1", 0), "it is the session that he had");
+    // When he does go, it is told and believed.
+    assert!(stage.give(left("bob", "B1")));
+    assert_eq!(stage.events().last().map(String::as_str), Some("reconnecting"));
+}
+
+#[test]
+fn a_list_that_is_older_than_the_word_of_a_leaving_revives_nobody() {
+    let mut stage = Stage::connected();
+    stage.give(Input::PresenceDoubted);
+    stage.after(Duration::from_millis(1)).give(left("bob", "B1"));
+    stage.finish("ask", present(&["alice", "bob"]));
+    assert_eq!(stage.events()[4..], ["reconnecting"]);
+    // One that was asked for since is.
+    stage.after(Duration::from_secs(1)).give(Input::PresenceDoubted);
+    stage.finish("ask", present(&["alice", "bob"]));
+    assert_eq!(stage.events()[4..], ["reconnecting", "reconnected"]);
+}
+
+#[test]
+fn a_list_without_a_party_who_then_is_told_to_have_left_revives_nobody_either() {
+    let mut stage = Stage::connected();
+    stage.give(Input::PresenceDoubted);
+    stage.finish("ask", present(&["alice"]));
+    stage.give(Input::PresenceDoubted);
+    stage.after(Duration::from_millis(1));
+    assert!(stage.give(left("bob", "B1")) && !stage.give(left("bob", "B1")));
+    stage.finish("ask", present(&["alice", "bob"]));
+    assert_eq!(stage.events()[4..], ["reconnecting"]);
+}
+
+#[test]
+fn another_session_in_the_list_is_a_reconnection() {
+    let mut stage = Stage::connected();
+    stage.give(Input::PresenceDoubted);
+    stage.finish("ask", listed(&[("alice", "A1"), ("bob", "B2")]));
+    let bob = stage.call.presence.callee.clone().expect("a visit");
+    assert_eq!((bob.session.as_str(), bob.reconnects, stage.events().len()), ("B2", 1, 4));
+    assert!(!stage.give(joined("bob", "B2")) && !stage.give(lost("bob", "B1")));
+    assert!(stage.give(lost("bob", "B2")));
 }
 
 #[test]

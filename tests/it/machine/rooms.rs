@@ -13,6 +13,11 @@ fn connected() -> Stage {
     stage
 }
 
+/// How often LiveKit is asked about this call.
+fn check() -> Duration {
+    connected().call.wake_up().at.since(START)
+}
+
 fn done() -> TaskResult {
     TaskResult::Done(Vec::new())
 }
@@ -173,7 +178,7 @@ fn a_room_that_livekit_has_lost_is_made_again_for_those_who_come_back() {
     stage.finish("open room", done());
     stage.all([joined("bob", "B2"), joined("alice", "A2")]);
     assert_eq!(stage.events()[6..], ["reconnected", "reconnected"]);
-    assert_eq!(stage.call.wake_up().at, stage.now + Duration::from_mins(5));
+    assert_eq!(stage.call.wake_up().at, stage.now + check());
 }
 
 #[test]
@@ -189,14 +194,55 @@ fn a_lost_room_that_nobody_comes_back_to_is_a_lost_connection_after_the_grace() 
 }
 
 #[test]
-fn livekit_is_asked_every_five_minutes_about_a_call_that_goes_on_quietly() {
+fn livekit_is_asked_every_five_minutes_or_sooner_about_a_call_that_goes_on_quietly() {
     let mut stage = connected();
-    for minutes in [5, 10, 15] {
+    for times in 1..=3 {
         stage.wake();
-        assert_eq!((stage.now, stage.tasks()), (START + Duration::from_mins(minutes), vec!["ask".to_owned()]));
+        assert_eq!((stage.now, stage.tasks()), (START + check() * times, vec!["ask".to_owned()]));
         stage.finish("ask", present(&["alice", "bob"]));
     }
     assert_eq!(stage.events().len(), 4);
+}
+
+#[test]
+fn calls_that_connect_together_are_not_asked_about_together() {
+    let mut times = std::collections::BTreeSet::new();
+    for byte in 0..=255 {
+        let mut stage = connected();
+        stage.call.id = CallId::parse(&format!("019a3c5e-7c3a-7c3a-8c3a-0192f3d17c{byte:02x}")).expect("a call id");
+        times.insert(stage.call.wake_up().at.since(START));
+    }
+    let (first, last) = (times.first().expect("a time"), times.last().expect("a time"));
+    assert_eq!((times.len(), *last), (256, Duration::from_mins(5)));
+    assert!(*first >= Duration::from_mins(4), "{first:?}");
+}
+
+#[test]
+fn a_doubt_that_livekit_does_not_answer_is_asked_again_in_seconds() {
+    let mut stage = connected();
+    for _ in 0..3 {
+        let asked = stage.now;
+        stage.give(Input::PresenceDoubted);
+        stage.finish("ask", TaskResult::Failed(Vec::new()));
+        stage.wake();
+        assert_eq!((stage.now, stage.tasks()), (asked + Duration::from_secs(5), vec!["ask".to_owned()]));
+        stage.finish("ask", TaskResult::Failed(Vec::new()));
+    }
+    let asked = stage.now;
+    stage.wake();
+    stage.finish("ask", present(&["alice", "bob"]));
+    assert_eq!(stage.call.wake_up().at, asked + Duration::from_secs(5) + check(), "answered, it is forgotten");
+}
+
+#[test]
+fn a_pause_of_a_quiet_call_does_not_delay_the_end_of_a_grace() {
+    let mut stage = connected();
+    for _ in 0..3 {
+        stage.wake();
+        stage.finish("ask", TaskResult::Failed(Vec::new()));
+    }
+    stage.give(lost("bob", "B1"));
+    assert_eq!(stage.call.wake_up().at, stage.now + GRACE);
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn asking() -> Scene {
 fn alone(scene: Scene) -> Scene {
     let asked = scene.settle().wait(Duration::from_mins(1)).then(Input::Wake);
     let task = asked.call.tasks[0].id;
-    asked.finish(task, TaskResult::Present(vec![user("ann")]))
+    asked.finish(task, TaskResult::Present(vec![(user("ann"), "ann-1".to_owned())]))
 }
 
 /// Every device has another call, and this one is of sound alone.
@@ -230,7 +230,7 @@ fn checked() -> Scene {
         .settle();
     let asked = talking.then(Input::PresenceDoubted);
     let task = asked.call.tasks[0].id;
-    asked.finish(task, TaskResult::Present(vec![user("ann"), user("bob")]))
+    asked.finish(task, TaskResult::Present(vec![(user("ann"), "ann-1".to_owned()), (user("bob"), "bob-2".to_owned())]))
 }
 
 const STARTED: Input = Input::RecordingStarted(1, Content::Composite);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use bellwire::store::{Claim, Role};
+use bellwire::store::{Claim, HISTORY_LENGTH, Role};
 
 use super::Subject;
 use super::fixture::{android, at_once, claim, line, open, user};
@@ -124,4 +124,22 @@ pub async fn law_11_a_freed_line_keeps_its_other_claims(subject: &Subject) {
     store.free_line(&user("ann"), claims[0].call).await.expect("freed");
     store.free_line(&user("ann"), claims[2].call).await.expect("freed");
     assert!(line(&**store, clock, "ann").await.is_empty());
+}
+
+pub async fn law_26_a_line_names_a_live_call_that_the_history_names_no_more(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let short = Claim { until: clock.now() + Duration::from_secs(30), ..claim(clock, "ann", "cid", Role::Caller) };
+    let live = claim(clock, "ann", "bob", Role::Caller);
+    open(&**store, &short).await;
+    open(&**store, &live).await;
+    for _ in 0..=HISTORY_LENGTH {
+        let busy = claim(clock, "ann", "dee", Role::Callee);
+        store.ring_line(busy.clone(), &[]).await.expect("a callee");
+        store.free_line(&busy.user, busy.call).await.expect("freed");
+    }
+    assert!(!store.history(&user("ann"), None, HISTORY_LENGTH).await.expect("a history").contains(&live.call));
+    assert_eq!(store.line(&user("ann")).await.expect("a line"), [short, live.clone()]);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(store.line(&user("ann")).await.expect("a line"), [live]);
+    assert!(store.line(&user("nobody")).await.expect("a line").is_empty());
 }

@@ -97,6 +97,7 @@ macro_rules! laws {
                 law_10_ringing_claims_and_reads_what_an_invite_must_know,
                 law_10_a_blocked_caller_claims_nothing_and_is_not_recorded,
                 law_11_a_freed_line_keeps_its_other_claims,
+                law_26_a_line_names_a_live_call_that_the_history_names_no_more,
             ],
             keys: [
                 law_08_a_key_belongs_to_the_first_call,

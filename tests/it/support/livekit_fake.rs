@@ -129,6 +129,15 @@ impl FakeLiveKit {
         self.join_as(room, identity, "STANDARD")
     }
 
+    /// Somebody is in a room whose media has not come up, as where a network lets no packet through; their session.
+    pub fn join_without_media(&self, room: &str, identity: &str) -> String {
+        let sid = self.join(room, identity);
+        let mut world = self.world();
+        let participant = world.rooms.get_mut(room).and_then(|room| room.participants.get_mut(identity));
+        participant.expect("they joined")["state"] = json!("JOINED");
+        sid
+    }
+
     /// As [`join`](Self::join), for one of another kind.
     pub fn join_as(&self, room: &str, identity: &str, kind: &str) -> String {
         let mut world = self.world();

@@ -194,6 +194,10 @@ impl Store for Wire {
         Ok(Callee { attached: [callee.attached, attached].concat(), ..callee })
     }
 
+    async fn line(&self, user: &UserId) -> Result<Vec<Claim>, StoreError> {
+        self.trip("line", self.store.line(user)).await
+    }
+
     async fn free_line(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
         self.trip("free_line", self.store.free_line(user, call)).await
     }
