@@ -31,6 +31,7 @@ pub mod time;
 pub mod timing;
 pub mod unknown;
 pub mod usage;
+mod visit;
 pub mod webhook;
 
 pub use acks::{Acks, Heard};
