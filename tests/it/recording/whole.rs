@@ -172,9 +172,9 @@ async fn the_backend_is_told_once_when_it_can_be_watched() {
 
 #[tokio::test]
 async fn it_outlives_the_call() {
-    let studio = Studio::and("policy = \"party\"\nretention = \"90d\"", "[call]\nretention = \"10m\"\n").await;
+    let studio = Studio::and("policy = \"party\"\nretention = \"90d\"", "[call]\nretention = \"20m\"\n").await;
     let talk = studio.recorded().await;
-    studio.advance(Duration::from_mins(21));
+    studio.advance(Duration::from_mins(31));
     let gone = async {
         while studio.stage.http.get(&path(&talk.id, ""), &bearer("alice")).await.status != 404 {
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -204,6 +204,6 @@ async fn many_readers_read_again_a_few_at_a_time() {
         assert_eq!(numbers, [3]);
     }
     assert_eq!(numbers(&mut scene.reader).await, [3]);
-    // Each asks for the history and the ban at once.
-    assert!(scene.wire.most_at_once.load(Ordering::SeqCst) <= 2 * 32);
+    // Each asks for the history, the line and the ban at once.
+    assert!(scene.wire.most_at_once.load(Ordering::SeqCst) <= 3 * 32);
 }
