@@ -2,6 +2,8 @@
 //!
 //! Every part is made here and handed what it needs; none finds another by itself.
 
+mod certificates;
+mod measure;
 mod parts;
 mod settings;
 
@@ -36,9 +38,11 @@ use crate::push::{PushError, Pushers};
 use crate::scheduler;
 use crate::store::Store;
 use crate::store::embedded::{self, Embedded};
+use crate::store::measured::Measured;
 use crate::store::redis::{self, Redis};
 use crate::telemetry::Metrics;
 use crate::ticket::{Tickets, TicketsError};
+use measure::measure;
 use parts::{history_part, livekit_part, never_recorded, push_parts, unguarded_history, unreachable_platforms};
 use settings::settings;
 
@@ -135,10 +139,11 @@ impl Gateway {
         let api = bind("http.listen", config.http.listen, times).await?;
         let ops = bind("http.ops_listen", config.http.ops_listen, times).await?;
         let pushers = Arc::new(Pushers::start(&config.push, clock.clone()).await?);
+        let metrics = Arc::new(Metrics::new(apps(config)));
         let store = open_store(&config.store, clock.clone()).await?;
+        let store: Arc<dyn Store> = Arc::new(Measured::new(store, Arc::clone(&metrics)));
 
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
-        let metrics = Arc::new(Metrics::new(apps(config)));
         let webhooks = Arc::new(Webhooks::new(&config.livekit, clock.clone())?);
         let rooms = Rooms::new(&config.livekit, clock.clone(), Arc::clone(&metrics))?;
         let storage = config.recording.s3.as_ref().map(Storage::new).transpose()?.map(Arc::new);
@@ -194,6 +199,7 @@ impl Gateway {
             webhooks,
             links: storage.map(|storage| Arc::new(Links { storage, ttl: config.recording.link_ttl })),
             limits: Arc::new(config.limits.clone()),
+            measure: measure(Arc::clone(&pushers), Arc::clone(&metrics), config),
             parts: Arc::new(move || {
                 let others = rooms.as_ref().map(livekit_part).into_iter().chain(postgres.as_deref().map(history_part));
                 push_parts(&pushers).into_iter().chain(others).collect()

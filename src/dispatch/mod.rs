@@ -123,6 +123,7 @@ fn start(dispatcher: &Arc<Dispatcher>, begun: Begun, running: &mut JoinSet<CallI
 }
 
 async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> CallId {
+    let carrying = dispatcher.metrics.carrying(&task.kind);
     let result = match &task.kind {
         TaskKind::Ring { .. }
         | TaskKind::RingAlert { .. }
@@ -142,6 +143,9 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> 
         TaskKind::Report { event, endpoint } => Some(dispatcher.report(&call, &task, *event, endpoint).await),
         TaskKind::Account => Some(dispatcher.account(&call).await),
     };
+    if let Some(result) = &result {
+        carrying.ends(result.word());
+    }
     if let Some(result) = result
         && let Err(error) = dispatcher.engine.task_finished(call.id, &task, result).await
     {

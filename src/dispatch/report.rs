@@ -94,7 +94,8 @@ impl Dispatcher {
             Delivery::Unknown => (JobResult::Failed("its endpoint is not configured"), "gone"),
             Delivery::Later(after) => (JobResult::Later(after), "later"),
         };
-        self.metrics.told(message.event, outcome, began.elapsed());
+        let endpoint = self.webhooks.number(&message.endpoint);
+        self.metrics.told(endpoint, message.event, outcome, began.elapsed());
         result
     }
 }

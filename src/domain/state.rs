@@ -18,14 +18,21 @@ pub enum State {
     Ended,
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl State {
+    /// Its word, outside and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Calling => "calling",
             Self::Ringing => "ringing",
             Self::Active => "active",
             Self::Ended => "ended",
-        })
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

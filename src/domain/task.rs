@@ -127,6 +127,24 @@ impl StopReason {
 }
 
 impl TaskKind {
+    /// The word for it in metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Ring { .. } => "ring",
+            Self::RingAlert { .. } => "ring_alert",
+            Self::StopRing { .. } => "stop_ring",
+            Self::NotifyMissed { .. } => "notify_missed",
+            Self::FreeLine { .. } => "free_line",
+            Self::AskPresence => "ask_presence",
+            Self::OpenRoom => "open_room",
+            Self::CloseRoom { .. } => "close_room",
+            Self::StartRecording => "start_recording",
+            Self::StopRecording => "stop_recording",
+            Self::Report { .. } => "report",
+            Self::Account => "account",
+        }
+    }
+
     /// How long one attempt may take, its quick retries included.
     pub const fn deadline(&self) -> Duration {
         match self {
@@ -336,6 +354,15 @@ pub enum TaskResult {
 }
 
 impl TaskResult {
+    /// The word for it in metrics.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Done(_) | Self::Present(_) => "done",
+            Self::Retry(..) => "retry",
+            Self::Failed(_) => "failed",
+        }
+    }
+
     /// What providers said.
     pub fn receipts(&self) -> &[Receipt] {
         match self {

@@ -204,6 +204,18 @@ impl Engine {
         &self.0.clock
     }
 
+    /// What this instance measures.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Measures what waits in the store, and says whether that can be asked.
+    pub async fn measure_store(&self) -> bool {
+        let waiting = self.store().waiting().await.ok();
+        self.0.metrics.waiting(waiting.map(|waiting| (waiting.calls, waiting.jobs)));
+        waiting.is_some()
+    }
+
     /// What the store is, or why it cannot be used now.
     pub async fn store_health(&self) -> Result<String, StoreError> {
         self.0.store.health().await

@@ -101,6 +101,7 @@ pub async fn events(
         // A task of its own serves it, which must come to tell the client that the gateway stops.
         let hold = app.stop.hold();
         return Ok(upgrade.on_upgrade(async move |socket| {
+            let _reading = app.metrics.clone().reading("websocket");
             serve_socket(app, listener, socket).await;
             drop(hold);
         }));
@@ -213,7 +214,9 @@ fn json(value: &impl Serialize) -> String {
 fn sse(app: App, listener: Listener) -> impl Stream<Item = Result<SseEvent, Infallible>> {
     use futures_util::StreamExt;
     let mut place = Place::default();
+    let reading = app.metrics.reading("sse");
     messages(app, listener).flat_map(move |next| {
+        let _lasts = &reading;
         let events: Vec<_> = match next {
             Next::Snapshot(snapshot, seen) => {
                 for news in &seen {

@@ -55,5 +55,9 @@ pub async fn readyz(State(app): State<App>) -> Response {
 /// Every metric, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "ops", security(()), responses((status = 200, description = "OpenMetrics text")))]
 pub async fn metrics(State(app): State<App>) -> Response {
+    let store = ("store", app.engine.measure_store().await);
+    let parts = (app.parts)();
+    app.metrics.parts(parts.iter().map(|part| (part.name.as_str(), part.ok)).chain([store]));
+    (app.measure)();
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], app.metrics.text()).into_response()
 }

@@ -16,6 +16,7 @@ mod heads;
 pub mod health;
 mod invite;
 mod livekit;
+mod measure;
 mod moderation;
 mod openapi;
 pub mod problem;
@@ -48,6 +49,7 @@ use auth::Authenticator;
 use code::Code;
 use extract::{EmptyBody, Params};
 use health::Part;
+use measure::measure;
 use problem::Problem;
 
 /// What links to recordings are made of.
@@ -77,6 +79,8 @@ pub struct App {
     pub parts: Arc<dyn Fn() -> Vec<Part> + Send + Sync>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
+    /// Measures what only shows when it is looked at.
+    pub measure: Arc<dyn Fn() + Send + Sync>,
     /// Turns true when the gateway stops.
     pub stop: Stop,
 }
@@ -133,7 +137,7 @@ pub fn api(app: App, config: &config::Http) -> Router {
         Some(cors) => router.layer(cors),
         None => router,
     };
-    router.with_state(app)
+    router.layer(from_fn_with_state(Arc::clone(&app.metrics), measure)).with_state(app)
 }
 
 /// What operators see, on a listener of its own.

@@ -137,6 +137,15 @@ impl Webhooks {
         self
     }
 
+    /// The number of an endpoint's section in the configuration, from 0, or `postgres`, in a word; `unknown` where it has none.
+    pub fn number(&self, id: &EndpointId) -> String {
+        if *id == EndpointId::postgres() {
+            return id.to_string();
+        }
+        let place = self.endpoints.iter().position(|endpoint| endpoint.id == *id);
+        place.map_or_else(|| "unknown".to_owned(), |place| place.to_string())
+    }
+
     /// The endpoints that are to be told of an event.
     pub fn wanting(&self, event: WebhookEvent) -> impl Iterator<Item = &EndpointId> {
         self.endpoints.iter().filter(move |endpoint| endpoint.events.contains(&event)).map(|endpoint| &endpoint.id)

@@ -161,6 +161,7 @@ impl Pool {
             times_held_back: 0,
             stale: None,
             fault: None,
+            token_expires_at: None,
         }
     }
 }

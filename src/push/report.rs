@@ -211,6 +211,8 @@ pub struct State {
     /// The last push that failed by a fault of ours; none once one was accepted, or, where the credential was refused, once an answer
     /// showed that it no longer is.
     pub fault: Option<Fault>,
+    /// When the token in use expires; none before there is one. Apple's is renewed only when there is a push.
+    pub token_expires_at: Option<Timestamp>,
 }
 
 /// A push that failed by a fault of the configuration or of Bellwire.
@@ -236,11 +238,20 @@ impl State {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
+    /// What hinders pushes, each by its word in metrics, and whether it does.
+    pub fn hindrances(&self) -> [(&'static str, bool); 4] {
+        let refuses_us = self.fault.as_ref().is_some_and(|fault| fault.is_of_credential);
+        [
+            ("unreachable", self.last_error.is_some() || self.connected == 0),
+            ("held_back", self.held_back.is_some()),
+            ("stale", self.stale.is_some()),
+            ("refused", refuses_us),
+        ]
+    }
+
     /// Whether pushes are likely to go through: what was wrong with one push alone does not count.
     pub fn is_good(&self) -> bool {
-        let refuses_us = self.fault.as_ref().is_some_and(|fault| fault.is_of_credential);
-        let is_hindered = self.last_error.is_some() || self.held_back.is_some() || self.stale.is_some() || refuses_us;
-        self.connected > 0 && !is_hindered
+        self.hindrances().iter().all(|(_, hinders)| !hinders)
     }
 }
 

@@ -32,10 +32,11 @@ impl<K: Clone + Ord + Hash> Agenda<K> {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    pub(super) fn take_due(&mut self, now: Timestamp) -> Option<K> {
-        let (_, key) = self.by_time.first().filter(|(at, _)| *at <= now)?.clone();
+    /// The first that is due, and since when.
+    pub(super) fn take_due(&mut self, now: Timestamp) -> Option<(K, Timestamp)> {
+        let (at, key) = self.by_time.first().filter(|(at, _)| *at <= now)?.clone();
         self.forget(&key);
-        Some(key)
+        Some((key, at))
     }
 }
 
@@ -57,8 +58,8 @@ mod tests {
         agenda.forget(&idle);
         assert_eq!(agenda.next_due(), Some(at(10)));
         assert_eq!(agenda.take_due(at(9)), None);
-        assert_eq!(agenda.take_due(at(25)), Some(early));
-        assert_eq!(agenda.take_due(at(25)), Some(late));
+        assert_eq!(agenda.take_due(at(25)), Some((early, at(10))));
+        assert_eq!(agenda.take_due(at(25)), Some((late, at(20))));
         assert_eq!(agenda.take_due(at(99)), None);
     }
 }

@@ -20,7 +20,7 @@ pub(super) trait Kind: 'static {
     /// What this instance says of its own: which one, and when.
     type News: Send;
 
-    /// The word for them in logs.
+    /// The word for them in logs and metrics.
     const NAME: &'static str;
     /// The pause between sweeps, jittered by half.
     const SWEEP_EVERY: Duration;
@@ -72,8 +72,9 @@ pub(super) async fn run<K: Kind>(engine: Engine, mut news: UnboundedReceiver<K::
     let clock = engine.clock().clone();
     while !stop.is_given() {
         while waking.len() < K::AT_ONCE
-            && let Some(id) = agenda.take_due(clock.now())
+            && let Some((id, due)) = agenda.take_due(clock.now())
         {
+            engine.metrics().woken(K::NAME, clock.now().since(due));
             waking.spawn(K::wake(engine.clone(), id));
         }
         let next_due = agenda.next_due().filter(|_| waking.len() < K::AT_ONCE);
@@ -116,6 +117,7 @@ async fn sweep_once<K: Kind>(engine: &Engine, stuck: &mut HashSet<K::Id>) -> boo
             return false;
         }
     };
+    engine.metrics().overdue(K::NAME, due.len());
     let (stays, due): (Vec<K::Id>, Vec<K::Id>) = due.into_iter().partition(|id| stuck.contains(id));
     *stuck = stays.into_iter().collect();
     let full = due.len() >= K::SWEEP_BATCH;

@@ -8,6 +8,7 @@
 
 pub mod codec;
 pub mod embedded;
+pub mod measured;
 mod rates;
 pub mod redis;
 
@@ -264,6 +265,11 @@ pub trait Store: Send + Sync + 'static {
     /// Law 25: only days of `peaks_from` on have their peak, for which every minute of a day is read; the others have 0.
     async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError>;
 
+    /// How much waits in the store, for its operators; it may be a moment old.
+    ///
+    /// Law 30: a call counts while its wake-up is urgent, a job until it is removed.
+    async fn waiting(&self) -> Result<Waiting, StoreError>;
+
     /// What the store announces, from now on: each at most once. A listener that falls behind is told so by the channel, which
     /// means the same as [`Announcement::Lost`].
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>>;
@@ -276,6 +282,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Finishes what waits and lets go of what is open. Whatever is asked after that may be unavailable.
     async fn close(&self);
+}
+
+/// How much waits in a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Calls that live or have tasks open.
+    pub calls: u64,
+    /// Jobs.
+    pub jobs: u64,
 }
 
 /// What stands under a call's id.
@@ -484,6 +499,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The word for it in metrics.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::Limited(_) => "limited",
+            Self::Unavailable(_) => "unavailable",
+            Self::Corrupt(_) => "corrupt",
+            Self::Newer(_) => "newer",
+        }
+    }
+
     /// Whether the same request may succeed later.
     pub const fn is_passing(&self) -> bool {
         matches!(self, Self::Conflict | Self::Unavailable(_))

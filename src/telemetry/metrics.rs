@@ -12,9 +12,17 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
+use super::api::{Request, Route, Transport};
+use super::parts::{Build, Certificate, Named, Problem, ProviderLabels, built};
+use super::process;
+use super::ring::Reached;
+use super::storage::{Failure, Operation, Waiting};
+use super::timers::{Attempted, Of, TaskLabels};
 use crate::domain::{AppId, Device, Limit};
 
 /// What [`Metrics::text`] is, for the header of an answer.
@@ -23,7 +31,11 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// In seconds: from what a gateway itself takes up to the longest ring.
 const BUCKETS: [f64; 16] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 45.0, 120.0];
+/// The same for what a gateway and its store do by themselves, which nobody waits for long for.
+const QUICK: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
+/// What the name of every metric of ours begins with.
+const PREFIX: &str = "bellwire";
 /// A label's value that stands for all that are not known.
 const OTHER: &str = "other";
 /// The longest reason of a provider that becomes a label.
@@ -35,6 +47,19 @@ const MOST_REASONS: usize = 100;
 pub(super) type Seconds<Labels> = Family<Labels, Histogram, fn() -> Histogram>;
 /// Counts, by labels.
 pub(super) type Counts<Labels> = Family<Labels, Counter>;
+/// What there is now, by labels.
+pub(super) type Gauges<Labels> = Family<Labels, Gauge>;
+
+/// What is said of a metric beside its samples.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Its name; samples of counts have `_total` after it, those of histograms `_bucket`, `_count` and `_sum`.
+    pub name: String,
+    /// What it is.
+    pub kind: MetricType,
+    /// What it says.
+    pub help: &'static str,
+}
 
 /// Devices of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -92,6 +117,8 @@ pub(super) struct Refused {
 /// Webhooks of which the same came.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Told {
+    /// The number of its section in the configuration, from 0; `postgres`, or `unknown` where it is in there no more.
+    pub(super) endpoint: String,
     pub(super) event: &'static str,
     /// `taken`, `later` or `gone`.
     pub(super) outcome: &'static str,
@@ -134,6 +161,7 @@ macro_rules! metrics {
         /// All that is measured, by the names under which it is shown (`bellwire_` before each, `_total` after counts).
         pub struct Metrics {
             registry: Registry,
+            descriptions: Vec<Description>,
             apps: HashSet<AppId>,
             reasons: Mutex<HashSet<String>>,
             $($(#[doc = $help])+ pub(super) $name: $kind,)+
@@ -142,14 +170,18 @@ macro_rules! metrics {
         impl Metrics {
             /// Nothing measured yet. Devices of other `apps` are counted as `other`.
             pub fn new(apps: impl IntoIterator<Item = AppId>) -> Self {
-                let mut registry = Registry::with_prefix("bellwire");
+                let mut registry = Registry::with_prefix(PREFIX);
+                let mut descriptions = Vec::new();
                 $(
                     let $name: $kind = $make;
                     let help = concat!($($help),+).trim().trim_end_matches('.');
+                    let name = format!("{PREFIX}_{}", stringify!($name));
+                    descriptions.push(Description { name, kind: <$kind as TypedMetric>::TYPE, help });
                     registry.register(stringify!($name), help, $name.clone());
                 )+
+                descriptions.extend(process::descriptions());
                 let reasons = Mutex::default();
-                Self { registry, apps: apps.into_iter().collect(), reasons, $($name,)+ }
+                Self { registry, descriptions, apps: apps.into_iter().collect(), reasons, $($name,)+ }
             }
         }
     };
@@ -184,10 +216,58 @@ metrics! {
     livekit_webhooks: Counts<Webhook> = Family::default(),
     /// Calls of LiveKit's API, by method and outcome, from the request until the answer or until it was given up.
     livekit_seconds: Seconds<LiveKitCall> = Family::new_with_constructor(seconds),
+    /// Calls that came to a state: rates of it add up over gateways, also where one is started again in between.
+    call_states: Counts<Reached> = Family::default(),
+    /// From a call's beginning until a device said that it rings: what its caller waits for.
+    ring_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
+    /// From the answer until LiveKit had both parties in the room, of the device that answered.
+    ring_media_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
+    /// From the end of a call's ring until the call was ended as timed out.
+    ring_end_late_seconds: Histogram = seconds(),
+    /// Requests to the API by route, method and class of the answer's status; gone is for those who went away before it.
+    http_requests: Counts<Request> = Family::default(),
+    /// From a request to the API until the head of its answer.
+    http_seconds: Seconds<Route> = Family::new_with_constructor(quick),
+    /// Event streams that are read now.
+    event_readers: Gauges<Transport> = Family::default(),
+    /// What the store was asked for, by operation, until its answer.
+    store_seconds: Seconds<Operation> = Family::new_with_constructor(quick),
+    /// What the store did not do, by why: a conflict is tried again, limited is a refusal, and the others are trouble.
+    store_failures: Counts<Failure> = Family::default(),
+    /// Calls that live or have tasks open, and jobs that are not done, in the whole store: each of its gateways tells the same number.
+    store_waiting: Gauges<Waiting> = Family::default(),
+    /// From when a call or a job was due that this gateway had in mind until it began to wake it.
+    wake_up_late_seconds: Seconds<Of> = Family::new_with_constructor(seconds),
+    /// Calls or jobs of any gateway that the last sweep found overdue; calls that are over and only to be tidied up are among them.
+    overdue: Gauges<Of> = Family::default(),
+    /// Tasks of calls that this gateway carries out now.
+    tasks_running: Gauges<TaskLabels> = Family::default(),
+    /// How long an attempt of a task took, by what came of it; dropped is for what had lost its purpose.
+    task_seconds: Seconds<Attempted> = Family::new_with_constructor(seconds),
+    /// From when a further attempt of a task was due until it was begun, at whichever gateway it had been.
+    task_late_seconds: Seconds<TaskLabels> = Family::new_with_constructor(seconds),
+    /// Whether a part works, as readyz says: 1 or 0.
+    part_up: Gauges<Named> = Family::default(),
+    /// Connections to a push provider that are open.
+    provider_connections: Gauges<ProviderLabels> = Family::default(),
+    /// Connections to a push provider that there should be.
+    provider_connections_wanted: Gauges<ProviderLabels> = Family::default(),
+    /// What hinders pushes to a provider, 1 or 0: no connection or token, all held back, a changed key not in use, the credential refused.
+    provider_problem: Gauges<Problem> = Family::default(),
+    /// Unix time at which the token in use with a provider expires; that for Apple is renewed when there is a push.
+    provider_token_expires_timestamp_seconds: Gauges<ProviderLabels> = Family::default(),
+    /// Unix time at which the first of the certificates in a file of the configuration expires.
+    certificate_expires_timestamp_seconds: Gauges<Certificate> = Family::default(),
+    /// What this gateway was built of; always 1.
+    build_info: Gauges<Build> = built(),
 }
 
 fn seconds() -> Histogram {
     Histogram::new(BUCKETS)
+}
+
+fn quick() -> Histogram {
+    Histogram::new(QUICK)
 }
 
 impl Metrics {
@@ -195,8 +275,14 @@ impl Metrics {
     pub fn text(&self) -> String {
         let mut text = String::new();
         // A String takes all that is written to it.
+        let _ = text::encode_registry(&mut text, &process::registry());
         let _ = text::encode(&mut text, &self.registry);
         text
+    }
+
+    /// Every metric that there is, also those without a sample yet.
+    pub fn descriptions(&self) -> &[Description] {
+        &self.descriptions
     }
 
     /// Counts a request that a limit refused.

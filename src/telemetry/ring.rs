@@ -4,10 +4,18 @@
 
 use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
+
 use super::metrics::{Answered, CallEnd, LegEnd, Metrics, Pushed, observe};
 use crate::domain::leg::WORD_WITHIN;
 use crate::domain::timing::marks;
-use crate::domain::{Call, Device, Leg, LegState, Mark, Step};
+use crate::domain::{Call, Device, EndReason, Leg, LegState, Mark, Step};
+
+/// Calls that came to the same state.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Reached {
+    state: &'static str,
+}
 
 /// An attempt to push, as `dispatch` knows it.
 #[derive(Debug, Clone, Copy)]
@@ -48,12 +56,21 @@ impl Metrics {
             match step {
                 Step::Sent(after) => observe(&self.ring_sent_seconds, &kind(), after),
                 Step::Alerting(after) => observe(&self.ring_alerting_seconds, &kind(), after),
+                Step::Rang(after) => observe(&self.ring_seconds, &kind(), after),
                 Step::Picked(after) => observe(&self.ring_answer_seconds, &kind(), after),
+                Step::Connected(after) => observe(&self.ring_media_seconds, &kind(), after),
                 Step::Closed => drop(self.legs.get_or_create(&self.leg_end(leg)).inc()),
             }
         }
+        if before.is_none_or(|before| before.state != call.state) {
+            self.call_states.get_or_create(&Reached { state: call.state.as_str() }).inc();
+        }
+        self.begun_late(call, before);
         let was_live = before.is_none_or(|before| before.end_reason.is_none());
         if let Some(reason) = call.end_reason.filter(|_| was_live) {
+            if let (EndReason::TimedOut, Some(ended)) = (reason, call.ended_at) {
+                self.ring_end_late_seconds.observe(ended.since(call.ring_until).as_secs_f64());
+            }
             let labels = CallEnd { media: call.media.as_str(), reason: reason.as_str() };
             self.calls.get_or_create(&labels).inc();
         }

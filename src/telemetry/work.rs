@@ -7,9 +7,9 @@ use crate::domain::WebhookEvent;
 use crate::domain::usage::Crossing;
 
 impl Metrics {
-    /// Notes a try to deliver a webhook: `taken`, `later` or `gone`.
-    pub fn told(&self, event: WebhookEvent, outcome: &'static str, took: Duration) {
-        let labels = Told { event: event.as_str(), outcome };
+    /// Notes a try to deliver a webhook to an endpoint, by its number: `taken`, `later` or `gone`.
+    pub fn told(&self, endpoint: String, event: WebhookEvent, outcome: &'static str, took: Duration) {
+        let labels = Told { endpoint, event: event.as_str(), outcome };
         observe(&self.webhook_seconds, &labels, took);
         self.webhooks.get_or_create(&labels).inc();
     }

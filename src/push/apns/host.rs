@@ -155,6 +155,7 @@ impl Host {
             times_held_back: self.breaker.opened(),
             stale: self.stale.get(),
             fault: self.fault.get(),
+            token_expires_at: self.token.expires_at(),
             ..self.pool.state()
         }
     }

@@ -12,7 +12,9 @@ use crate::clock::Clock;
 use crate::crypto::{Es256Key, SignError};
 use crate::domain::Timestamp;
 
-/// Apple refuses tokens older than an hour.
+/// Apple refuses tokens older than this,
+const GOOD_FOR: Duration = Duration::from_hours(1);
+/// so they are renewed after this time.
 const RENEW_AFTER: Duration = Duration::from_mins(50);
 /// Apple punishes renewals more frequent than this.
 const KEEP_FOR: Duration = Duration::from_mins(20);
@@ -50,6 +52,12 @@ impl ProviderToken {
             Some(token) if now.since(token.at) < RENEW_AFTER && token.at.since(now) < AHEAD => Ok(token.clone()),
             _ => Ok(issued.insert(self.sign(now)?).clone()),
         }
+    }
+
+    /// When the token that was signed last expires.
+    pub(super) fn expires_at(&self) -> Option<Timestamp> {
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.as_ref().map(|issued| issued.at + GOOD_FOR)
     }
 
     /// Another token than the one that Apple refused as expired, if one may be had yet.

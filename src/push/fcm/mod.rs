@@ -212,6 +212,7 @@ impl Provider for Fcm {
             times_held_back: self.breaker.opened(),
             stale: self.stale.get(),
             fault: self.fault.get(),
+            token_expires_at: self.tokens.expires_at(),
             ..state
         }]
     }

@@ -130,6 +130,11 @@ impl AccessTokens {
         self.shared.last_failure()
     }
 
+    /// When the token that was got last expires.
+    pub(super) fn expires_at(&self) -> Option<Timestamp> {
+        self.shared.known.borrow().token.as_ref().map(|token| token.expires_at)
+    }
+
     async fn newer_than(&self, number: u64, deadline: Instant) -> Result<AccessToken, TransportError> {
         if let Some(ready) = self.shared.ready(number) {
             return ready;

@@ -2,7 +2,7 @@
 //!
 //! Beside each record stand the few numbers that the writer compares, so that it never reads the JSON.
 
-use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 
 use super::expiry::{self, Expiring};
 use crate::domain::{Call, CallId, Timestamp, WakeUp};
@@ -16,6 +16,11 @@ type Row = (u32, u64, u64, bool, &'static [u8]);
 pub(super) const WAKE: TableDefinition<(u64, u128), ()> = TableDefinition::new("wake");
 /// The wake-ups of ended calls.
 pub(super) const LATER: TableDefinition<(u64, u128), ()> = TableDefinition::new("later");
+
+/// How many calls have an urgent wake-up.
+pub(super) fn waiting(txn: &ReadTransaction) -> Result<u64, StoreError> {
+    Ok(txn.open_table(WAKE)?.len()?)
+}
 
 /// A call's next record, ready to be written.
 pub(super) struct Next {

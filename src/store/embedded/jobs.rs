@@ -1,6 +1,6 @@
 //! Jobs and their wake-ups, as calls and theirs.
 
-use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 
 use crate::domain::{Job, JobId, Timestamp};
 use crate::store::StoreError;
@@ -55,6 +55,10 @@ pub(super) fn remove(txn: &WriteTransaction, id: &JobId, version: u64) -> Result
     jobs.remove(id.as_str())?;
     txn.open_table(DUE)?.remove((due, id.as_str()))?;
     Ok(())
+}
+
+pub(super) fn waiting(txn: &ReadTransaction) -> Result<u64, StoreError> {
+    Ok(txn.open_table(DUE)?.len()?)
 }
 
 pub(super) fn due(txn: &ReadTransaction, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError> {

@@ -28,7 +28,8 @@ use tokio::sync::broadcast;
 use self::file::{File, Opener};
 use self::writer::{Promise, Writer};
 use super::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, codec,
+    Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, Waiting,
+    codec,
 };
 use crate::clock::Clock;
 use crate::domain::usage::{Day, DayShare, DayUsage};
@@ -312,6 +313,11 @@ impl Store for Embedded {
 
     async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
         usage::usage(&self.file.begin_read()?, from, to, peaks_from)
+    }
+
+    async fn waiting(&self) -> Result<Waiting, StoreError> {
+        let txn = self.file.begin_read()?;
+        Ok(Waiting { calls: calls::waiting(&txn)?, jobs: jobs::waiting(&txn)? })
     }
 
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {

@@ -1,6 +1,6 @@
 //! Jobs and their wake-ups, by the scripts of calls: a job wakes by a set of its own.
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use redis::{cmd, from_redis_value};
 
 use super::calls::{NOTHING_THERE, done};
@@ -8,7 +8,7 @@ use super::keys::PARTITIONS;
 use super::script::{COMMIT, REMOVE};
 use super::{Redis, unreadable};
 use crate::domain::{Job, JobId, Timestamp};
-use crate::store::StoreError;
+use crate::store::{StoreError, Waiting};
 use crate::store::codec::{self, FORMAT};
 
 /// The most jobs that one partition gives at once.
@@ -50,6 +50,20 @@ impl Redis {
             NOTHING_THERE => Err(StoreError::Conflict),
             answer => done(answer),
         }
+    }
+
+    /// Two numbers of each partition, which Redis keeps.
+    pub(super) async fn count_waiting(&self) -> Result<Waiting, StoreError> {
+        let partitions = try_join_all(self.keys.all().map(async |partition| {
+            let both = ["wake", "jobs"].map(|set| {
+                let mut count = cmd("ZCARD");
+                count.arg(partition.one(set));
+                count
+            });
+            from_redis_value::<[u64; 2]>(self.link.ask_all(&both).await?).map_err(unreadable)
+        }));
+        let sum = |sum: Waiting, [calls, jobs]: [u64; 2]| Waiting { calls: sum.calls + calls, jobs: sum.jobs + jobs };
+        Ok(partitions.await?.into_iter().fold(Waiting::default(), sum))
     }
 
     /// Reads every partition's wake-ups at once. Where some cannot be read, those of the others are due all the same.

@@ -39,7 +39,7 @@ use self::link::Link;
 use self::notice::Unsure;
 pub use self::open::OpenError;
 use self::server::Fitness;
-use super::{Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError};
+use super::{Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, Waiting};
 use crate::clock::Clock;
 use crate::domain::usage::{Day, DayShare, DayUsage};
 use crate::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
@@ -238,6 +238,10 @@ impl Store for Redis {
 
     async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
         self.usage_of(from, to, peaks_from).await
+    }
+
+    async fn waiting(&self) -> Result<Waiting, StoreError> {
+        self.count_waiting().await
     }
 
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bellwire::domain::usage::{Day, DayShare, DayUsage};
 use bellwire::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
 use bellwire::store::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Committed, Missed, Opening, Reservation, Slot, Store, StoreError,
+    Announcement, Ban, Callee, Charge, Claim, Commit, Committed, Missed, Opening, Reservation, Slot, Store, StoreError, Waiting,
 };
 use tokio::sync::{RwLock, broadcast, watch};
 use tokio::task::JoinHandle;
@@ -323,6 +323,10 @@ impl Store for Wire {
 
     async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
         self.trip("usage", self.store.usage(from, to, peaks_from)).await
+    }
+
+    async fn waiting(&self) -> Result<Waiting, StoreError> {
+        self.trip("waiting", self.store.waiting()).await
     }
 
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {
