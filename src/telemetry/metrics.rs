@@ -18,7 +18,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
 use super::api::{Request, Route, Transport};
-use super::parts::{Build, Certificate, Named, Problem, ProviderLabels, built};
+use super::parts::{Build, Certificate, Named, Problem, ProviderLabels};
 use super::process;
 use super::ring::Reached;
 use super::storage::{Failure, Operation, Waiting};
@@ -259,7 +259,7 @@ metrics! {
     /// Unix time at which the first of the certificates in a file of the configuration expires.
     certificate_expires_timestamp_seconds: Gauges<Certificate> = Family::default(),
     /// What this gateway was built of; always 1.
-    build_info: Gauges<Build> = built(),
+    build_info: Gauges<Build> = Family::default(),
 }
 
 fn seconds() -> Histogram {
@@ -273,6 +273,7 @@ fn quick() -> Histogram {
 impl Metrics {
     /// All metrics, as Prometheus reads them.
     pub fn text(&self) -> String {
+        self.tell_build();
         let mut text = String::new();
         // A String takes all that is written to it.
         let _ = text::encode_registry(&mut text, &process::registry());

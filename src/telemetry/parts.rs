@@ -2,9 +2,8 @@
 //! certificates, and what it was built of.
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::family::Family;
 
-use super::metrics::{Gauges, Metrics};
+use super::metrics::Metrics;
 use crate::domain::Timestamp;
 
 /// A part of the gateway.
@@ -48,13 +47,6 @@ pub(super) struct Build {
     rustc: &'static str,
 }
 
-/// The build of this program.
-pub(super) fn built() -> Gauges<Build> {
-    let family: Gauges<Build> = Family::default();
-    family.get_or_create(&Build { version: env!("CARGO_PKG_VERSION"), rustc: env!("BELLWIRE_RUSTC") }).set(1);
-    family
-}
-
 /// A push provider, as it is now.
 #[derive(Debug)]
 pub struct Provider<'a> {
@@ -71,6 +63,12 @@ pub struct Provider<'a> {
 }
 
 impl Metrics {
+    /// Notes of what this program was built.
+    pub(super) fn tell_build(&self) {
+        let build = Build { version: env!("CARGO_PKG_VERSION"), rustc: env!("BELLWIRE_RUSTC") };
+        self.build_info.get_or_create(&build).set(1);
+    }
+
     /// Notes which parts work.
     pub fn parts<'a>(&self, parts: impl IntoIterator<Item = (&'a str, bool)>) {
         for (part, works) in parts {

@@ -11,7 +11,9 @@ fn seen(before: Option<&Call>, after: &Call) -> Vec<String> {
     let told = |mark: &Mark| match mark.step {
         Step::Sent(after) => format!("sent after {after:?}"),
         Step::Alerting(after) => format!("alerting after {after:?}"),
+        Step::Rang(after) => format!("rang after {after:?}"),
         Step::Picked(after) => format!("picked after {after:?}"),
+        Step::Connected(after) => format!("connected after {after:?}"),
         Step::Closed => mark.leg.state.as_str().to_owned(),
     };
     marks(before, after).map(|mark| format!("{} {}", mark.leg.device.platform.as_str(), told(&mark))).collect()
@@ -49,7 +51,7 @@ fn each_step_of_a_ring_is_seen_once() {
         &["android sent after 39ms"],
         &[],
         &["ios sent after 100ms"],
-        &["ios alerting after 1s"],
+        &["ios alerting after 1s", "ios rang after 4s"],
         &[],
         &["ios picked after 2s", "ios answered", "android stopped"],
         &[],

@@ -17,6 +17,7 @@ mod only_embedded;
 mod rates;
 mod several;
 mod usage;
+mod waiting;
 mod wake_ups;
 
 use std::any::Any;
@@ -159,6 +160,9 @@ macro_rules! laws {
                 law_24_a_job_is_due_from_its_time_until_a_commit_moves_it,
                 law_24_jobs_come_by_time_and_never_among_calls,
                 law_24_of_many_that_expect_the_same_version_one_is_written,
+            ],
+            waiting: [
+                law_30_calls_count_while_they_are_urgent_and_jobs_until_they_are_gone,
             ],
             usage: [
                 law_25_a_call_is_added_once,
