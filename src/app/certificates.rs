@@ -50,7 +50,13 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 /// `YYMMDDhhmmssZ`, where 50 is 1950, or `YYYYMMDDhhmmssZ`.
 fn instant(tag: u8, time: &str) -> Option<Timestamp> {
     let (year, rest) = time.split_at_checked(if tag == UTC_TIME { 2 } else { 4 })?;
-    let century = if tag != UTC_TIME { "" } else if year < "50" { "20" } else { "19" };
+    let century = if tag != UTC_TIME {
+        ""
+    } else if year < "50" {
+        "20"
+    } else {
+        "19"
+    };
     let part = |from: usize| rest.get(from..from + 2);
     let (month, day, hour, minute, second) = (part(0)?, part(2)?, part(4)?, part(6)?, part(8)?);
     let text = format!("{century}{year}-{month}-{day}T{hour}:{minute}:{second}Z");

@@ -8,8 +8,8 @@ use super::keys::PARTITIONS;
 use super::script::{COMMIT, REMOVE};
 use super::{Redis, unreadable};
 use crate::domain::{Job, JobId, Timestamp};
-use crate::store::{StoreError, Waiting};
 use crate::store::codec::{self, FORMAT};
+use crate::store::{StoreError, Waiting};
 
 /// The most jobs that one partition gives at once.
 const DUE_OF_ONE: usize = 64;

@@ -39,7 +39,9 @@ use self::link::Link;
 use self::notice::Unsure;
 pub use self::open::OpenError;
 use self::server::Fitness;
-use super::{Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, Waiting};
+use super::{
+    Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, Waiting,
+};
 use crate::clock::Clock;
 use crate::domain::usage::{Day, DayShare, DayUsage};
 use crate::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};

@@ -80,7 +80,8 @@ impl Exposition {
             let Some((name, labels)) = series.split_once("_bucket{") else { continue };
             let (before, le) = labels.split_once("le=\"").ok_or_else(|| format!("no le: {series}"))?;
             let (le, after) = le.split_once('"').ok_or(series.as_str())?;
-            let rest = format!("{}{}", before.trim_end_matches(','), after.trim_end_matches('}'));
+            let around = [before.trim_end_matches(','), after.trim_end_matches('}').trim_start_matches(',')];
+            let rest = around.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(",");
             let count = if rest.is_empty() { format!("{name}_count") } else { format!("{name}_count{{{rest}}}") };
             buckets.entry(count).or_default().push((le.replace("+Inf", "inf").parse().map_err(|_| le)?, *value));
         }
@@ -160,7 +161,9 @@ fn what_the_format_does_not_allow_is_refused() {
         Exposition::read(&text).map(|read| read.families.len())
     };
     assert_eq!(with("a_total{x=\"1\",y=\"\\\"}{\"} 3\na_total 4\n"), Ok(2));
-    for wrong in ["a 3\n", "a_total\n", "a_total -1\n", "a_total{x=1} 3\n", "a_total{x=\"1\",x=\"2\"} 3\n", "b_total 3\n"] {
+    for wrong in
+        ["a 3\n", "a_total\n", "a_total -1\n", "a_total{x=1} 3\n", "a_total{x=\"1\",x=\"2\"} 3\n", "b_total 3\n"]
+    {
         assert!(with(wrong).is_err(), "{wrong}");
     }
     assert!(with("a_total 3\na_total 3\n").is_err(), "twice");

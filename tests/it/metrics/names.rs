@@ -13,7 +13,8 @@ const DASHBOARD: &str = "deploy/grafana/bellwire.json";
 const ALERTS: &str = "deploy/prometheus/alerts.yml";
 
 fn read(path: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Every name of a sample that a gateway can tell.
@@ -106,7 +107,11 @@ fn dashboard_alerts_and_documents_name_only_what_there_is() {
 fn every_alert_has_a_page_and_every_page_an_alert() {
     let alerts = read(ALERTS);
     let after = |start: &str| -> BTreeSet<String> {
-        alerts.lines().filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix(start)).map(str::to_owned).collect()
+        alerts
+            .lines()
+            .filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix(start))
+            .map(str::to_owned)
+            .collect()
     };
     let alerts_named = after("alert: ");
     let pages: BTreeSet<_> =
@@ -126,8 +131,12 @@ fn every_alert_has_a_page_and_every_page_an_alert() {
 fn the_dashboard_is_what_grafana_reads() {
     let dashboard: Value = serde_json::from_str(&read(DASHBOARD)).expect("JSON");
     assert!(dashboard["schemaVersion"].as_u64().is_some_and(|version| version >= 39), "{}", dashboard["schemaVersion"]);
-    let variables: BTreeSet<_> =
-        dashboard["templating"]["list"].as_array().expect("variables").iter().filter_map(|one| one["name"].as_str()).collect();
+    let variables: BTreeSet<_> = dashboard["templating"]["list"]
+        .as_array()
+        .expect("variables")
+        .iter()
+        .filter_map(|one| one["name"].as_str())
+        .collect();
     assert_eq!(variables, BTreeSet::from(["datasource", "instance"]));
     let (mut ids, mut taken) = (BTreeSet::new(), BTreeSet::new());
     for panel in dashboard["panels"].as_array().expect("panels") {

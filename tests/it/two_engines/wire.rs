@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use bellwire::domain::usage::{Day, DayShare, DayUsage};
 use bellwire::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
 use bellwire::store::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Committed, Missed, Opening, Reservation, Slot, Store, StoreError, Waiting,
+    Announcement, Ban, Callee, Charge, Claim, Commit, Committed, Missed, Opening, Reservation, Slot, Store, StoreError,
+    Waiting,
 };
 use tokio::sync::{RwLock, broadcast, watch};
 use tokio::task::JoinHandle;
