@@ -28,7 +28,7 @@ async fn requests_count_by_the_template_of_their_route_and_by_how_they_ended() {
 
     let all = until_at_least(&stage, &requests("/v1/calls", "other", "4xx"), 1.0).await;
     let count = |route: &str, method: &str, status: &str| all.count(&requests(route, method, status));
-    assert_eq!(count("/v1/devices/{id}", "PUT", "2xx"), 1);
+    assert_eq!(count("/v1/devices/{device_id}", "PUT", "2xx"), 1);
     assert_eq!(count("/v1/calls", "POST", "2xx"), 1);
     assert_eq!(count("/v1/calls/{id}", "GET", "2xx"), 3);
     assert_eq!(count("/v1/calls/{id}", "GET", "4xx"), 1);
