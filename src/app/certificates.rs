@@ -36,13 +36,10 @@ fn expires_at(certificate: &[u8]) -> Option<Timestamp> {
 /// The first element: its tag, its contents, and what comes after it.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let [tag, length, rest @ ..] = der else { return None };
-    let (length, rest) = match length {
-        0..0x80 => (usize::from(*length), rest),
-        _ => {
-            let (bytes, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
-            (bytes.iter().try_fold(0_usize, |sum, byte| Some(sum.checked_mul(256)? + usize::from(*byte)))?, rest)
-        }
-    };
+    // From 0x80 on it is the number of the bytes of the length, which follow.
+    let (bytes, rest) = rest.split_at_checked(usize::from(length.saturating_sub(0x80)))?;
+    let long = bytes.iter().try_fold(0_usize, |sum, byte| Some(sum.checked_mul(256)? + usize::from(*byte)))?;
+    let length = if *length < 0x80 { usize::from(*length) } else { long };
     let (contents, rest) = rest.split_at_checked(length)?;
     Some((*tag, contents, rest))
 }
@@ -82,7 +79,7 @@ mod tests {
         let file = folder.path().join("ca.pem");
         let ends = |text: &str| {
             std::fs::write(&file, text).expect("written");
-            first_to_expire(&file).map(|at| at.rfc3339())
+            first_to_expire(&file).map(Timestamp::rfc3339)
         };
         assert_eq!(ends(&pem(2031)).as_deref(), Some("2031-03-04T00:00:00.000Z"));
         assert_eq!(ends(&pem(2061)).as_deref(), Some("2061-03-04T00:00:00.000Z"));

@@ -36,3 +36,31 @@ pub(super) async fn measure(State(metrics): State<Arc<Metrics>>, request: Reques
     asked.status = Some(response.status().as_u16());
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tokio::time::timeout;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_before_the_answer_counts_as_gone() {
+        let metrics = Arc::new(Metrics::default());
+        let router = Router::new().route("/waits/{id}", get(pending::<()>));
+        let router: Router = router.layer(from_fn_with_state(Arc::clone(&metrics), measure));
+        let request = Request::get("/waits/7").body(Body::empty()).expect("a request");
+        assert!(timeout(Duration::from_millis(20), router.oneshot(request)).await.is_err());
+        let text = metrics.text();
+        let gone = r#"bellwire_http_requests_total{route="/waits/{id}",method="GET",status="gone"} 1"#;
+        assert!(text.contains(gone), "{text}");
+        assert!(!text.contains("bellwire_http_seconds_count"), "how long it waited says nothing: {text}");
+    }
+}

@@ -18,7 +18,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
 use super::api::{Request, Route, Transport};
-use super::parts::{Build, Certificate, Named, Problem, ProviderLabels};
+use super::parts::{Build, Certificate, Hindrance, Named, ProviderLabels};
 use super::process;
 use super::ring::Reached;
 use super::storage::{Failure, Operation, Waiting};
@@ -253,7 +253,7 @@ metrics! {
     /// Connections to a push provider that there should be.
     provider_connections_wanted: Gauges<ProviderLabels> = Family::default(),
     /// What hinders pushes to a provider, 1 or 0: no connection or token, all held back, a changed key not in use, the credential refused.
-    provider_problem: Gauges<Problem> = Family::default(),
+    provider_problem: Gauges<Hindrance> = Family::default(),
     /// Unix time at which the token in use with a provider expires; that for Apple is renewed when there is a push.
     provider_token_expires_timestamp_seconds: Gauges<ProviderLabels> = Family::default(),
     /// Unix time at which the first of the certificates in a file of the configuration expires.

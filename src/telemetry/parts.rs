@@ -25,7 +25,7 @@ pub(super) struct ProviderLabels {
 
 /// One thing that hinders pushes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Problem {
+pub(super) struct Hindrance {
     provider: String,
     app: String,
     environment: String,
@@ -88,7 +88,7 @@ impl Metrics {
         let ProviderLabels { provider, app, environment } = labels;
         for (problem, is_there) in state.problems {
             let (provider, app, environment) = (provider.clone(), app.clone(), environment.clone());
-            let labels = Problem { provider, app, environment, problem };
+            let labels = Hindrance { provider, app, environment, problem };
             self.provider_problem.get_or_create(&labels).set(is_there.into());
         }
     }

@@ -1,4 +1,4 @@
-//! A reader of OpenMetrics' text, as strict as the format: <https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md>.
+//! A reader of the text of `OpenMetrics`, as strict as the format: <https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md>.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +38,8 @@ impl Exposition {
                     return Err(format!("{name} comes twice"));
                 }
                 name.clone_into(&mut current);
-                all.families.entry(current.clone()).or_default().help = help.to_owned();
+                let family = Family { help: help.to_owned(), ..Family::default() };
+                all.families.insert(current.clone(), family);
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').ok_or(line)?;
                 let family = all.families.get_mut(name).filter(|_| name == current).ok_or("a type without help")?;

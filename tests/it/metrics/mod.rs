@@ -1,6 +1,6 @@
 //! What Prometheus reads on the operators' listener: that each series changes when it should, and that names and documents agree.
 //!
-//! Every scrape of these tests is read by a parser that refuses what OpenMetrics does not allow, and searched for what must never be in it.
+//! Every scrape of these tests is read by a parser that refuses what the format does not allow, and searched for what must never be in it.
 
 mod api;
 mod exposition;
@@ -41,10 +41,10 @@ async fn until(stage: &Stage, series: &str, is_so: impl Fn(f64) -> bool) -> Expo
             tokio::task::yield_now().await;
         }
     };
-    match tokio::time::timeout(SOON, wait).await {
-        Ok(exposition) => exposition,
-        Err(_) => panic!("{series} did not come to it: {:#?}", scrape(stage).await.like(series)),
-    }
+    let Ok(exposition) = tokio::time::timeout(SOON, wait).await else {
+        panic!("{series} did not come to it: {:#?}", scrape(stage).await.like(series))
+    };
+    exposition
 }
 
 /// As [`until`], to this number or more.
