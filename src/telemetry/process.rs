@@ -127,10 +127,11 @@ mod tests {
         let now = crate::clock::Clock::system().now().as_secs();
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970")]
         let age = now as f64 - started;
-        assert!((0.0..3600.0 * 24.0).contains(&age), "started {age} s ago");
+        // Linux tells of its own start in whole seconds.
+        assert!((-2.0..3600.0 * 24.0).contains(&age), "started {age} s ago");
         let open = read("process_open_fds");
-        let files: Vec<_> = (0..50).map(|_| fs::File::open("/proc/self/stat").expect("a file")).collect();
-        assert!(read("process_open_fds") > open + 10.0, "{} more are open", files.len());
+        let files: Vec<_> = (0..200).map(|_| fs::File::open("/proc/self/stat").expect("a file")).collect();
+        assert!(read("process_open_fds") > open + 20.0, "{} more are open", files.len());
         assert!(read("process_max_fds") > read("process_open_fds"));
     }
 }
