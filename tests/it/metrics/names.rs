@@ -70,7 +70,7 @@ fn the_table_in_the_documents_is_what_there_is() {
 }
 
 #[tokio::test]
-async fn labels_are_those_in_the_documents() {
+async fn kinds_labels_and_help_are_those_in_the_documents() {
     let stage = Stage::new().await;
     let phone = stage.iphone("bob", "iphone-1").await;
     let call = stage.invite("alice", "bob").await["call"]["id"].clone();
@@ -79,7 +79,8 @@ async fn labels_are_those_in_the_documents() {
     until_at_least(&stage, r#"bellwire_task_seconds_count{task="ring",outcome="done"}"#, 1.0).await;
     let rows = rows();
     for (name, family) in scrape(&stage).await.families {
-        let [_, labels, _] = &rows[&name];
+        let [kind, labels, help] = &rows[&name];
+        assert_eq!((&family.kind, family.help), (kind, format!("{help}.")), "{name}");
         let written: Vec<String> = labels.split(", ").filter(|label| !label.is_empty()).map(str::to_owned).collect();
         assert!(family.labels.iter().all(|labels| *labels == written), "{name}: {written:?}, {:?}", family.labels);
     }
