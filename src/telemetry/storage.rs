@@ -44,3 +44,17 @@ impl Metrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_told_of_a_store_that_cannot_be_asked() {
+        let metrics = Metrics::default();
+        metrics.waiting(Some((3, 0)));
+        assert!(metrics.text().contains("bellwire_store_waiting{of=\"calls\"} 3\n"));
+        metrics.waiting(None);
+        assert!(!metrics.text().contains("bellwire_store_waiting{"), "an old number would look like a new one");
+    }
+}

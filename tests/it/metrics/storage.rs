@@ -42,7 +42,7 @@ async fn each_operation_of_the_store_is_measured_and_why_it_failed() {
 }
 
 #[tokio::test]
-async fn what_waits_in_the_store_is_counted_and_nothing_is_told_where_it_cannot_be_asked() {
+async fn what_waits_in_the_store_is_counted_and_webhooks_by_their_endpoint() {
     let receiver = Receiver::answering(|_, _| Answer::Status(503)).await;
     let section = "secrets = [\"whsec_dGhpcyBpcyBhIHNlY3JldCBvZiB0aGUgdGVzdHM=\"]";
     let stage = Stage::with(&format!("[[webhooks]]\nurl = \"{}\"\n{section}\n", receiver.url)).await;
