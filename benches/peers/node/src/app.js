@@ -1,6 +1,6 @@
 // The HTTP side: routes, who asks, what is refused, one log line a request.
 
-import Fastify from 'fastify';
+import Fastify, { LogController } from 'fastify';
 
 import { view } from './call.js';
 import { Problem, problemOf } from './problem.js';
@@ -18,7 +18,7 @@ export function createApp({ config, log, auth, calls, store, events, livekit }) 
   const app = Fastify({
     loggerInstance: log,
     // One line instead of Fastify's two.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_BYTES,
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
   });

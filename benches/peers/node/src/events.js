@@ -75,7 +75,9 @@ export function createEvents({ store, config: { events: { streamsPerUser, pingMs
         const recent = await store.recent(who.user, Date.now() - RECENT_MS);
         const calls = recent.filter((call) => !who.call || who.call === call.id);
         reply.hijack();
-        reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' });
+        // The connection ends with its stream, so that nothing waits for it when the service stops.
+        const headers = { 'content-type': 'text/event-stream', 'cache-control': 'no-cache', connection: 'close' };
+        reply.raw.writeHead(200, headers);
         stream.write(`retry: ${RETRY_MS}\ndata: ${JSON.stringify({ type: 'snapshot', calls: calls.map(view) })}\n\n`);
         for (const call of calls) {
           // Who names a call is told what it has missed of it.
