@@ -14,6 +14,8 @@ import { createStore } from './store.js';
 import { startTimeouts } from './timeouts.js';
 
 const SHUTDOWN_MS = 15_000;
+// What requests under way have of it; Node also waits for connections on which none has come yet.
+const LAST_REQUESTS_MS = 3000;
 
 const config = load();
 
@@ -63,7 +65,9 @@ async function runWorker() {
     stopping = true;
     setTimeout(() => process.exit(1), SHUTDOWN_MS).unref();
     await events.close();
+    const cut = setTimeout(() => app.server.closeAllConnections(), LAST_REQUESTS_MS);
     await app.close();
+    clearTimeout(cut);
     await timeouts.stop();
     await pushes.close();
     await store.redis.quit();
