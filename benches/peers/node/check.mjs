@@ -10,7 +10,11 @@ function clientOf({ url, control }) {
   async function ask(method, path, { as, body, headers, raw }) {
     const answer = await fetch(url + path, {
       method,
-      headers: { authorization: `Bearer ${as}`, ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+      headers: {
+        authorization: `Bearer ${as}`,
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
       body: raw ?? (body !== undefined ? JSON.stringify(body) : undefined),
     });
     const text = await answer.text();
@@ -30,6 +34,11 @@ function clientOf({ url, control }) {
       const { requests } = await answer.json();
       assert.equal(requests.length, count, `${kind} of ${call}`);
       return requests;
+    },
+    async taken(call, provider, why) {
+      const answer = await fetch(`${control}/requests?call=${call}&kind=ring&provider=${provider}&status=200&wait=5s`);
+      const { requests } = await answer.json();
+      assert.equal(requests.length, 1, `${provider} after ${why}`);
     },
     async rule(line) {
       const answer = await fetch(`${control}/rules`, { method: 'POST', body: JSON.stringify({ line }) });
@@ -61,7 +70,9 @@ async function listen({ url }, token, headers = {}) {
       }
       wake();
     }
-  })().catch(() => {}).finally(() => wake());
+  })()
+    .catch(() => {})
+    .finally(() => wake());
   return {
     events,
     async until(fits, within = SOON_MS) {
@@ -84,11 +95,13 @@ async function listen({ url }, token, headers = {}) {
 
 const claimsOf = (token) => JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
 const [alice, bob, carol] = ['alice', 'bob', 'carol'].map((user) => userToken(user));
-const typesOf = (events, call) => events.filter(({ call_id: id }) => id === call).map(({ type, seq }) => `${seq} ${type}`);
+const typesOf = (events, call) =>
+  events.filter(({ call_id: id }) => id === call).map(({ type, seq }) => `${seq} ${type}`);
 
 async function wholeCall(stage, { hasApnsId = true } = {}) {
   const { expect, post, pushes } = clientOf(stage);
-  for (const [id, body] of Object.entries(devicesOf('bob'))) await expect(200, 'PUT', `/v1/devices/${id}`, { as: bob, body });
+  for (const [id, body] of Object.entries(devicesOf('bob')))
+    await expect(200, 'PUT', `/v1/devices/${id}`, { as: bob, body });
   const streams = [await listen(stage, alice), await listen(stage, bob)];
   for (const stream of streams) await stream.until(({ type, calls }) => type === 'snapshot' && calls.length === 0);
 
@@ -103,7 +116,10 @@ async function wholeCall(stage, { hasApnsId = true } = {}) {
 
   const rings = await pushes(call.id, 'ring', 2);
   const ring = Object.fromEntries(rings.map((push) => [push.provider, push]));
-  assert.deepEqual(rings.map(({ status }) => status), [200, 200]);
+  assert.deepEqual(
+    rings.map(({ status }) => status),
+    [200, 200],
+  );
   assert.equal(ring.apns.target, hex('voip bob'));
   assert.equal(ring.apns.headers['apns-topic'], 'com.example.phone.voip');
   assert.equal(ring.apns.headers['apns-push-type'], 'voip');
@@ -125,7 +141,7 @@ async function wholeCall(stage, { hasApnsId = true } = {}) {
   assert.equal(again.call.answered_at, answered.call.answered_at);
   const late = await post(`/v1/calls/${call.id}/answer`, ring.fcm.body.message.data.ticket, {}, 409);
   assert.equal(late.code, 'answered-elsewhere');
-  const [stop] = (await pushes(call.id, 'cancel', 1));
+  const [stop] = await pushes(call.id, 'cancel', 1);
   assert.equal(stop.body.message.data.reason, 'answered_elsewhere');
 
   const busy = await post('/v1/calls', carol, { callee: 'bob', media: 'audio' }, 201);
@@ -184,19 +200,33 @@ async function otherEnds(stage) {
 }
 
 async function badDay(stage, { hasApnsId = true } = {}) {
-  const { post, pushes, rule, reset, expect } = clientOf(stage);
+  const { post, pushes, taken, rule, reset, expect } = clientOf(stage);
   await rule('apns 503 times 2');
   await rule('fcm 429 times 1');
   const { call } = await post('/v1/calls', alice, { callee: 'bob', media: 'audio' }, 201);
   const tries = await pushes(call.id, 'ring', 5);
   const by = (provider) => tries.filter((push) => push.provider === provider);
-  assert.deepEqual(by('apns').map(({ status }) => status), [503, 503, 200]);
-  assert.deepEqual(by('fcm').map(({ status }) => status), [429, 200]);
+  assert.deepEqual(
+    by('apns').map(({ status }) => status),
+    [503, 503, 200],
+  );
+  assert.deepEqual(
+    by('fcm').map(({ status }) => status),
+    [429, 200],
+  );
   if (hasApnsId) assert.equal(new Set(by('apns').map(({ headers }) => headers['apns-id'])).size, 1);
   await post(`/v1/calls/${call.id}/cancel`, alice);
   await pushes(call.id, 'missed', 2);
 
-  await rule('apns 410 times 1');
+  // Connections that end: each ring is taken all the same, and the next ones too.
+  for (const fault of ['goaway', 'reset', 'close', 'refuse', 'goaway-before']) {
+    for (const provider of ['apns', 'fcm']) await rule(`${provider} ${fault} kind ring times 1`);
+    const { call: cut } = await post('/v1/calls', alice, { callee: 'bob', media: 'audio' }, 201);
+    for (const provider of ['apns', 'fcm']) await taken(cut.id, provider, fault);
+    await post(`/v1/calls/${cut.id}/cancel`, alice);
+  }
+
+  await rule('apns 410 kind ring times 1');
   const { call: next } = await post('/v1/calls', alice, { callee: 'bob', media: 'audio' }, 201);
   await pushes(next.id, 'ring', 2);
   await post(`/v1/calls/${next.id}/cancel`, alice);
@@ -214,9 +244,13 @@ async function refusals(stage) {
   const invite = { callee: 'bob', media: 'audio' };
   const refused = async (as) => (await post('/v1/calls', as, invite, 401)).code;
   assert.equal(await refused(userToken('alice', { exp: 1_000_000_000 })), 'token-expired');
-  for (const claims of [{ iss: 'https://other.example.com' }, { aud: 'other' }]) await refused(userToken('alice', claims));
+  for (const claims of [{ iss: 'https://other.example.com' }, { aud: 'other' }])
+    await refused(userToken('alice', claims));
   assert.equal(await refused(`${alice.slice(0, -8)}AAAAAAAA`), 'token-bad-signature');
-  assert.equal(await refused(`${Buffer.from('{"alg":"none"}').toString('base64url')}.${alice.split('.')[1]}.`), 'token-malformed');
+  assert.equal(
+    await refused(`${Buffer.from('{"alg":"none"}').toString('base64url')}.${alice.split('.')[1]}.`),
+    'token-malformed',
+  );
   for (const [body, pointer] of [
     [{ ...invite, extra: 1 }, '/extra'],
     [{ media: 'audio' }, '/callee'],

@@ -24,13 +24,16 @@ const childrenOf = (pid) => readFileSync(`/proc/${pid}/task/${pid}/children`, 'u
 const pids = [stage.pids.service, ...childrenOf(stage.pids.service)];
 
 // Microseconds of CPU so far, and resident megabytes.
-const cpuOf = (pid) => (Number(statOf(pid)[11]) + Number(statOf(pid)[12])) * 1e6 / TICKS_PER_SECOND;
+const cpuOf = (pid) => ((Number(statOf(pid)[11]) + Number(statOf(pid)[12])) * 1e6) / TICKS_PER_SECOND;
 const cpu = () => pids.reduce((sum, pid) => sum + cpuOf(pid), 0);
-const memory = () => pids.reduce((sum, pid) => sum + Number(statOf(pid)[21]) * 4096 / 2 ** 20, 0);
+const memory = () => pids.reduce((sum, pid) => sum + (Number(statOf(pid)[21]) * 4096) / 2 ** 20, 0);
 
 async function ask(method, path, token, body, status) {
   const answer = await pool.request({
-    method, path, body, headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    method,
+    path,
+    body,
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
   });
   const text = await answer.body.text();
   if (answer.statusCode !== status) throw new Error(`${method} ${path}: ${answer.statusCode} ${text}`);
@@ -39,13 +42,17 @@ async function ask(method, path, token, body, status) {
 
 async function atOnce(count, task) {
   let next = 0;
-  const run = async () => { while (next < count) await task(next++); };
+  const run = async () => {
+    while (next < count) await task(next++);
+  };
   await Promise.all(Array.from({ length: CONNECTIONS }, run));
 }
 
 async function rings() {
   const { counts } = await (await fetch(`${stage.control}/counts`)).json();
-  return counts.filter(({ kind, status }) => kind === 'ring' && status === 200).reduce((sum, { count }) => sum + count, 0);
+  return counts
+    .filter(({ kind, status }) => kind === 'ring' && status === 200)
+    .reduce((sum, { count }) => sum + count, 0);
 }
 
 async function scenario(name, count, rate) {
@@ -75,8 +82,8 @@ async function scenario(name, count, rate) {
     // Each is sent when it is due, whether the others are answered or not, and timed from then.
     const all = [];
     while (all.length < count) {
-      while (all.length < count && began + all.length * 1000 / rate <= performance.now()) {
-        all.push(invite(all.length, began + all.length * 1000 / rate));
+      while (all.length < count && began + (all.length * 1000) / rate <= performance.now()) {
+        all.push(invite(all.length, began + (all.length * 1000) / rate));
       }
       await sleep(TICK_MS);
     }
@@ -98,14 +105,18 @@ async function scenario(name, count, rate) {
     'p99 ms': quantile(0.99),
     'CPU µs': Math.round(used / count),
     'Redis µs': Math.round(redisUsed / count),
-    'MB': Math.round(memory()),
+    MB: Math.round(memory()),
   };
 }
 
 await scenario('warm-up', WARM_UP);
 const results = [];
 for (const rate of rates) {
-  results.push(rate === 'max' ? await scenario('max', CALLS) : await scenario(`${rate} a second`.replace(/ /g, '-'), CALLS, Number(rate)));
+  results.push(
+    rate === 'max'
+      ? await scenario('max', CALLS)
+      : await scenario(`${rate} a second`.replace(/ /g, '-'), CALLS, Number(rate)),
+  );
 }
 console.table(results);
 await pool.close();

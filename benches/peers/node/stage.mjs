@@ -38,10 +38,18 @@ async function freePort() {
 // The values of a line `ready name=value ...`.
 async function ready(child, name) {
   const lines = createInterface({ input: child.stdout });
-  const ended = once(child, 'exit').then(([code]) => { throw new Error(`${name} ended (${code}) before it was ready`); });
+  const ended = once(child, 'exit').then(([code]) => {
+    throw new Error(`${name} ended (${code}) before it was ready`);
+  });
   const line = (async () => {
     for await (const line of lines) {
-      if (line.startsWith('ready ')) return Object.fromEntries(line.split(' ').slice(1).map((part) => part.split('=')));
+      if (line.startsWith('ready '))
+        return Object.fromEntries(
+          line
+            .split(' ')
+            .slice(1)
+            .map((part) => part.split('=')),
+        );
     }
     throw new Error(`${name} was never ready`);
   })();
@@ -53,16 +61,27 @@ async function ready(child, name) {
 
 // Sections with their keys; of a list, one each.
 function toml(sections) {
-  const table = (head, keys) => [head, ...Object.entries(keys).map(([key, value]) => `${key} = ${JSON.stringify(value)}`)];
+  const table = (head, keys) => [
+    head,
+    ...Object.entries(keys).map(([key, value]) => `${key} = ${JSON.stringify(value)}`),
+  ];
   const lines = Object.entries(sections).flatMap(([name, keys]) =>
-    (Array.isArray(keys) ? keys.flatMap((one) => table(`[[${name}]]`, one)) : table(`[${name}]`, keys)));
+    Array.isArray(keys) ? keys.flatMap((one) => table(`[[${name}]]`, one)) : table(`[${name}]`, keys),
+  );
   return `${lines.join('\n')}\n`;
 }
 
 const sign = createSigner({ key: USER_SECRET, algorithm: 'HS256' });
 
 export const userToken = (user, claims = {}) =>
-  sign({ iss: ISSUER, aud: AUDIENCE, sub: user, name: user[0].toUpperCase() + user.slice(1), exp: 4_000_000_000, ...claims });
+  sign({
+    iss: ISSUER,
+    aud: AUDIENCE,
+    sub: user,
+    name: user[0].toUpperCase() + user.slice(1),
+    exp: 4_000_000_000,
+    ...claims,
+  });
 
 export async function createStage(settings = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'node-peer-'));
@@ -125,19 +144,36 @@ export async function createStage(settings = {}) {
     const sections = {
       http: { listen: '127.0.0.1:0', ops_listen: '127.0.0.1:0' },
       auth: { ticket_secret: TICKET_SECRET },
-      'auth.users': [{ issuer: ISSUER, audience: AUDIENCE, algorithm: 'HS256', secret: USER_SECRET, name_claim: 'name' }],
+      'auth.users': [
+        { issuer: ISSUER, audience: AUDIENCE, algorithm: 'HS256', secret: USER_SECRET, name_claim: 'name' },
+      ],
       store: { url: redisUrl },
       livekit: { rooms: false },
       limits: Object.fromEntries(
-        ['ip', 'invites_per_user', 'invites_per_callee', 'invites_per_pair', 'tokens_per_user', 'registrations_per_user']
-          .map((name) => [name, '']),
+        [
+          'ip',
+          'invites_per_user',
+          'invites_per_callee',
+          'invites_per_pair',
+          'tokens_per_user',
+          'registrations_per_user',
+        ].map((name) => [name, '']),
       ),
       telemetry: { log_level: process.env.LOG_LEVEL ?? 'info', log_format: 'json' },
-      'push.apns': [{
-        app: APP, environment: 'production', team_id: sim.team_id, key_id: sim.key_id, key_file: sim.key_file,
-        endpoint: sim.apns, ca_file: sim.ca_file,
-      }],
-      'push.fcm': [{ app: APP, service_account_file: sim.service_account_file, endpoint: sim.fcm, ca_file: sim.ca_file }],
+      'push.apns': [
+        {
+          app: APP,
+          environment: 'production',
+          team_id: sim.team_id,
+          key_id: sim.key_id,
+          key_file: sim.key_file,
+          endpoint: sim.apns,
+          ca_file: sim.ca_file,
+        },
+      ],
+      'push.fcm': [
+        { app: APP, service_account_file: sim.service_account_file, endpoint: sim.fcm, ca_file: sim.ca_file },
+      ],
     };
     writeFileSync(file, toml(sections));
     return start(bellwire(), ['serve', '--config', file], { stdio: ['ignore', 'pipe', stderr] });
@@ -166,6 +202,17 @@ export async function createStage(settings = {}) {
 export const hex = (text) => Buffer.from(text).toString('hex').padStart(64, '0').slice(-64);
 
 export const devicesOf = (user) => ({
-  'iphone-1': { platform: 'ios', app: APP, voip_token: hex(`voip ${user}`), alert_token: hex(`alert ${user}`), name: 'iPhone' },
-  'pixel-1': { platform: 'android', app: APP, fcm_token: `${hex(`fcm ${user}`)}:APA91b${'x'.repeat(64)}`, name: 'Pixel' },
+  'iphone-1': {
+    platform: 'ios',
+    app: APP,
+    voip_token: hex(`voip ${user}`),
+    alert_token: hex(`alert ${user}`),
+    name: 'iPhone',
+  },
+  'pixel-1': {
+    platform: 'android',
+    app: APP,
+    fcm_token: `${hex(`fcm ${user}`)}:APA91b${'x'.repeat(64)}`,
+    name: 'Pixel',
+  },
 });

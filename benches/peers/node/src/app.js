@@ -11,8 +11,7 @@ const METADATA_BYTES = 2048;
 const METADATA_DEPTH = 32;
 const MAX_SINCE = 100;
 
-const depth = (value) =>
-  value && typeof value === 'object' ? 1 + Math.max(0, ...Object.values(value).map(depth)) : 0;
+const depth = (value) => (value && typeof value === 'object' ? 1 + Math.max(0, ...Object.values(value).map(depth)) : 0);
 
 export function createApp({ config, log, auth, calls, store, events, livekit }) {
   const app = Fastify({
@@ -26,7 +25,8 @@ export function createApp({ config, log, auth, calls, store, events, livekit }) 
 
   const parse = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) =>
-    (body ? parse(request, body, done) : done(null, {})));
+    body ? parse(request, body, done) : done(null, {}),
+  );
   app.addHook('preValidation', async (request) => {
     request.body ??= {};
   });
@@ -35,13 +35,18 @@ export function createApp({ config, log, auth, calls, store, events, livekit }) 
   });
   if (config.requestLog) {
     app.addHook('onResponse', async (request, reply) => {
-      request.log.info({
-        method: request.method, url: request.url, status: reply.statusCode, ms: Math.round(reply.elapsedTime),
-      }, 'request');
+      request.log.info(
+        {
+          method: request.method,
+          url: request.url,
+          status: reply.statusCode,
+          ms: Math.round(reply.elapsedTime),
+        },
+        'request',
+      );
     });
   }
-  const send = (reply, problem) =>
-    reply.code(problem.statusCode).type('application/problem+json').send(problem.body());
+  const send = (reply, problem) => reply.code(problem.statusCode).type('application/problem+json').send(problem.body());
   app.setErrorHandler((error, request, reply) => {
     const problem = problemOf(error);
     if (problem) return send(reply, problem);
@@ -68,32 +73,45 @@ export function createApp({ config, log, auth, calls, store, events, livekit }) 
   };
   const answered = (call) => ({ call: view(call) });
 
-  const deviceView = ({ id, voip_token, alert_token, fcm_token, registered_at, ...shown }) =>
-    ({ device_id: id, ...shown, registered_at: new Date(registered_at).toISOString() });
-
-  app.put('/v1/devices/:device_id', { schema: schemas.putDevice, preHandler: userOnly }, async ({ who, params, body }) => {
-    if (body.app !== config.app) throw Problem.field('/app', 'is not an app of this service');
-    const needed = body.platform === 'ios' ? 'voip_token' : 'fcm_token';
-    if (!body[needed]) throw Problem.field(`/${needed}`, 'is needed for this platform');
-    const device = { environment: 'production', ...body, id: params.device_id, registered_at: Date.now() };
-    await store.putDevice(who.user, device);
-    return deviceView(device);
+  const deviceView = ({ id, voip_token, alert_token, fcm_token, registered_at, ...shown }) => ({
+    device_id: id,
+    ...shown,
+    registered_at: new Date(registered_at).toISOString(),
   });
 
-  app.get('/v1/devices', { preHandler: userOnly }, async ({ who }) =>
-    ({ devices: (await store.devices(who.user)).map(deviceView) }));
+  app.put(
+    '/v1/devices/:device_id',
+    { schema: schemas.putDevice, preHandler: userOnly },
+    async ({ who, params, body }) => {
+      if (body.app !== config.app) throw Problem.field('/app', 'is not an app of this service');
+      const needed = body.platform === 'ios' ? 'voip_token' : 'fcm_token';
+      if (!body[needed]) throw Problem.field(`/${needed}`, 'is needed for this platform');
+      const device = { environment: 'production', ...body, id: params.device_id, registered_at: Date.now() };
+      await store.putDevice(who.user, device);
+      return deviceView(device);
+    },
+  );
 
-  app.delete('/v1/devices/:device_id', { schema: schemas.device, preHandler: userOnly }, async ({ who, params }, reply) => {
-    await store.removeDevice(who.user, params.device_id);
-    return reply.code(204).send();
-  });
+  app.get('/v1/devices', { preHandler: userOnly }, async ({ who }) => ({
+    devices: (await store.devices(who.user)).map(deviceView),
+  }));
+
+  app.delete(
+    '/v1/devices/:device_id',
+    { schema: schemas.device, preHandler: userOnly },
+    async ({ who, params }, reply) => {
+      await store.removeDevice(who.user, params.device_id);
+      return reply.code(204).send();
+    },
+  );
 
   app.post('/v1/calls', { schema: schemas.invite, preHandler: userOnly }, async ({ who, headers, body }, reply) => {
     if (body.callee === who.user) throw Problem.field('/callee', 'must not be the caller');
     const { metadata } = body;
     if (metadata !== undefined) {
       if (depth(metadata) > METADATA_DEPTH) throw Problem.field('/metadata', 'is nested too deep');
-      if (Buffer.byteLength(JSON.stringify(metadata)) > METADATA_BYTES) throw Problem.field('/metadata', 'is too large');
+      if (Buffer.byteLength(JSON.stringify(metadata)) > METADATA_BYTES)
+        throw Problem.field('/metadata', 'is too large');
     }
     const key = headers['idempotency-key'];
     const call = await calls.invite({
@@ -129,10 +147,12 @@ export function createApp({ config, log, auth, calls, store, events, livekit }) 
   });
 
   app.post('/v1/calls/:id/cancel', { schema: schemas.cancel }, async ({ who, params }) =>
-    answered(await calls.cancel(params.id, who)));
+    answered(await calls.cancel(params.id, who)),
+  );
 
   app.post('/v1/calls/:id/hangup', { schema: schemas.cancel }, async ({ who, params }) =>
-    answered(await calls.hangUp(params.id, who)));
+    answered(await calls.hangUp(params.id, who)),
+  );
 
   app.post('/v1/calls/:id/token', { schema: schemas.token }, async (request) => {
     const device = deviceOf(request);
@@ -146,11 +166,19 @@ export function createApp({ config, log, auth, calls, store, events, livekit }) 
       throw new Problem(406, 'not-acceptable', 'accept text/event-stream');
     }
     const text = request.query.since ?? request.headers['last-event-id'] ?? '';
-    const since = text.split(',').filter(Boolean).map((part) => part.trim().split(':'));
+    const since = text
+      .split(',')
+      .filter(Boolean)
+      .map((part) => part.trim().split(':'));
     if (since.length > MAX_SINCE || since.some(([, seq]) => !/^\d{1,9}$/.test(seq))) {
       throw new Problem(400, 'invalid-query', 'since is of the form <call id>:<seq>');
     }
-    await events.open(request, reply, request.who, since.map(([call, seq]) => [call, Number(seq)]));
+    await events.open(
+      request,
+      reply,
+      request.who,
+      since.map(([call, seq]) => [call, Number(seq)]),
+    );
     return reply;
   });
 

@@ -74,5 +74,10 @@ export function createAuth({ issuer, audience, secret, leewayMs, ticketSecret })
 
 function shownName(name) {
   if (typeof name !== 'string') return undefined;
-  return name.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, '').trim().slice(0, 128) || undefined;
+  return (
+    name
+      .replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, '')
+      .trim()
+      .slice(0, 128) || undefined
+  );
 }

@@ -50,15 +50,25 @@ export function createCalls({ store, pushes, config: { call: rules } }) {
     const devices = await store.devices(callee);
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const [id, now] = [randomUUID(), Date.now()];
-      const call = model.begin({
-        id, caller, callee, media, metadata, devices,
-        room: roomName(id),
-        ringUntil: now + (ringMs ?? rules.ringMs),
-        endReason: busy ? 'busy' : devices.length ? undefined : 'unreachable',
-      }, now);
+      const call = model.begin(
+        {
+          id,
+          caller,
+          callee,
+          media,
+          metadata,
+          devices,
+          room: roomName(id),
+          ringUntil: now + (ringMs ?? rules.ringMs),
+          endReason: busy ? 'busy' : devices.length ? undefined : 'unreachable',
+        },
+        now,
+      );
       const live = !model.isEnded(call);
       const begun = await store.begin(call, model.wakeAt(call, rules.maxDurationMs), views(call, 0), {
-        claim: live, over, idempotency: idempotency && { key: idempotency.key, digest },
+        claim: live,
+        over,
+        idempotency: idempotency && { key: idempotency.key, digest },
       });
       switch (begun.word) {
         case 'begun':

@@ -7,7 +7,15 @@ const RECENT_MS = 10 * 60_000;
 const RETRY_MS = 1000;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-export function createEvents({ store, config: { events: { streamsPerUser, pingMs } } }, log) {
+export function createEvents(
+  {
+    store,
+    config: {
+      events: { streamsPerUser, pingMs },
+    },
+  },
+  log,
+) {
   // Connected streams by the channel of their user; a channel is subscribed to while it has any.
   const streams = new Map();
   const subscriber = store.redis.duplicate({ enableAutoPipelining: false, commandTimeout: undefined });
@@ -56,7 +64,10 @@ export function createEvents({ store, config: { events: { streamsPerUser, pingMs
             waiting.push(...events);
             return;
           }
-          for (const { event: { call_id: call, seq }, text } of events) {
+          for (const {
+            event: { call_id: call, seq },
+            text,
+          } of events) {
             if (who.call && who.call !== call) continue;
             if (seq <= (seen.get(call) ?? 0)) continue;
             seen.set(call, seq);

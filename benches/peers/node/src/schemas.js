@@ -12,9 +12,20 @@ const party = { type: 'object', properties: { id: string, name: string } };
 const call = {
   type: 'object',
   properties: {
-    id: string, state: string, end_reason: string, media: string, caller: party, callee: party, created_at: string,
-    ring_until: string, ringing_at: string, answered_at: string, answered_by: string, ended_at: string,
-    metadata: {}, seq: { type: 'integer' },
+    id: string,
+    state: string,
+    end_reason: string,
+    media: string,
+    caller: party,
+    callee: party,
+    created_at: string,
+    ring_until: string,
+    ringing_at: string,
+    answered_at: string,
+    answered_by: string,
+    ended_at: string,
+    metadata: {},
+    seq: { type: 'integer' },
   },
 };
 const livekit = { type: 'object', properties: { url: string, room: string, token: string, expires_at: string } };
@@ -28,28 +39,34 @@ const onCall = (properties) => ({ params: callPath, body: object(properties), re
 export const schemas = {
   putDevice: {
     params: object({ device_id: DEVICE_ID }),
-    body: object({
-      platform: { enum: ['ios', 'android'] },
-      app: { type: 'string', pattern: '^[A-Za-z0-9._-]{1,155}$' },
-      environment: { enum: ['production', 'sandbox'] },
-      voip_token: { ...TOKEN, pattern: '^([0-9a-fA-F]{2})+$' },
-      alert_token: { ...TOKEN, pattern: '^([0-9a-fA-F]{2})+$' },
-      fcm_token: TOKEN,
-      name: text(128),
-      locale: text(35),
-      app_version: text(64),
-    }, ['platform', 'app']),
+    body: object(
+      {
+        platform: { enum: ['ios', 'android'] },
+        app: { type: 'string', pattern: '^[A-Za-z0-9._-]{1,155}$' },
+        environment: { enum: ['production', 'sandbox'] },
+        voip_token: { ...TOKEN, pattern: '^([0-9a-fA-F]{2})+$' },
+        alert_token: { ...TOKEN, pattern: '^([0-9a-fA-F]{2})+$' },
+        fcm_token: TOKEN,
+        name: text(128),
+        locale: text(35),
+        app_version: text(64),
+      },
+      ['platform', 'app'],
+    ),
   },
   device: { params: object({ device_id: DEVICE_ID }) },
   invite: {
     headers: { type: 'object', properties: { 'idempotency-key': { type: 'string', minLength: 1, maxLength: 255 } } },
-    body: object({
-      callee: USER_ID,
-      media: { enum: ['audio', 'video'] },
-      ring_seconds: { type: 'integer', minimum: 5, maximum: 120 },
-      device_id: DEVICE_ID,
-      metadata: {},
-    }, ['callee', 'media']),
+    body: object(
+      {
+        callee: USER_ID,
+        media: { enum: ['audio', 'video'] },
+        ring_seconds: { type: 'integer', minimum: 5, maximum: 120 },
+        device_id: DEVICE_ID,
+        metadata: {},
+      },
+      ['callee', 'media'],
+    ),
     response: { 201: callAnswer },
   },
   call: { params: callPath, response: { 200: call } },

@@ -39,7 +39,14 @@ export function createStore({ redis: { url, prefix }, call: rules }, log) {
       const tokens = [device.voip_token, device.alert_token, device.fcm_token].filter(Boolean);
       const value = JSON.stringify(device);
       await redis.putDevice(
-        key.devices(user), key.tokens, device.id, value, MAX_DEVICES, user, key.devices(''), ...tokens,
+        key.devices(user),
+        key.tokens,
+        device.id,
+        value,
+        MAX_DEVICES,
+        user,
+        key.devices(''),
+        ...tokens,
       );
     },
 
@@ -51,14 +58,32 @@ export function createStore({ redis: { url, prefix }, call: rules }, log) {
     async begin(call, wakeAt, events, { claim, over, idempotency }) {
       const { id, caller, callee, created_at: now } = call;
       const keys = [
-        key.call(id), key.line(caller.id), key.line(callee.id), key.wake, key.history(caller.id), key.history(callee.id),
+        key.call(id),
+        key.line(caller.id),
+        key.line(callee.id),
+        key.wake,
+        key.history(caller.id),
+        key.history(callee.id),
       ];
       if (idempotency) keys.push(key.idempotency(caller.id, idempotency.key));
       const [word, known, digest] = await redis.inviteCall(
-        keys.length, ...keys,
-        id, JSON.stringify(call), wakeAt ?? '', now, lineMs, rules.retentionMs, rules.retentionMs, claim ? '1' : '',
-        over.caller ?? '', over.callee ?? '', channel(caller.id), channel(callee.id), JSON.stringify(events),
-        idempotency?.digest ?? '', IDEMPOTENCY_MS,
+        keys.length,
+        ...keys,
+        id,
+        JSON.stringify(call),
+        wakeAt ?? '',
+        now,
+        lineMs,
+        rules.retentionMs,
+        rules.retentionMs,
+        claim ? '1' : '',
+        over.caller ?? '',
+        over.callee ?? '',
+        channel(caller.id),
+        channel(callee.id),
+        JSON.stringify(events),
+        idempotency?.digest ?? '',
+        IDEMPOTENCY_MS,
       );
       return { word, id: known, digest };
     },
@@ -71,8 +96,17 @@ export function createStore({ redis: { url, prefix }, call: rules }, log) {
     async commit(call, version, wakeAt, events) {
       const { id, caller, callee } = call;
       const written = await redis.commitCall(
-        key.call(id), key.wake, key.line(caller.id), key.line(callee.id),
-        version, JSON.stringify(call), id, wakeAt ?? '', rules.retentionMs, channel(caller.id), channel(callee.id),
+        key.call(id),
+        key.wake,
+        key.line(caller.id),
+        key.line(callee.id),
+        version,
+        JSON.stringify(call),
+        id,
+        wakeAt ?? '',
+        rules.retentionMs,
+        channel(caller.id),
+        channel(callee.id),
         events.length ? JSON.stringify(events) : '',
       );
       return written === 1;
@@ -82,7 +116,9 @@ export function createStore({ redis: { url, prefix }, call: rules }, log) {
     async recent(user, since) {
       const ids = await redis.zrevrangebyscore(key.history(user), '+inf', since - rules.maxDurationMs);
       const records = await Promise.all(ids.map((id) => redis.hget(key.call(id), 'r')));
-      return records.filter(Boolean).map((record) => JSON.parse(record))
+      return records
+        .filter(Boolean)
+        .map((record) => JSON.parse(record))
         .filter((call) => call.state !== 'ended' || call.ended_at > since);
     },
 
@@ -96,8 +132,11 @@ export function createStore({ redis: { url, prefix }, call: rules }, log) {
     },
 
     async recordPush(id, device, result) {
-      await redis.pipeline().hset(key.pushes(id), device, JSON.stringify(result))
-        .pexpire(key.pushes(id), rules.retentionMs).exec();
+      await redis
+        .pipeline()
+        .hset(key.pushes(id), device, JSON.stringify(result))
+        .pexpire(key.pushes(id), rules.retentionMs)
+        .exec();
     },
   };
 }

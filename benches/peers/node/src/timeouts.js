@@ -2,7 +2,16 @@
 
 const BATCH = 200;
 
-export function startTimeouts({ store, calls, config: { call: { pollMs } } }, log) {
+export function startTimeouts(
+  {
+    store,
+    calls,
+    config: {
+      call: { pollMs },
+    },
+  },
+  log,
+) {
   let stopped = false;
   let timer;
   let running = Promise.resolve();
@@ -20,7 +29,9 @@ export function startTimeouts({ store, calls, config: { call: { pollMs } } }, lo
   function next() {
     if (stopped) return;
     timer = setTimeout(() => {
-      running = poll().catch((error) => log.warn({ err: error }, 'due calls could not be ended yet')).then(next);
+      running = poll()
+        .catch((error) => log.warn({ err: error }, 'due calls could not be ended yet'))
+        .then(next);
     }, pollMs);
   }
 

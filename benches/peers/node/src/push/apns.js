@@ -34,9 +34,17 @@ function nodeApn({ endpoint, teamId, keyId, key }, ca) {
   return {
     async send({ id, token, topic, pushType, priority, expiration, collapse, aps, fields }) {
       const notification = new apn.Notification({
-        id, topic, pushType, priority, expiry: expiration, collapseId: collapse, rawPayload: { aps, ...fields },
+        id,
+        topic,
+        pushType,
+        priority,
+        expiry: expiration,
+        collapseId: collapse,
+        rawPayload: { aps, ...fields },
       });
-      const { failed: [failure] } = await provider.send(notification, token);
+      const {
+        failed: [failure],
+      } = await provider.send(notification, token);
       if (!failure) return { status: 200 };
       const status = Number(failure.status) || undefined;
       return outcome(status, failure.response?.reason ?? failure.error?.message);
@@ -52,13 +60,23 @@ function apns2({ endpoint, teamId, keyId, key }, ca) {
     // It knows Apple's port and the system's trust roots only; the options are its own.
     client.client.destroy();
     client.client = new Pool(endpoint, {
-      connections: 32, pipelining: 1, allowH2: true, maxConcurrentStreams: 100, connect: { ca },
+      connections: 32,
+      pipelining: 1,
+      allowH2: true,
+      maxConcurrentStreams: 100,
+      connect: { ca },
     });
   }
   return {
     async send({ token, topic, pushType, priority, expiration, collapse, aps, fields }) {
       const notification = new Notification(token, {
-        topic, type: pushType, priority, expiration, collapseId: collapse, aps: { ...aps }, data: fields,
+        topic,
+        type: pushType,
+        priority,
+        expiration,
+        collapseId: collapse,
+        aps: { ...aps },
+        data: fields,
       });
       try {
         await client.send(notification);

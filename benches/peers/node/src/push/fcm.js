@@ -27,7 +27,9 @@ class AccessTokens {
   // The token in force; a new one is asked for once, however many wait for it.
   async current() {
     if (this.#token && Date.now() < this.#token.renewAt) return this.#token.value;
-    this.#pending ??= this.#fetch().finally(() => { this.#pending = undefined; });
+    this.#pending ??= this.#fetch().finally(() => {
+      this.#pending = undefined;
+    });
     return (await this.#pending).value;
   }
 

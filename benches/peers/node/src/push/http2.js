@@ -43,7 +43,9 @@ export class Http2Host {
         status = answer[':status'];
         retryAfter = answer['retry-after'];
       });
-      stream.on('data', (chunk) => { text += chunk; });
+      stream.on('data', (chunk) => {
+        text += chunk;
+      });
       stream.on('end', () => (status ? resolve({ status, retryAfter, text }) : reject(new Error('no answer'))));
       stream.on('error', reject);
       stream.end(body);

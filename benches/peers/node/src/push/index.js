@@ -25,10 +25,19 @@ export function createPushes({ config, store, auth }, log) {
       const result = await provider.send(push).catch((error) => ({ reason: error.message }));
       const latencyMs = Math.round(performance.now() - began);
       const { status, reason } = result;
-      log.info({
-        call_id: call.id, device_id: device.id, push: kind, attempt, provider: provider.name, status, reason,
-        latency_ms: latencyMs,
-      }, 'pushed');
+      log.info(
+        {
+          call_id: call.id,
+          device_id: device.id,
+          push: kind,
+          attempt,
+          provider: provider.name,
+          status,
+          reason,
+          latency_ms: latencyMs,
+        },
+        'pushed',
+      );
       if (record) {
         await store.recordPush(call.id, `${device.id} ${kind}`, { at: Date.now(), status, reason, attempt, latencyMs });
       }

@@ -39,7 +39,14 @@ export function createMessages({ config, auth }) {
     };
     const until = call.ring_until;
     if (platform === 'android') {
-      return { until, token: device.fcm_token, fields, high: true, ttlMs: Math.min(until - now, RING_TTL_MS), collapse: call.id };
+      return {
+        until,
+        token: device.fcm_token,
+        fields,
+        high: true,
+        ttlMs: Math.min(until - now, RING_TTL_MS),
+        collapse: call.id,
+      };
     }
     return {
       until,
@@ -60,19 +67,28 @@ export function createMessages({ config, auth }) {
     const fields = { type: 'cancel', call_id: call.id, reason, server_time: now };
     const until = Math.max(call.ring_until, now + STOP_KEPT_MS);
     if (device.platform === 'android') {
-      return { until, token: device.fcm_token, fields, high: false, ttlMs: Math.min(until - now, RING_TTL_MS), collapse: call.id };
+      return {
+        until,
+        token: device.fcm_token,
+        fields,
+        high: false,
+        ttlMs: Math.min(until - now, RING_TTL_MS),
+        collapse: call.id,
+      };
     }
-    return device.alert_token && {
-      until,
-      id: randomUUID(),
-      token: device.alert_token,
-      topic: device.app,
-      pushType: 'background',
-      priority: 5,
-      expiration: Math.floor(until / 1000),
-      aps: { 'content-available': 1 },
-      fields,
-    };
+    return (
+      device.alert_token && {
+        until,
+        id: randomUUID(),
+        token: device.alert_token,
+        topic: device.app,
+        pushType: 'background',
+        priority: 5,
+        expiration: Math.floor(until / 1000),
+        aps: { 'content-available': 1 },
+        fields,
+      }
+    );
   }
 
   function missed(call, device) {
@@ -93,24 +109,26 @@ export function createMessages({ config, auth }) {
     }
     // One notification per caller.
     const thread = createHash('sha256').update(caller.id).digest('hex').slice(0, 32);
-    return device.alert_token && {
-      until,
-      id: randomUUID(),
-      token: device.alert_token,
-      topic: device.app,
-      pushType: 'alert',
-      priority: 10,
-      expiration: Math.floor((now + MISSED_KEPT_MS) / 1000),
-      collapse: thread,
-      aps: {
-        alert: { title: 'Missed call', body: caller.name },
-        sound: 'default',
-        'interruption-level': 'time-sensitive',
-        'thread-id': thread,
-        'mutable-content': 1,
-      },
-      fields,
-    };
+    return (
+      device.alert_token && {
+        until,
+        id: randomUUID(),
+        token: device.alert_token,
+        topic: device.app,
+        pushType: 'alert',
+        priority: 10,
+        expiration: Math.floor((now + MISSED_KEPT_MS) / 1000),
+        collapse: thread,
+        aps: {
+          alert: { title: 'Missed call', body: caller.name },
+          sound: 'default',
+          'interruption-level': 'time-sensitive',
+          'thread-id': thread,
+          'mutable-content': 1,
+        },
+        fields,
+      }
+    );
   }
 
   return { ring, cancel, missed };
