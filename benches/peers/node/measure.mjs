@@ -109,14 +109,21 @@ async function scenario(name, count, rate) {
   };
 }
 
-await scenario('warm-up', WARM_UP);
 const results = [];
-for (const rate of rates) {
-  results.push(
-    rate === 'max'
-      ? await scenario('max', CALLS)
-      : await scenario(`${rate} a second`.replace(/ /g, '-'), CALLS, Number(rate)),
+try {
+  await scenario('warm-up', WARM_UP);
+  for (const rate of rates) {
+    results.push(rate === 'max' ? await scenario('max', CALLS) : await scenario(`at-${rate}`, CALLS, Number(rate)));
+  }
+} catch (error) {
+  console.error(
+    stage
+      .log()
+      .match(/.*"level":[56]0.*/g)
+      ?.slice(-5)
+      .join('\n') ?? 'the service logged no error',
   );
+  throw error;
 }
 console.table(results);
 await pool.close();

@@ -35,6 +35,7 @@ export function load() {
     redis: {
       url: env('REDIS_URL', 'redis://127.0.0.1:6379'),
       prefix: env('REDIS_PREFIX', 'calls:'),
+      timeoutMs: number('REDIS_TIMEOUT_MS', 5000),
     },
     auth: {
       issuer: env('JWT_ISSUER'),

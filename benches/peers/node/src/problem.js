@@ -37,6 +37,9 @@ export function problemOf(error) {
     if (error.validationContext !== 'body') return new Problem(400, 'invalid-path', message);
     return Problem.field(name ? `${instancePath}/${name}` : instancePath, message);
   }
+  if (error.name === 'MaxRetriesPerRequestError' || error.message === 'Command timed out') {
+    return new Problem(503, 'unavailable', 'try again in a moment');
+  }
   const known = FASTIFY[error.code] ?? (error instanceof SyntaxError ? [400, 'bad-json'] : undefined);
   return known && new Problem(...known, error.message);
 }

@@ -7,8 +7,8 @@ const MAX_DEVICES = 10;
 const IDEMPOTENCY_MS = 24 * 3600 * 1000;
 const script = (name) => readFileSync(new URL(`lua/${name}.lua`, import.meta.url), 'utf8');
 
-export function createStore({ redis: { url, prefix }, call: rules }, log) {
-  const redis = new Redis(url, { enableAutoPipelining: true, maxRetriesPerRequest: 1, commandTimeout: 1000 });
+export function createStore({ redis: { url, prefix, timeoutMs }, call: rules }, log) {
+  const redis = new Redis(url, { enableAutoPipelining: true, maxRetriesPerRequest: 1, commandTimeout: timeoutMs });
   redis.on('error', (error) => log.error({ err: error }, 'redis'));
   redis.defineCommand('inviteCall', { lua: script('invite') });
   redis.defineCommand('commitCall', { lua: script('commit'), numberOfKeys: 4 });
