@@ -132,13 +132,13 @@ impl Engine {
         Err(EngineError::RecordingNotAllowed(why))
     }
 
-    /// The recording that a call wants and that has no record yet.
+    /// The recording that a call wants and that has no record yet. One that is over had a record, which is gone.
     fn wanted(&self, call: &Call) -> Option<Recording> {
         let plan = &self.0.settings.recording;
-        let wanted = call.recording.as_ref()?;
+        let wanted = call.recording.as_ref().filter(|wanted| wanted.stage != Stage::Over)?;
         let (by, bucket) = (wanted.asked_by.clone(), plan.bucket.clone().unwrap_or_default());
         let mut recording = Recording::new(call, plan, bucket, by, wanted.number, wanted.asked_at);
-        if matches!(wanted.stage, Stage::Over | Stage::Failed) || call.is_ended() {
+        if wanted.stage == Stage::Failed || call.is_ended() {
             recording.ask_stop(call.ended_at.unwrap_or_else(|| self.clock().now()));
         }
         Some(recording)

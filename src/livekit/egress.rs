@@ -104,13 +104,13 @@ impl Egress {
         match self.find(recording).await {
             Ok(Some(report)) => Outcome::Report(report),
             Ok(None) => match self.is_published(recording).await {
-                Ok(true) => self.begun(recording, self.begin(recording).await),
+                Ok(true) => begun(recording, self.begin(recording).await),
                 Ok(false) => Outcome::NothingYet,
                 // LiveKit makes the room anew when somebody comes; until then there is nothing to record.
                 Err(error) if error.is_not_found() => Outcome::NothingYet,
-                Err(error) => self.failure(&error),
+                Err(error) => failure(&error),
             },
-            Err(error) => self.failure(&error),
+            Err(error) => failure(&error),
         }
     }
 
@@ -119,7 +119,7 @@ impl Egress {
         match self.find(recording).await {
             Ok(found) => found.map_or(Outcome::Missing, Outcome::Report),
             Err(error) if error.is_not_found() => Outcome::Missing,
-            Err(error) => self.failure(&error),
+            Err(error) => failure(&error),
         }
     }
 
@@ -133,7 +133,7 @@ impl Egress {
                     outcome => outcome,
                 },
                 Ok(found) => found.map_or(Outcome::Missing, Outcome::Report),
-                Err(error) => self.failure(&error),
+                Err(error) => failure(&error),
             };
         };
         self.stop_egress(egress).await
@@ -153,7 +153,7 @@ impl Egress {
             Ok(report) => Outcome::Report(report),
             // Looking says what became of it.
             Err(error) if error.is_not_found() => Outcome::Refused(error.to_string()),
-            Err(error) => self.failure(&error),
+            Err(error) => failure(&error),
         }
     }
 
@@ -217,28 +217,31 @@ impl Egress {
         let info: Info = self.twirp.call(SERVICE, method, record(), &body, WITHIN).await?;
         Ok(info.report(Some(&self.keys)))
     }
+}
 
-    /// What came of asking LiveKit to start a recording: where there is no answer to be read, it may have begun.
-    fn begun(&self, recording: &Recording, answer: Result<Report, ApiError>) -> Outcome {
-        match answer {
-            // Whatever it says of the file, it is the one that was asked for.
-            Ok(report) => Outcome::Report(Report { file: Some(recording.key.clone()), ..report }),
-            Err(error @ (ApiError::Unreadable(_) | ApiError::TooLarge)) => Outcome::Unsure(error.to_string()),
-            Err(ApiError::Unreachable(error)) if error.is_connect() => self.failure(&ApiError::Unreachable(error)),
-            Err(error) => match self.failure(&error) {
-                Outcome::Unavailable(why) => Outcome::Unsure(why),
-                outcome => outcome,
-            },
-        }
+/// What came of asking LiveKit to start a recording: where there is no answer to be read, it may have begun.
+fn begun(recording: &Recording, answer: Result<Report, ApiError>) -> Outcome {
+    match answer {
+        // Whatever it says of the file, it is the one that was asked for.
+        Ok(report) => Outcome::Report(Report { file: Some(recording.key.clone()), ..report }),
+        Err(error @ (ApiError::Unreadable(_) | ApiError::TooLarge)) => Outcome::Unsure(error.to_string()),
+        Err(error) => match failure(&error) {
+            Outcome::Unavailable(why) if !is_unsent(&error) => Outcome::Unsure(why),
+            outcome => outcome,
+        },
     }
+}
 
-    /// What an error means; LiveKit's words, which parties and backend are shown, have no keys in them (`Twirp::hide`).
-    fn failure(&self, error: &ApiError) -> Outcome {
-        let why = error.to_string();
-        match error.meaning() {
-            Meaning::Unavailable if !why.contains(NOT_CONNECTED) => Outcome::Unavailable(why),
-            Meaning::Unavailable | Meaning::NotFound | Meaning::Refused => Outcome::Refused(why),
-        }
+fn is_unsent(error: &ApiError) -> bool {
+    matches!(error, ApiError::Unreachable(error) if error.is_connect())
+}
+
+/// What an error means; LiveKit's words, which parties and backend are shown, have no keys in them (`Twirp::hide`).
+fn failure(error: &ApiError) -> Outcome {
+    let why = error.to_string();
+    match error.meaning() {
+        Meaning::Unavailable if !why.contains(NOT_CONNECTED) => Outcome::Unavailable(why),
+        Meaning::Unavailable | Meaning::NotFound | Meaning::Refused => Outcome::Refused(why),
     }
 }
 
@@ -376,5 +379,34 @@ mod tests {
         assert_eq!(writes(json!({"file_outputs": [{"filepath": "r/1.mp4"}]})), Some("r/1.mp4".to_owned()));
         assert_eq!(writes(json!({"fileOutputs": [{"filepath": "r/2.mp4"}]})), Some("r/2.mp4".to_owned()));
         assert_eq!(writes(Value::Null), None);
+    }
+
+    #[test]
+    fn only_an_answer_that_can_be_read_says_whether_it_was_started() {
+        let recording: Recording = serde_json::from_value(json!({
+            "call": "0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a", "parties": ["alice", "bob"], "room": "bw_1", "content": "audio",
+            "state": "requested", "asked_by": "service", "asked_at": 1, "number": 1, "bucket": "calls", "key": "r/1.mp4",
+            "retention_ms": 1, "next_at": 1,
+        }))
+        .expect("a recording");
+        let answered = |status, code: &str, message: &str| {
+            Err(ApiError::Answered { status, code: code.to_owned(), message: message.to_owned() })
+        };
+        let unreadable = serde_json::from_str::<Value>("<html>").expect_err("no JSON");
+        for unsure in [
+            Err(ApiError::TooSlow(WITHIN)),
+            Err(ApiError::TooLarge),
+            Err(ApiError::Unreadable(unreadable)),
+            answered(504, "", ""),
+            answered(408, "deadline_exceeded", ""),
+        ] {
+            assert!(matches!(begun(&recording, unsure), Outcome::Unsure(_)));
+        }
+        for refused in [answered(400, "invalid_argument", ""), answered(500, "internal", NOT_CONNECTED)] {
+            assert!(matches!(begun(&recording, refused), Outcome::Refused(_)));
+        }
+        let without_file = read(json!({"egress_id": "EG_1", "status": "EGRESS_STARTING"}));
+        let Outcome::Report(report) = begun(&recording, Ok(without_file)) else { panic!("a report") };
+        assert_eq!(report.file.as_deref(), Some("r/1.mp4"));
     }
 }

@@ -297,7 +297,10 @@ impl Recording {
             }
             // As above, and nobody looks.
             Next::StopStray => self.done(next, now),
-            Next::Erase | Next::Remove => self.next_at = now + LONGEST_PAUSE_OF_ERASING,
+            Next::Erase | Next::Remove => {
+                self.state = RecordingState::Erasing;
+                self.next_at = now + LONGEST_PAUSE_OF_ERASING;
+            }
             Next::Look | Next::Tell(_) => self.unavailable(next, why, now),
         }
     }
@@ -318,6 +321,8 @@ impl Recording {
                 self.done(next, now);
             }
             Next::Look | Next::Stop if self.stop_at.is_some_and(|at| at + UPLOAD_FOR <= now) => self.give_up(why, now),
+            // Its time is over, wherever its file still lies.
+            Next::Remove => self.state = RecordingState::Erasing,
             _ => {}
         }
     }

@@ -163,6 +163,58 @@ fn its_record_keeps_what_it_does_not_know() {
     assert_eq!(serde_json::to_value(&read).expect("JSON"), written);
 }
 
+/// The records that are kept.
+fn fixtures() -> Vec<(String, Value)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/jobs/format-1");
+    let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let read = |path: std::path::PathBuf| {
+        let record = serde_json::from_slice(&std::fs::read(&path).expect("a file")).expect("JSON");
+        (path.display().to_string(), record)
+    };
+    files.map(read).filter(|(_, record): &(_, Value)| record["work"]["kind"] == "recording").collect()
+}
+
+#[test]
+fn a_record_of_an_earlier_release_is_read_and_written_back_whole() {
+    let fixtures = fixtures();
+    assert!(fixtures.len() >= 6);
+    for (name, record) in fixtures {
+        let job: Job = serde_json::from_value(record.clone()).expect("a job");
+        assert_eq!(serde_json::to_value(&job).expect("JSON"), record, "{name}");
+        let Work::Recording(recording) = job.work else { panic!("{name}") };
+        assert_eq!(recording.unknown, Unknown::default(), "{name}");
+        assert_eq!(recording.start_sent, name.contains("unsure"), "{name}");
+    }
+}
+
+#[test]
+fn whatever_is_written_today_stands_in_a_fixture() {
+    let now = Some(START);
+    let full = Recording {
+        egress: Some("EG_1".to_owned()),
+        heard: Status::Active,
+        started_at: now,
+        ended_at: now,
+        duration_ms: Some(1),
+        bytes: Some(1),
+        why: Some("why".to_owned()),
+        start_sent: true,
+        stop_at: now,
+        stop_sent: true,
+        strays: vec!["EG_2".to_owned()],
+        tell: vec![Tell::Started],
+        tries: 1,
+        missing_since: now,
+        busy_until: now,
+        ..recording()
+    };
+    let written = serde_json::to_value(full).expect("JSON");
+    let fixtures = fixtures();
+    for field in written.as_object().expect("an object").keys() {
+        assert!(fixtures.iter().any(|(_, record)| record["work"].get(field).is_some()), "{field}");
+    }
+}
+
 #[test]
 fn who_asked_is_one_word() {
     for by in [AskedBy::Policy, AskedBy::Service, AskedBy::Party(UserId::new("party:1").expect("a user"))] {

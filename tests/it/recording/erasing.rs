@@ -119,6 +119,7 @@ async fn a_file_that_nobody_told_of_is_deleted_with_the_record() {
     studio.livekit.mute(true);
     studio.livekit.moves("EG_1", "EGRESS_COMPLETE", "").await;
     assert!(studio.storage.file(key.as_str().expect("a key")).is_some());
+    studio.hang_up(&talk.id).await;
     studio.advance(Duration::from_hours(31 * 24));
     let gone = async {
         while studio.see(&talk.id, service_bearer()).await.status != 404 {
@@ -127,4 +128,19 @@ async fn a_file_that_nobody_told_of_is_deleted_with_the_record() {
     };
     tokio::time::timeout(3 * SOON, gone).await.expect("its record is removed");
     assert_eq!(studio.storage.file(key.as_str().expect("a key")), None);
+}
+
+#[tokio::test]
+async fn of_one_whose_time_is_over_before_its_calls_nothing_is_left() {
+    let studio = Studio::with("policy = \"party\"\nretention = \"1h\"").await;
+    let talk = studio.recorded().await;
+    studio.advance(Duration::from_mins(61));
+    let gone = async {
+        while studio.see(&talk.id, &bearer("alice")).await.status != 404 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(3 * SOON, gone).await.expect("its record is removed");
+    studio.see(&talk.id, &bearer("alice")).await.expect_problem(404, "recording-not-found");
+    assert_eq!(studio.stage.call(&talk.id).await["state"], "ended");
 }

@@ -101,11 +101,23 @@ fn a_file_that_comes_while_it_is_erased_is_erased_after_that() {
 
 #[test]
 fn an_erased_file_is_deleted_once_more_with_its_record() {
-    let mut recording = erased();
+    let recording = erased();
     let until = recording.retained_until();
     assert_eq!((recording.next(until - Duration::from_secs(1)), recording.next(until)), (None, Some(Next::Remove)));
-    goes(&mut recording, Next::Remove, Outcome::Refused("no such bucket".to_owned()));
-    assert_eq!(recording.next(recording.due()), Some(Next::Remove), "until the storage has done it");
+}
+
+#[test]
+fn what_cannot_be_deleted_when_its_time_is_over_is_shown_to_nobody_any_more() {
+    for outcome in [Outcome::Refused("no such bucket".to_owned()), Outcome::Unavailable("no answer".to_owned())] {
+        let mut recording = active();
+        goes(&mut recording, Next::Look, report(Status::Complete));
+        goes(&mut recording, Next::Tell(Tell::Stopped), Outcome::Done);
+        goes(&mut recording, Next::Tell(Tell::Ready), Outcome::Done);
+        goes(&mut recording, Next::Remove, outcome);
+        assert_eq!(recording.state, RecordingState::Erasing);
+        goes(&mut recording, Next::Erase, Outcome::Done);
+        assert_eq!(recording.next(recording.due()), Some(Next::Remove));
+    }
 }
 
 #[test]
