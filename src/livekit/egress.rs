@@ -382,6 +382,11 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_outlasts_the_three_requests_of_a_start() {
+        assert!(crate::domain::recording::LEASE >= 3 * WITHIN + Duration::from_secs(10));
+    }
+
+    #[test]
     fn only_an_answer_that_can_be_read_says_whether_it_was_started() {
         let recording: Recording = serde_json::from_value(json!({
             "call": "0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a", "parties": ["alice", "bob"], "room": "bw_1", "content": "audio",
