@@ -67,7 +67,8 @@ async fn apply(app: &App, webhook: &Webhook) -> Result<(), Problem> {
                 status = egress.status,
                 "LiveKit told of a recording"
             );
-            app.engine.recording_reported(&egress.room, &egress.report()).await?;
+            let keys = app.links.as_ref().map(|links| links.storage.keys());
+            app.engine.recording_reported(&egress.room, &egress.report(keys)).await?;
         }
         News::Nothing => tracing::trace!(event = webhook.event, "LiveKit told of something else"),
     }
