@@ -42,14 +42,17 @@ pub(super) fn never_recorded(config: &Config) -> Option<String> {
     wanted.then(|| "no call is recorded: recording.policy needs livekit.rooms".to_owned())
 }
 
-/// What must be known of a database that somebody else could pose as.
-pub(super) fn unguarded_history(config: &Config) -> Option<String> {
-    let url = config.history.postgres.as_ref().filter(|url| url.is_open_to_others())?;
-    Some(format!(
-        "history.postgres_url has sslmode={}, so whoever is on the way to {} may read and change what is sent, the password perhaps too: use \
-         verify-full",
-        url.tls, url.server
-    ))
+/// What must be known of a database that somebody else could pose as, or that is connected to in another way than the configuration says.
+pub(super) fn unguarded_history(config: &Config) -> Vec<String> {
+    let Some(url) = &config.history.postgres else { return Vec::new() };
+    let open = url.is_open_to_others().then(|| {
+        format!(
+            "history.postgres_url has sslmode={}, so whoever is on the way to {} may read and change what is sent, the password perhaps too: use \
+             verify-full",
+            url.tls, url.server
+        )
+    });
+    open.into_iter().chain(Postgres::warnings()).collect()
 }
 
 pub(super) fn unreachable_platforms(pushers: &Pushers) -> Vec<String> {

@@ -6,7 +6,7 @@ use crate::config::{self, Config};
 use crate::domain::recording::{Policy, RecordingPlan};
 use crate::domain::time::millis;
 use crate::domain::usage::Plan;
-use crate::domain::{PushRules, Rules, Unknown};
+use crate::domain::{PushRules, Rules, Unknown, WebhookEvent};
 use crate::engine::{Rates, Settings};
 use crate::outbound::Webhooks as Backend;
 
@@ -45,6 +45,7 @@ pub(super) fn settings(config: &Config, backend: &Backend) -> Settings {
             concurrent_participants: config.usage.concurrent_participants,
             warn_at: config.usage.warn_at.clone(),
         },
+        told_of_bans: backend.wanting(WebhookEvent::UserBanned).cloned().collect(),
     }
 }
 

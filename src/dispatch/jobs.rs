@@ -1,5 +1,6 @@
 //! Carries out the attempts of jobs that commits of this instance began, and tells the engine how each went.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Dispatcher;
-use crate::domain::job::JobResult;
-use crate::domain::{Job, UserId, WebhookEvent, Work};
+use crate::domain::job::{self, JobResult};
+use crate::domain::{EndpointId, Job, WebhookEvent, Work};
 use crate::engine::EngineError;
 use crate::lifecycle::Stop;
 use crate::outbound::{Message, Turn, message};
@@ -62,11 +63,11 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, job: Job) {
 impl Dispatcher {
     async fn attempt(&self, job: &Job) -> Result<JobResult, JobError> {
         match &job.work {
-            Work::Ban(ban) => self.carry_out_ban(&ban.user).await,
+            Work::Ban(ban) => self.carry_out_ban(ban).await,
             Work::Webhook(webhook) => {
                 let (id, event) = (webhook.message, webhook.event);
                 let message = Message { id, endpoint: webhook.endpoint.clone(), event, body: webhook.body.clone() };
-                Ok(self.deliver(&message, Turn::Late, job.created_at).await)
+                Ok(self.deliver(&message, Turn::Late).await)
             }
             Work::UsageCheck(_) => self.check_usage().await,
             // Its time is over.
@@ -74,11 +75,12 @@ impl Dispatcher {
         }
     }
 
-    async fn carry_out_ban(&self, user: &UserId) -> Result<JobResult, JobError> {
-        if let Some(ban) = self.engine.carry_out_ban(user).await? {
-            let body = message::of_ban(user, ban.reason.as_deref(), ban.created_at, ban.until)?;
-            let key = format!("{user}/{}", ban.created_at.as_millis());
-            self.tell_backend(WebhookEvent::UserBanned, &key, &body).await?;
+    async fn carry_out_ban(&self, ban: &job::Ban) -> Result<JobResult, JobError> {
+        if self.engine.carry_out_ban(ban).await? {
+            let job::Ban { user, reason, created_at, until, tell, .. } = ban;
+            let body = message::of_ban(user, reason.as_deref(), *created_at, *until)?;
+            let key = format!("{user}/{}", created_at.as_millis());
+            self.tell_backend(WebhookEvent::UserBanned, &key, &body, tell).await?;
         }
         Ok(JobResult::Done)
     }
@@ -88,7 +90,7 @@ impl Dispatcher {
             let body = message::of_crossing(&crossing, self.engine.clock().now())?;
             let key = format!("{}/{}/{}/{}", crossing.what, crossing.period, crossing.limit, crossing.per_cent);
             // In this order: after a crash the backend is told again, with the same id, rather than not.
-            self.tell_backend(WebhookEvent::UsageWarning, &key, &body).await?;
+            self.tell_backend(WebhookEvent::UsageWarning, &key, &body, &[]).await?;
             self.engine.warned(&crossing).await?;
             self.metrics.warned(&crossing);
             tracing::warn!(
@@ -103,11 +105,18 @@ impl Dispatcher {
         Ok(JobResult::Done)
     }
 
-    /// Tells the backend what happened: queues a message to each endpoint that wants it. `key` names what happened for good, so that telling it
-    /// again gives messages with the same ids.
-    pub async fn tell_backend(&self, event: WebhookEvent, key: &str, body: &str) -> Result<(), EngineError> {
+    /// Tells the backend what happened: queues a message to each endpoint that wants it, and to `others`, which this gateway need not know yet.
+    /// `key` names what happened for good, so that telling it again gives messages with the same ids.
+    pub async fn tell_backend(
+        &self,
+        event: WebhookEvent,
+        key: &str,
+        body: &str,
+        others: &[EndpointId],
+    ) -> Result<(), EngineError> {
         let now = self.engine.clock().now();
-        for endpoint in self.webhooks.wanting(event) {
+        let endpoints: BTreeSet<&EndpointId> = self.webhooks.wanting(event).chain(others).collect();
+        for endpoint in endpoints {
             let message = Message::new(event, endpoint, key, body.to_owned());
             self.queue_message(message, now).await?;
         }

@@ -118,7 +118,7 @@ impl Dispatcher {
         match message::of_recording(recording) {
             Ok(body) => {
                 let key = format!("{}/{}", recording.call, recording.number);
-                self.tell_backend(WebhookEvent::RecordingReady, &key, &body).await
+                self.tell_backend(WebhookEvent::RecordingReady, &key, &body, &[]).await
             }
             Err(error) => {
                 tracing::error!(call_id = %recording.call, %error, "a webhook could not be made");

@@ -186,9 +186,9 @@ impl EndpointId {
 }
 
 impl JobId {
-    /// The job that ends a banned user's calls, by a digest of the user, whose name may have any characters.
-    pub fn ban(user: Uuid) -> Self {
-        Self(format!("ban:{user}").into())
+    /// The job of a ban, by a digest of the user, whose name may have any characters, and of when it began.
+    pub fn ban(ban: Uuid) -> Self {
+        Self(format!("ban:{ban}").into())
     }
 
     /// The recording of a call.

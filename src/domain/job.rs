@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::ids::{EndpointId, JobId, UserId};
 use super::recording::Recording;
 use super::time::Timestamp;
-use super::unknown::Unknown;
+use super::unknown::{Unknown, is_default};
 use super::webhook::WebhookEvent;
 
 /// What an attempt has beside its deadline for its turn to come and its result to arrive.
@@ -33,6 +33,9 @@ pub struct Job {
     /// After this it is given up; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// Since when every gateway that began it lacked the configuration for it; absent: none has yet, or one has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_here_since: Option<Timestamp>,
     /// What there is to do.
     pub work: Work,
     /// Fields of a newer release.
@@ -44,7 +47,7 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Work {
-    /// End the live calls of a banned user.
+    /// End the live calls of a banned user, and tell of the ban.
     Ban(Ban),
     /// Deliver a message to an endpoint.
     Webhook(Webhook),
@@ -63,15 +66,31 @@ pub enum JobResult {
     Done,
     /// Not yet: try again, and not before this pause if there is one.
     Later(Option<Duration>),
+    /// Not by this gateway, whose configuration lacks what it takes; another one's may have it.
+    NotHere,
     /// It can never be done.
     Failed(&'static str),
 }
 
-/// Whose calls end.
+/// A ban, of which there may be others of the same user before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
-    /// The user.
+    /// Whose calls end.
     pub user: UserId,
+    /// Why, for the backend's eyes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it ends; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Whether it is known to have been in force, so that it is told though it stands no more.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub was_put: bool,
+    /// Who is told, as the gateway that was asked for it is configured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tell: Vec<EndpointId>,
     /// Fields of a newer release.
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -138,7 +157,8 @@ impl Work {
 impl Job {
     /// A job that is to begin at `due`.
     pub fn new(id: JobId, work: Work, now: Timestamp, due: Timestamp) -> Self {
-        Self { id, version: 1, due, attempt: 0, created_at: now, until: None, work, unknown: Unknown::default() }
+        let unknown = Unknown::default();
+        Self { id, version: 1, due, attempt: 0, created_at: now, until: None, not_here_since: None, work, unknown }
     }
 
     /// The record in which its next attempt has begun.
@@ -151,7 +171,14 @@ impl Job {
     /// The record in which it waits for `due`.
     #[must_use]
     pub fn put_off(&self, due: Timestamp) -> Self {
-        Self { version: self.version + 1, due, ..self.clone() }
+        Self { version: self.version + 1, due, not_here_since: None, ..self.clone() }
+    }
+
+    /// The record in which it waits for `due` and for a gateway with the configuration for it, which this one lacks.
+    #[must_use]
+    pub fn left_to_others(&self, now: Timestamp, due: Timestamp) -> Self {
+        let since = self.not_here_since.unwrap_or(now);
+        Self { version: self.version + 1, due, not_here_since: Some(since), ..self.clone() }
     }
 
     /// The pause after the current attempt, should it have failed; it doubles.

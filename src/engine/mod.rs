@@ -39,7 +39,7 @@ pub use crate::store::{Ban, Missed, StoreError, Tell};
 use crate::clock::Clock;
 use crate::domain::recording::RecordingPlan;
 use crate::domain::usage::Plan;
-use crate::domain::{Call, CallId, Job, JobId, Limited, Refusal, Rules, Task, Timestamp, WakeUp};
+use crate::domain::{Call, CallId, EndpointId, Job, JobId, Limited, Refusal, Rules, Task, Timestamp, WakeUp};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use attachments::Attachments;
@@ -69,6 +69,8 @@ pub struct Settings {
     pub deployment: String,
     /// Of how much use to warn.
     pub plan: Plan,
+    /// Who is told of bans.
+    pub told_of_bans: Vec<EndpointId>,
 }
 
 /// Attempts of tasks that a commit of this instance began, to be carried out now.

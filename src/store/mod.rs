@@ -11,6 +11,7 @@ pub mod embedded;
 mod rates;
 pub mod redis;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -248,10 +249,11 @@ pub trait Store: Send + Sync + 'static {
     /// Law 24: only the version named is removed; otherwise [`StoreError::Conflict`]. Where no record stands, a wake-up that is left goes.
     async fn remove_job(&self, id: &JobId, version: u64) -> Result<(), StoreError>;
 
-    /// Jobs whose wake-up is due at `now`, by time; at most `limit`.
+    /// Jobs whose wake-up is due at `now`, by time; at most `limit`, and those of `beside` that come before the last of these.
     ///
     /// Law 24: a job is found from the moment that its wake-up is due until a commit moves it, and never before; and never among calls.
-    async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError>;
+    /// However many jobs of `beside`, or wake-ups of what has no job's name, are due, they take no other's place.
+    async fn due_jobs(&self, now: Timestamp, limit: usize, beside: &HashSet<JobId>) -> Result<Vec<JobId>, StoreError>;
 
     /// Adds a call's shares to what is used on their days; says whether it was added.
     ///

@@ -15,6 +15,7 @@ mod rates;
 mod usage;
 mod writer;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -301,8 +302,8 @@ impl Store for Embedded {
         self.write(Promise::Durable, move |txn| jobs::remove(txn, &id, version)).await
     }
 
-    async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError> {
-        jobs::due(&self.file.begin_read()?, now, limit)
+    async fn due_jobs(&self, now: Timestamp, limit: usize, beside: &HashSet<JobId>) -> Result<Vec<JobId>, StoreError> {
+        jobs::due(&self.file.begin_read()?, now, limit, beside)
     }
 
     async fn account(&self, call: CallId, shares: &[DayShare]) -> Result<bool, StoreError> {

@@ -27,6 +27,7 @@ mod usage;
 mod verdict;
 mod wire;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -228,8 +229,8 @@ impl Store for Redis {
         self.forget_job(id, version).await
     }
 
-    async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError> {
-        self.jobs_due(now, limit).await
+    async fn due_jobs(&self, now: Timestamp, limit: usize, beside: &HashSet<JobId>) -> Result<Vec<JobId>, StoreError> {
+        self.jobs_due(now, limit, beside).await
     }
 
     async fn account(&self, call: CallId, shares: &[DayShare]) -> Result<bool, StoreError> {

@@ -83,6 +83,7 @@ async fn engine_with_call(folder: &Path) -> (Engine, Arc<dyn Store>, bellwire::d
         rates: Rates::default(),
         deployment: "main".to_owned(),
         plan: Plan::default(),
+        told_of_bans: Vec::new(),
         recording: RecordingPlan::default(),
     };
     let (engine, _follow_ups) = Engine::new(Arc::clone(&store), clock.clone(), settings, Arc::default());

@@ -75,6 +75,7 @@ impl Ground {
             rates: Rates::default(),
             deployment: "main".to_owned(),
             plan: Plan::default(),
+            told_of_bans: Vec::new(),
             recording: RecordingPlan::default(),
         };
         let (engine, follow_ups) = Engine::new(wire, self.clock.clone(), settings, Arc::default());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
+use bellwire::domain::job::Ban;
 use bellwire::domain::{
     Call, CallId, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, PushRules, PushToken, Rules,
     Subscribers, Timestamp, Unknown, UserId, begin, step,
@@ -175,4 +176,17 @@ where
         tasks.spawn(task(number));
     }
     tasks.join_all().await
+}
+
+/// What the job of a ban of Ann has, which nobody put.
+pub fn ban_at(created_at: Timestamp) -> Ban {
+    Ban {
+        user: user("ann"),
+        reason: None,
+        created_at,
+        until: None,
+        was_put: false,
+        tell: Vec::new(),
+        unknown: Unknown::default(),
+    }
 }

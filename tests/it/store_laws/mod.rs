@@ -155,6 +155,7 @@ macro_rules! laws {
             ],
             jobs: [
                 law_24_a_job_is_created_only_where_nothing_stands,
+                law_24_what_is_known_to_be_due_takes_no_other_ones_place,
                 law_24_a_job_is_replaced_and_removed_only_at_the_version_expected,
                 law_24_a_job_is_due_from_its_time_until_a_commit_moves_it,
                 law_24_jobs_come_by_time_and_never_among_calls,

@@ -47,6 +47,16 @@ impl Fleet {
         Self { stages: join_all(started).await, proxies: Vec::new(), prefix }
     }
 
+    /// One for each of these configuration lines, all on one clock.
+    pub async fn of_each(server: &RedisServer, extras: &[&str]) -> Self {
+        let prefix = fresh_prefix();
+        let clock = Clock::system();
+        let simulator = start_simulator(&clock).await;
+        let store = store_lines(&server.url(), &prefix);
+        let started = extras.iter().map(|extra| Stage::on(&store, simulator.clone(), clock.clone(), extra, |_| {}));
+        Self { stages: join_all(started).await, proxies: Vec::new(), prefix }
+    }
+
     /// One for each clock, which is wrong by so many milliseconds.
     pub async fn with_clocks(server: &RedisServer, wrong_by_ms: &[i64]) -> Self {
         Self::behind_proxies(server, wrong_by_ms, 0).await

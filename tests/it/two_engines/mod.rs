@@ -61,6 +61,7 @@ impl Ground {
             rates: Rates::default(),
             deployment,
             plan,
+            told_of_bans: Vec::new(),
             recording: RecordingPlan::default(),
         };
         Engine::new(store, self.clock.clone(), settings, Arc::default())

@@ -1,7 +1,7 @@
 //! A store as another instance has it, over a network: it hears of commits without the record, in a while, or not at all, and its
 //! requests may be held up on the way.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -313,8 +313,8 @@ impl Store for Wire {
         self.trip("remove_job", self.store.remove_job(id, version)).await
     }
 
-    async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError> {
-        self.trip("due_jobs", self.store.due_jobs(now, limit)).await
+    async fn due_jobs(&self, now: Timestamp, limit: usize, beside: &HashSet<JobId>) -> Result<Vec<JobId>, StoreError> {
+        self.trip("due_jobs", self.store.due_jobs(now, limit, beside)).await
     }
 
     async fn account(&self, call: CallId, shares: &[DayShare]) -> Result<bool, StoreError> {
