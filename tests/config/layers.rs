@@ -105,7 +105,7 @@ fn the_example_for_kubernetes_loads() {
     let (toml, _) = rest.split_once("---").expect("its end");
     let toml = toml.replace("/run/secrets/bellwire/", "secrets/");
     let folder = Folder::with(&[
-        ("bellwire.toml", &toml.lines().map(|line| format!("{}\n", line.trim_start())).collect::<String>()),
+        ("bellwire.toml", &toml.lines().map(str::trim_start).collect::<Vec<_>>().join("\n")),
         ("secrets/ticket-secret", TICKET_SECRET),
         ("secrets/livekit-secret", "livekit-secret"),
         ("secrets/redis-password", "redis-password"),

@@ -44,6 +44,7 @@ async fn scene() -> Scene {
         rates: Rates::default(),
         deployment: "main".to_owned(),
         plan: Plan::default(),
+        told_of_bans: Vec::new(),
         recording,
     };
     let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock.clone(), settings, Arc::default());
