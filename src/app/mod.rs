@@ -263,7 +263,7 @@ fn apps(config: &Config) -> impl Iterator<Item = AppId> + '_ {
 /// Opens the store that `store.url` names.
 async fn open_store(config: &StoreConfig, clock: Clock) -> Result<Arc<dyn Store>, StartError> {
     Ok(match &config.url {
-        StoreUrl::Embedded(path) => Arc::new(Embedded::open(path, config.timeout, clock)?),
-        StoreUrl::Redis(url) => Arc::new(Redis::open(url, config.timeout, clock).await?),
+        StoreUrl::Embedded(path) => Arc::new(Embedded::open(path, config.timeout, clock)?.sealed_by(&config.encryption)),
+        StoreUrl::Redis(url) => Arc::new(Redis::open(url, config.timeout, clock).await?.sealed_by(&config.encryption)),
     })
 }

@@ -10,6 +10,7 @@ pub mod codec;
 pub mod embedded;
 mod rates;
 pub mod redis;
+pub mod sealing;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -27,10 +27,12 @@ use tokio::sync::broadcast;
 
 use self::file::{File, Opener};
 use self::writer::{Promise, Writer};
+use super::sealing::Sealing;
 use super::{
     Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, codec,
 };
 use crate::clock::Clock;
+use crate::config::store::EncryptionKey;
 use crate::domain::usage::{Day, DayShare, DayUsage};
 use crate::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
 
@@ -48,6 +50,7 @@ pub struct Embedded {
     writer: Writer,
     events: broadcast::Sender<Arc<Announcement>>,
     clock: Clock,
+    sealing: Arc<Sealing>,
 }
 
 /// Why an embedded store could not be opened.
@@ -93,7 +96,21 @@ impl Embedded {
         let (file, (events, _)) = (Arc::new(file), broadcast::channel(ANNOUNCEMENTS));
         let writer = Writer::start(file.clone(), events.clone(), clock.clone(), timeout)
             .map_err(|source| OpenError::Io { path: path.clone(), source })?;
-        Ok(Self { path, file, writer, events, clock })
+        let sealing = Arc::new(Sealing::none(clock.clone()));
+        Ok(Self { path, file, writer, events, clock, sealing })
+    }
+
+    /// The same store, whose push tokens are sealed by the first of these keys and opened by all of them.
+    #[must_use]
+    pub fn sealed_by(mut self, keys: &[EncryptionKey]) -> Self {
+        self.sealing = Arc::new(Sealing::new(keys, self.clock.clone()));
+        self
+    }
+
+    fn open_devices(&self, user: &UserId, devices: &mut [Device]) {
+        for device in devices {
+            self.sealing.open(user, device);
+        }
     }
 
     async fn write<T, F>(&self, promise: Promise, work: F) -> Result<T, StoreError>
@@ -121,11 +138,11 @@ fn closed((user, device): &(UserId, DeviceId)) -> Announcement {
 #[async_trait]
 impl Store for Embedded {
     async fn load(&self, id: CallId) -> Result<Slot, StoreError> {
-        calls::load(&self.file.begin_read()?, id)
+        Ok(self.sealing.open_slot(calls::load(&self.file.begin_read()?, id)?))
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
-        let next = calls::Next::new(&commit.call, commit.expected)?;
+        let next = calls::Next::new(&*self.sealing.seal_call(&commit.call)?, commit.expected)?;
         let news = move |(): &()| commit.news().map(Announcement::Committed).into_iter().collect();
         self.writer.run(Promise::Durable, move |txn| calls::commit(txn, &next), news).await
     }
@@ -133,7 +150,7 @@ impl Store for Embedded {
     async fn bury(&self, id: CallId) -> Result<Slot, StoreError> {
         let now = self.clock.now();
         let record = self.write(Promise::Durable, move |txn| calls::bury(txn, id, now)).await?;
-        codec::decode(&record)
+        Ok(self.sealing.open_slot(codec::decode(&record)?))
     }
 
     async fn remove(&self, id: CallId, version: u64) -> Result<(), StoreError> {
@@ -155,8 +172,11 @@ impl Store for Embedded {
     }
 
     async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError> {
-        let (charges, now) = (charges.to_vec(), self.clock.now());
-        self.write(Promise::Soon, move |txn| lines::ring(txn, &claim, &charges, now)).await?.decode()
+        let (user, charges, now) = (claim.user.clone(), charges.to_vec(), self.clock.now());
+        let mut callee =
+            self.write(Promise::Soon, move |txn| lines::ring(txn, &claim, &charges, now)).await?.decode()?;
+        self.open_devices(&user, &mut callee.devices);
+        Ok(callee)
     }
 
     async fn line(&self, user: &UserId) -> Result<Vec<Claim>, StoreError> {
@@ -177,26 +197,31 @@ impl Store for Embedded {
     async fn put_device(
         &self,
         user: &UserId,
-        device: Device,
+        mut device: Device,
         most: usize,
         charges: &[Charge],
     ) -> Result<(), StoreError> {
+        self.sealing.seal(user, &mut device)?;
         let (user, charges, now) = (user.clone(), charges.to_vec(), self.clock.now());
+        let sealing = Arc::clone(&self.sealing);
         let put = move |txn: &WriteTransaction| {
             rates::charge(txn, &user, &charges, now)?;
-            devices::put(txn, &user, device, most)
+            devices::put(txn, &sealing, &user, device, most)
         };
         self.writer.run(Promise::Durable, put, |gone| gone.iter().map(closed).collect()).await.map(drop)
     }
 
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
-        devices::list(&self.file.begin_read()?, user)
+        let mut devices = devices::list(&self.file.begin_read()?, user)?;
+        self.open_devices(user, &mut devices);
+        Ok(devices)
     }
 
     async fn remove_device(&self, user: &UserId, device: &DeviceId) -> Result<bool, StoreError> {
         let gone = (user.clone(), device.clone());
         let (user, device) = gone.clone();
-        let remove = move |txn: &WriteTransaction| devices::remove(txn, &user, &device);
+        let sealing = Arc::clone(&self.sealing);
+        let remove = move |txn: &WriteTransaction| devices::remove(txn, &sealing, &user, &device);
         let news = move |was_there: &bool| was_there.then(|| closed(&gone)).into_iter().collect();
         self.writer.run(Promise::Durable, remove, news).await
     }
@@ -209,7 +234,8 @@ impl Store for Embedded {
         since: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
         let (user, device, token) = (user.clone(), device.clone(), token.clone());
-        self.write(Promise::Durable, move |txn| devices::drop_token(txn, &user, &device, &token, since)).await
+        let sealing = Arc::clone(&self.sealing);
+        self.write(Promise::Durable, move |txn| devices::drop_token(txn, &sealing, &user, &device, &token, since)).await
     }
 
     async fn set_environment(
@@ -219,12 +245,14 @@ impl Store for Embedded {
         environment: Environment,
     ) -> Result<(), StoreError> {
         let (user, device) = (user.clone(), device.clone());
-        self.write(Promise::Durable, move |txn| devices::set_environment(txn, &user, &device, environment)).await
+        let sealing = Arc::clone(&self.sealing);
+        self.write(Promise::Durable, move |txn| devices::set_environment(txn, &sealing, &user, &device, environment)).await
     }
 
     async fn note_heard(&self, user: &UserId, device: &DeviceId, heard: Heard) -> Result<(), StoreError> {
         let (user, device) = (user.clone(), device.clone());
-        self.write(Promise::Durable, move |txn| devices::note_heard(txn, &user, &device, heard)).await
+        let sealing = Arc::clone(&self.sealing);
+        self.write(Promise::Durable, move |txn| devices::note_heard(txn, &sealing, &user, &device, heard)).await
     }
 
     /// One process owns this store, and knows its own streams.
@@ -321,7 +349,8 @@ impl Store for Embedded {
     async fn health(&self) -> Result<String, StoreError> {
         // Through the writer to the disk and back, since that is what can be stuck.
         self.write(Promise::Durable, |_| Ok(())).await?;
-        Ok(format!("embedded, {}, redb 4", self.path.display()))
+        let trouble = self.sealing.trouble().map(|trouble| format!("; {trouble}")).unwrap_or_default();
+        Ok(format!("embedded, {}, redb 4{trouble}", self.path.display()))
     }
 
     async fn warnings(&self) -> Vec<String> {

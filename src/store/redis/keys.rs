@@ -10,7 +10,8 @@ use std::sync::LazyLock;
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 
-use crate::domain::{CallId, JobId, PushToken, UserId};
+use crate::domain::{CallId, JobId, UserId};
+use crate::store::sealing::TokenName;
 
 /// How many partitions there are; a byte of a hash tells which.
 pub(super) const PARTITIONS: usize = 256;
@@ -94,9 +95,8 @@ impl Keys {
     }
 
     /// The key under which the owner of a token stands. The token itself is in no key.
-    pub(super) fn token(&self, token: &PushToken) -> String {
-        let hash = digest(&SHA256, token.as_str().as_bytes());
-        self.of(token.as_str().as_bytes()).key("token", HEXLOWER.encode(hash.as_ref()))
+    pub(super) fn token(&self, token: &TokenName) -> String {
+        self.partition(usize::from(token.0[0])).key("token", HEXLOWER.encode(&token.0))
     }
 
     fn of(&self, what: &[u8]) -> Partition<'_> {

@@ -39,8 +39,10 @@ use self::link::Link;
 use self::notice::Unsure;
 pub use self::open::OpenError;
 use self::server::Fitness;
+use super::sealing::Sealing;
 use super::{Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError};
 use crate::clock::Clock;
+use crate::config::store::EncryptionKey;
 use crate::domain::usage::{Day, DayShare, DayUsage};
 use crate::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
 
@@ -54,10 +56,18 @@ pub struct Redis {
     instance: String,
     unsure: Unsure,
     target: String,
+    sealing: Sealing,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Redis {
+    /// The same store, whose push tokens are sealed by the first of these keys and opened by all of them.
+    #[must_use]
+    pub fn sealed_by(mut self, keys: &[EncryptionKey]) -> Self {
+        self.sealing = Sealing::new(keys, self.clock.clone());
+        self
+    }
+
     async fn fitness(&self) -> Fitness {
         Fitness::of(&self.link, &self.keys, &self.instance).await
     }
@@ -253,6 +263,7 @@ impl Store for Redis {
         let mut words = vec![format!("{} at {}", versions.join(", "), self.target)];
         words.extend(failure.map(|failure| format!("{} of {of} masters cannot be used: {failure}", failures.len())));
         words.extend(warnings);
+        words.extend(self.sealing.trouble());
         Ok(words.join("; "))
     }
 
