@@ -53,6 +53,11 @@ impl CallId {
         Timestamp::from_millis((self.0.as_u128() >> 80) as u64)
     }
 
+    /// The least id of a millisecond, which no call has: those that come after it were made then or later.
+    pub const fn first_of(at: Timestamp) -> Self {
+        Self(Uuid::from_u128((at.as_millis() as u128) << 80))
+    }
+
     /// Its last byte, which is random in version 7: by it what calls do alike is spread.
     pub const fn random_byte(self) -> u8 {
         self.0.as_bytes()[15]

@@ -132,6 +132,20 @@ pub(super) fn note_heard(
     if device.is_some_and(|device| device.acks.note(heard)) { write(txn, sealing, user, devices) } else { Ok(()) }
 }
 
+/// What names one registration of a device, and no later one of it.
+pub(super) fn registration(device: &Device) -> String {
+    format!("{} {}", device.id, device.registered_at.as_millis())
+}
+
+/// Forgets a device whose time is over, unless it was registered again since.
+pub(super) fn forget(txn: &WriteTransaction, user: &str, over: &str) -> Result<(), StoreError> {
+    let Ok(user) = UserId::new(user) else { return Ok(()) };
+    let mut devices = read(txn, &user)?;
+    let Some(place) = devices.iter().position(|device| registration(device) == over) else { return Ok(()) };
+    disown(txn, &devices.remove(place))?;
+    store(txn, &user, &devices)
+}
+
 fn read(txn: &WriteTransaction, user: &UserId) -> Result<Vec<Device>, StoreError> {
     let devices = txn.open_table(DEVICES)?;
     devices.get(user.as_str())?.map_or_else(|| Ok(Vec::new()), |json| decode(json.value()))
@@ -147,6 +161,10 @@ fn write(
     for device in &mut devices {
         sealing.seal(user, device)?;
     }
+    store(txn, user, &devices)
+}
+
+fn store(txn: &WriteTransaction, user: &UserId, devices: &[Device]) -> Result<(), StoreError> {
     let mut table = txn.open_table(DEVICES)?;
     if devices.is_empty() {
         table.remove(user.as_str())?;

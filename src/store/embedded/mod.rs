@@ -5,6 +5,7 @@
 
 mod calls;
 mod devices;
+mod erasure;
 mod expiry;
 mod file;
 mod jobs;
@@ -25,11 +26,12 @@ use redb::{Database, WriteTransaction};
 use thiserror::Error;
 use tokio::sync::broadcast;
 
+use self::expiry::Expiring;
 use self::file::{File, Opener};
 use self::writer::{Promise, Writer};
 use super::sealing::Sealing;
 use super::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, codec,
+    Announcement, Ban, Callee, Charge, Claim, Commit, Forgotten, Keeping, Missed, Opening, Reservation, Slot, Store, StoreError, codec,
 };
 use crate::clock::Clock;
 use crate::config::store::EncryptionKey;
@@ -51,6 +53,7 @@ pub struct Embedded {
     events: broadcast::Sender<Arc<Announcement>>,
     clock: Clock,
     sealing: Arc<Sealing>,
+    keeping: Keeping,
 }
 
 /// Why an embedded store could not be opened.
@@ -97,13 +100,21 @@ impl Embedded {
         let writer = Writer::start(file.clone(), events.clone(), clock.clone(), timeout)
             .map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let sealing = Arc::new(Sealing::none(clock.clone()));
-        Ok(Self { path, file, writer, events, clock, sealing })
+        Ok(Self { path, file, writer, events, clock, sealing, keeping: Keeping::default() })
     }
 
     /// The same store, whose push tokens are sealed by the first of these keys and opened by all of them.
     #[must_use]
     pub fn sealed_by(mut self, keys: &[EncryptionKey]) -> Self {
         self.sealing = Arc::new(Sealing::new(keys, self.clock.clone()));
+        self
+    }
+
+    /// The same store, which keeps things for other times than [`Keeping::default`]. Calls are found by reading all of them, so how long they are
+    /// does not matter.
+    #[must_use]
+    pub fn keeping(mut self, keeping: Keeping) -> Self {
+        self.keeping = keeping;
         self
     }
 
@@ -175,6 +186,8 @@ impl Store for Embedded {
         let (user, charges, now) = (claim.user.clone(), charges.to_vec(), self.clock.now());
         let mut callee =
             self.write(Promise::Soon, move |txn| lines::ring(txn, &claim, &charges, now)).await?.decode()?;
+        let oldest = self.clock.now() - self.keeping.devices;
+        callee.devices.retain(|device| device.registered_at > oldest);
         self.open_devices(&user, &mut callee.devices);
         Ok(callee)
     }
@@ -203,16 +216,21 @@ impl Store for Embedded {
     ) -> Result<(), StoreError> {
         self.sealing.seal(user, &mut device)?;
         let (user, charges, now) = (user.clone(), charges.to_vec(), self.clock.now());
-        let sealing = Arc::clone(&self.sealing);
+        let (sealing, kept) = (Arc::clone(&self.sealing), self.keeping.devices);
         let put = move |txn: &WriteTransaction| {
             rates::charge(txn, &user, &charges, now)?;
-            devices::put(txn, &sealing, &user, device, most)
+            let (over, registration) = (device.registered_at + kept, devices::registration(&device));
+            let gone = devices::put(txn, &sealing, &user, device, most)?;
+            expiry::note(txn, over, Expiring::Device, user.as_str(), &registration)?;
+            Ok(gone)
         };
         self.writer.run(Promise::Durable, put, |gone| gone.iter().map(closed).collect()).await.map(drop)
     }
 
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
         let mut devices = devices::list(&self.file.begin_read()?, user)?;
+        let oldest = self.clock.now() - self.keeping.devices;
+        devices.retain(|device| device.registered_at > oldest);
         self.open_devices(user, &mut devices);
         Ok(devices)
     }
@@ -340,6 +358,29 @@ impl Store for Embedded {
 
     async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
         usage::usage(&self.file.begin_read()?, from, to, peaks_from)
+    }
+
+    async fn calls_naming(&self, user: &UserId) -> Result<Vec<CallId>, StoreError> {
+        // What only the writer sees yet is to be read too.
+        self.write(Promise::Durable, |_| Ok(())).await?;
+        erasure::calls_naming(&self.file.begin_read()?, user)
+    }
+
+    async fn forget_call(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
+        let user = user.clone();
+        self.write(Promise::Durable, move |txn| lines::forget(txn, &user, call)).await
+    }
+
+    async fn forget_user(&self, user: &UserId) -> Result<Forgotten, StoreError> {
+        let mut devices = 0;
+        for device in devices::list(&self.file.begin_read()?, user)? {
+            devices += u64::from(self.remove_device(user, &device.id).await?);
+        }
+        self.write(Promise::Durable, |_| Ok(())).await?;
+        let traces = erasure::Traces::find(&self.file.begin_read()?, user)?;
+        let (user, now) = (user.clone(), self.clock.now());
+        let forgotten = self.write(Promise::Durable, move |txn| traces.forget(txn, &user, now)).await?;
+        Ok(Forgotten { devices, ..forgotten })
     }
 
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::rates::rate_keys;
 use super::script::{ATTACH, CHANGE, DISOWN, OWN, PUT_DEVICE, REMOVE_DEVICE};
 use super::{Redis, unreadable};
+use crate::domain::time::millis;
 use crate::domain::{Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
 use crate::store::codec::{read_json, write_json};
 use crate::store::sealing::{TokenName, token_names};
@@ -59,7 +60,7 @@ impl Redis {
         keys.extend(rate_keys(partition, user, charges));
         let mut step = PUT_DEVICE.on(&keys);
         step.arg(stored.device.id.as_str()).arg(write_json("device", &stored)?).arg(most).arg(user.as_str());
-        step.arg(&stored.registration).arg(self.clock.now().as_millis());
+        step.arg(&stored.registration).arg(self.clock.now().as_millis()).arg(millis(self.keeping.devices));
         let gone = self.run_charged(&PUT_DEVICE, step, charges).await?;
         let gone: Vec<Vec<u8>> = from_redis_value(gone).map_err(unreadable)?;
         try_join_all(token_names(&stored.device).into_iter().map(|token| self.own(token, &owner))).await?;
@@ -82,7 +83,7 @@ impl Redis {
         loop {
             let mut step = OWN.on(&[&key]);
             step.arg(&value).arg(before.as_deref().unwrap_or_default());
-            step.arg(owner.user.as_str()).arg(owner.device.as_str());
+            step.arg(owner.user.as_str()).arg(owner.device.as_str()).arg(millis(self.keeping.devices));
             match from_redis_value(self.link.run(&OWN, &step).await?).map_err(unreadable)? {
                 Some(another) => before = Some(another),
                 None => break,
@@ -138,7 +139,9 @@ impl Redis {
     /// Of a user's stored devices, in the order of their ids, those whose tokens are no one else's.
     pub(super) async fn owned(&self, user: &UserId, values: Vec<Vec<u8>>) -> Result<Vec<Device>, StoreError> {
         let devices = values.iter().map(|value| read_json::<Stored>("device", value));
-        let devices = devices.collect::<Result<Vec<Stored>, StoreError>>()?;
+        let mut devices = devices.collect::<Result<Vec<Stored>, StoreError>>()?;
+        let oldest = self.clock.now() - self.keeping.devices;
+        devices.retain(|stored| stored.device.registered_at > oldest);
         let owns = async |stored: &Stored| {
             let owners = token_names(&stored.device).into_iter().map(|token| self.owner_of(token));
             let owners = try_join_all(owners).await?;

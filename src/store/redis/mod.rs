@@ -10,6 +10,7 @@ mod client;
 mod cluster;
 mod devices;
 mod ear;
+mod erasure;
 mod instances;
 mod jobs;
 mod keys;
@@ -40,7 +41,9 @@ use self::notice::Unsure;
 pub use self::open::OpenError;
 use self::server::Fitness;
 use super::sealing::Sealing;
-use super::{Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError};
+use super::{
+    Announcement, Ban, Callee, Charge, Claim, Commit, Forgotten, Keeping, Missed, Opening, Reservation, Slot, Store, StoreError,
+};
 use crate::clock::Clock;
 use crate::config::store::EncryptionKey;
 use crate::domain::usage::{Day, DayShare, DayUsage};
@@ -57,6 +60,7 @@ pub struct Redis {
     unsure: Unsure,
     target: String,
     sealing: Sealing,
+    keeping: Keeping,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -65,6 +69,13 @@ impl Redis {
     #[must_use]
     pub fn sealed_by(mut self, keys: &[EncryptionKey]) -> Self {
         self.sealing = Sealing::new(keys, self.clock.clone());
+        self
+    }
+
+    /// The same store, which keeps things for other times than [`Keeping::default`].
+    #[must_use]
+    pub fn keeping(mut self, keeping: Keeping) -> Self {
+        self.keeping = keeping;
         self
     }
 
@@ -248,6 +259,18 @@ impl Store for Redis {
 
     async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
         self.usage_of(from, to, peaks_from).await
+    }
+
+    async fn calls_naming(&self, user: &UserId) -> Result<Vec<CallId>, StoreError> {
+        self.naming(user).await
+    }
+
+    async fn forget_call(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
+        self.unname(user, call).await
+    }
+
+    async fn forget_user(&self, user: &UserId) -> Result<Forgotten, StoreError> {
+        self.erase_user(user).await
     }
 
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {
