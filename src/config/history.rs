@@ -34,6 +34,8 @@ pub struct History {
     pub connections: u16,
     /// How long one statement may take.
     pub statement_timeout: Duration,
+    /// How long a row is kept after its call, or its ban, began; absent: for good.
+    pub retention: Option<Duration>,
 }
 
 /// The URL of a database. It prints without the password.
@@ -88,12 +90,14 @@ pub(super) fn read(fields: &mut Fields) -> Option<History> {
     let schema = fields.required("schema", &schema());
     let connections = fields.required("connections", &kind::number(3, 32));
     let statement_timeout = fields.required("statement_timeout", &kind::duration("100ms", "5s", "3s"));
+    let retention = fields.optional("retention", &kind::duration("1d", "36500d", "365d"));
     Some(History {
         postgres,
         ca_file,
         schema: schema?,
         connections: connections?,
         statement_timeout: statement_timeout?,
+        retention,
     })
 }
 
@@ -164,6 +168,9 @@ impl History {
         out.text("schema", &self.schema);
         out.plain("connections", self.connections);
         out.duration("statement_timeout", self.statement_timeout);
+        if let Some(retention) = self.retention {
+            out.duration("retention", retention);
+        }
     }
 }
 

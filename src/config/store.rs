@@ -22,6 +22,8 @@ pub struct Store {
     pub timeout: Duration,
     /// What push tokens are encrypted by: the first entry says how they are written, all keys of it read. Empty: not at all.
     pub encryption: Vec<EncryptionKey>,
+    /// How long a device is kept that is not registered again.
+    pub devices_kept: Duration,
 }
 
 /// An entry of `store.encryption_key`.
@@ -123,8 +125,7 @@ const SENTINEL_KEYS: &[&str] = &["sentinel_username", "sentinel_password", "sent
 
 /// In place of the first key: nothing is encrypted.
 const PLAIN: &str = "none";
-const ENCRYPTION: &str =
-    "expected the base64 of 32 bytes, as bellwire token encryption-key makes one, or a list of such that may begin with \"none\"";
+const ENCRYPTION: &str = "expected the base64 of 32 bytes, as bellwire token encryption-key makes one, or a list of such that may begin with \"none\"";
 
 const ONLY_REDIS: &str = "is only for a store.url of Redis";
 const ONLY_SENTINEL: &str = "is only for a store.url of redis-sentinel://";
@@ -146,7 +147,8 @@ pub(super) fn read(fields: &mut Fields) -> Option<Store> {
     fields.ignore(REDIS_KEYS);
     let timeout = fields.required("timeout", &kind::duration("10ms", "1m", "1s"));
     let encryption = encryption(fields);
-    Some(Store { url: url?, timeout: timeout?, encryption: encryption? })
+    let devices_kept = fields.required("devices_kept", &kind::duration("1d", "3650d", "270d"));
+    Some(Store { url: url?, timeout: timeout?, encryption: encryption?, devices_kept: devices_kept? })
 }
 
 fn encryption(fields: &mut Fields) -> Option<Vec<EncryptionKey>> {
@@ -243,6 +245,7 @@ impl Store {
             StoreUrl::Redis(redis) => redis.describe(out),
         }
         out.duration("timeout", self.timeout);
+        out.duration("devices_kept", self.devices_kept);
         if !self.encryption.is_empty() {
             out.secret("encryption_key");
         }

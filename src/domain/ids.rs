@@ -196,6 +196,11 @@ impl JobId {
         Self(format!("ban:{user}").into())
     }
 
+    /// The job that erases what is held of a user, by a digest of the user.
+    pub fn erasure(user: Uuid) -> Self {
+        Self(format!("erasure:{user}").into())
+    }
+
     /// The recording of a call.
     pub fn recording(call: CallId) -> Self {
         Self(format!("recording:{call}").into())

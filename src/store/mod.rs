@@ -282,7 +282,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Law 28: devices, blocks by them and of them, missed calls of theirs and from them, idempotency keys and rates are gone, and all
     /// else that names them; what others have stays. It is done in steps, and doing it again changes nothing more.
-    /// Law 20: the devices are announced as closed.
+    /// Law 20: the user is announced as closed.
     async fn forget_user(&self, user: &UserId) -> Result<Forgotten, StoreError>;
 
     /// What the store announces, from now on: each at most once. A listener that falls behind is told so by the channel, which

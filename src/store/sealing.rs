@@ -189,14 +189,20 @@ impl Sealing {
         let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
         let keys: Vec<&str> = missing.iter().map(String::as_str).collect();
         (!keys.is_empty()).then(|| {
-            format!("devices cannot be pushed to: their tokens are encrypted by what is not in store.encryption_key: {}", keys.join(", "))
+            format!(
+                "devices cannot be pushed to: their tokens are encrypted by what is not in store.encryption_key: {}",
+                keys.join(", ")
+            )
         })
     }
 
     fn miss(&self, key: &str) {
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
         if missing.len() < MISSING && missing.insert(key.to_owned()) {
-            tracing::warn!(key, "push tokens are encrypted by a key that is not in store.encryption_key; such devices are not pushed to");
+            tracing::warn!(
+                key,
+                "push tokens are encrypted by a key that is not in store.encryption_key; such devices are not pushed to"
+            );
         }
     }
 }
@@ -281,7 +287,9 @@ mod tests {
     #[test]
     fn keys_change_with_the_next_write() {
         let old = sealed_by(&[key(1)]);
-        for (keys, by) in [(vec![key(1), key(2)], Some(1)), (vec![key(2), key(1)], Some(2)), (vec![PLAIN, key(1)], None)] {
+        for (keys, by) in
+            [(vec![key(1), key(2)], Some(1)), (vec![key(2), key(1)], Some(2)), (vec![PLAIN, key(1)], None)]
+        {
             let mut next = old.clone();
             sealing(&keys).seal(&ann(), &mut next).expect("written");
             let key = Sealed::of(&next).map(|sealed| sealed.key);

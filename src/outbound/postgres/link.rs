@@ -57,8 +57,8 @@ impl Link {
         &self.schema
     }
 
-    /// Runs one statement, which may be repeated, on a connection of its own for the time.
-    pub(super) async fn run(&self, statement: &'static str, text: Option<&str>) -> Result<(), PostgresError> {
+    /// Runs one statement, which may be repeated, on a connection of its own for the time; says how many rows it changed.
+    pub(super) async fn run(&self, statement: &'static str, text: Option<&str>) -> Result<u64, PostgresError> {
         let idle = self.idle().pop();
         if let Some(connection) = idle {
             match self.run_on(connection, statement, text).await {
@@ -76,14 +76,14 @@ impl Link {
         mut connection: PgConnection,
         statement: &'static str,
         text: Option<&str>,
-    ) -> Result<(), PostgresError> {
+    ) -> Result<u64, PostgresError> {
         let query = sqlx::query(statement);
         let query = match text {
             Some(text) => query.bind(text),
             None => query,
         };
         let answer = timeout(self.statement_timeout + ON_THE_WAY, query.execute(&mut connection)).await;
-        let answer = answer.map_err(|_| PostgresError::Slow)?.map(drop).map_err(classify);
+        let answer = answer.map_err(|_| PostgresError::Slow)?.map(|done| done.rows_affected()).map_err(classify);
         if answer.is_ok() {
             self.give_back(connection);
         }

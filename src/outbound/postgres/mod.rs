@@ -3,6 +3,7 @@
 //! `link` holds its connections, `tables` what is in it. That a message comes, and comes again until it was taken, is `dispatch`'s, as for
 //! every endpoint. While the database cannot be used, messages are sent back at once; `keep` finds out when it can be again.
 
+mod erasure;
 mod link;
 mod tables;
 
@@ -36,6 +37,9 @@ pub struct Postgres {
     pub(super) connections: usize,
     state: watch::Sender<State>,
     failed: Notify,
+    retention: Option<Duration>,
+    /// When rows that are too old were last looked for.
+    swept: std::sync::Mutex<Option<std::time::Instant>>,
 }
 
 /// What is known of the database.
@@ -91,21 +95,32 @@ impl Postgres {
             connections: section.connections.into(),
             state: watch::Sender::new(State::New),
             failed: Notify::new(),
+            retention: section.retention,
+            swept: std::sync::Mutex::default(),
         }
     }
 
     /// The events that it has tables for.
     pub(super) const EVENTS: [WebhookEvent; 2] = [WebhookEvent::CallEnded, WebhookEvent::UserBanned];
 
+    /// Waits until something is known of it; at the start of the gateway that is in a moment.
+    async fn works(&self) -> bool {
+        let mut states = self.state.subscribe();
+        states.wait_for(|state| *state != State::New).await.is_ok_and(|state| *state == State::Works)
+    }
+
     /// Writes what a message tells of, unless it stands there.
     pub(super) async fn write(&self, message: &Message) -> Result<(), PostgresError> {
         let Some(statement) = tables::insert(message.event) else { return Ok(()) };
-        // At the start of the gateway that is known in a moment.
-        let mut states = self.state.subscribe();
-        if !states.wait_for(|state| *state != State::New).await.is_ok_and(|state| *state == State::Works) {
+        if !self.works().await {
             return Err(PostgresError::Away);
         }
-        let written = self.link.run(statement, Some(&tables::storable(&message.body))).await;
+        self.run(statement, &tables::storable(&message.body)).await.map(drop)
+    }
+
+    /// Runs one statement; an error that is not of its row says that the database does not work.
+    async fn run(&self, statement: &'static str, text: &str) -> Result<u64, PostgresError> {
+        let written = self.link.run(statement, Some(text)).await;
         if let Err(error) = &written
             && !error.is_of_the_row()
         {
@@ -132,6 +147,12 @@ impl Postgres {
                 looked_at = self.look() => looked_at,
                 () = stop.given() => break,
             };
+            if looked_at.is_ok() {
+                tokio::select! {
+                    () = self.forget_old() => {}
+                    () = stop.given() => break,
+                }
+            }
             let next = if looked_at.is_ok() { LOOKED_AT_EVERY } else { pause };
             pause = if looked_at.is_ok() { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
             tokio::select! {
@@ -147,7 +168,7 @@ impl Postgres {
     pub async fn look(&self) -> Result<(), PostgresError> {
         let works = *self.state.borrow() == State::Works;
         let looked_at = if works {
-            self.link.run(tables::NOTHING, None).await
+            self.link.run(tables::NOTHING, None).await.map(drop)
         } else {
             timeout(MIGRATED_WITHIN, self.migrate()).await.unwrap_or(Err(PostgresError::Slow))
         };

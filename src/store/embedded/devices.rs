@@ -152,12 +152,7 @@ fn read(txn: &WriteTransaction, user: &UserId) -> Result<Vec<Device>, StoreError
 }
 
 /// Writes a user's devices; those that were stored plain are sealed now.
-fn write(
-    txn: &WriteTransaction,
-    sealing: &Sealing,
-    user: &UserId,
-    mut devices: Vec<Device>,
-) -> Result<(), StoreError> {
+fn write(txn: &WriteTransaction, sealing: &Sealing, user: &UserId, mut devices: Vec<Device>) -> Result<(), StoreError> {
     for device in &mut devices {
         sealing.seal(user, device)?;
     }

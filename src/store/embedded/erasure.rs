@@ -9,7 +9,7 @@ use super::expiry::{EXPIRIES, Expiring};
 use super::jobs::JOBS;
 use super::lines::{self, KEYS};
 use super::missed::{MISSED, TOLD, TOLD_AT};
-use super::moderation::BLOCKS;
+use super::moderation::{self, BLOCKS};
 use super::rates::RATES;
 use crate::domain::{CallId, Timestamp, UserId, Work};
 use crate::store::{Forgotten, Slot, StoreError, codec};
@@ -69,7 +69,7 @@ impl Traces {
         for row in txn.open_table(EXPIRIES)?.iter()? {
             let row = row?.0;
             let (at, what, whose, which) = row.value();
-            if what != Expiring::Ban as u8 && (both(whose, which) || rate(whose, which)) {
+            if both(whose, which) || rate(whose, which) {
                 expiries.push((at, what, whose.to_owned(), which.to_owned()));
             }
         }
@@ -111,8 +111,13 @@ impl Traces {
         for (one, other) in &self.rates {
             forgotten.rates += u64::from(table.remove((one.as_str(), other.as_str()))?.is_some());
         }
+        moderation::forget_ban(txn, user.as_str(), now)?;
+        let is_banned = moderation::is_banned(txn, user, now)?;
         let mut table = txn.open_table(EXPIRIES)?;
         for (at, what, whose, which) in &self.expiries {
+            if is_banned && *what == Expiring::Ban as u8 {
+                continue;
+            }
             table.remove((*at, *what, whose.as_str(), which.as_str()))?;
         }
         lines::forget_lapsed(txn, user, now)?;

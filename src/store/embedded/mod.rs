@@ -31,7 +31,8 @@ use self::file::{File, Opener};
 use self::writer::{Promise, Writer};
 use super::sealing::Sealing;
 use super::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Forgotten, Keeping, Missed, Opening, Reservation, Slot, Store, StoreError, codec,
+    Announcement, Ban, Callee, Charge, Claim, Commit, Forgotten, Keeping, Missed, Opening, Reservation, Slot, Store,
+    StoreError, codec,
 };
 use crate::clock::Clock;
 use crate::config::store::EncryptionKey;
@@ -264,7 +265,8 @@ impl Store for Embedded {
     ) -> Result<(), StoreError> {
         let (user, device) = (user.clone(), device.clone());
         let sealing = Arc::clone(&self.sealing);
-        self.write(Promise::Durable, move |txn| devices::set_environment(txn, &sealing, &user, &device, environment)).await
+        self.write(Promise::Durable, move |txn| devices::set_environment(txn, &sealing, &user, &device, environment))
+            .await
     }
 
     async fn note_heard(&self, user: &UserId, device: &DeviceId, heard: Heard) -> Result<(), StoreError> {
@@ -379,7 +381,9 @@ impl Store for Embedded {
         self.write(Promise::Durable, |_| Ok(())).await?;
         let traces = erasure::Traces::find(&self.file.begin_read()?, user)?;
         let (user, now) = (user.clone(), self.clock.now());
-        let forgotten = self.write(Promise::Durable, move |txn| traces.forget(txn, &user, now)).await?;
+        let closed = Announcement::Closed { user: user.clone(), device: None };
+        let forget = move |txn: &WriteTransaction| traces.forget(txn, &user, now);
+        let forgotten = self.writer.run(Promise::Durable, forget, move |_| vec![closed]).await?;
         Ok(Forgotten { devices, ..forgotten })
     }
 

@@ -8,6 +8,7 @@ use redis::{cmd, from_redis_value};
 
 use super::keys::Partition;
 use super::lines::NAMED;
+use super::script::CLOSE;
 use super::server::one_of_each;
 use super::{Redis, unreadable};
 use crate::domain::{CallId, DeviceId, UserId};
@@ -55,6 +56,9 @@ impl Redis {
 
     pub(super) async fn erase_user(&self, user: &UserId) -> Result<Forgotten, StoreError> {
         let mut forgotten = Forgotten::default();
+        let theirs = self.keys.of_user(user);
+        let mut step = CLOSE.on(&[theirs.one("notices"), theirs.one("events")]);
+        self.link.run(&CLOSE, step.arg(user.as_str())).await?;
         for device in self.devices_stored(user).await? {
             forgotten.devices += u64::from(self.unregister(user, &device, "").await?);
         }
@@ -82,6 +86,7 @@ impl Redis {
             theirs.push(key);
         }
         self.delete(&theirs).await?;
+        self.forget_ban(user).await?;
         let of_others = one_of_each(&self.link, &self.keys).into_iter().map(|one| self.forget_at(one, user));
         for (blocked_by, missed, rates) in try_join_all(of_others).await? {
             forgotten.blocked_by += blocked_by;

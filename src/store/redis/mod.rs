@@ -42,7 +42,8 @@ pub use self::open::OpenError;
 use self::server::Fitness;
 use super::sealing::Sealing;
 use super::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Forgotten, Keeping, Missed, Opening, Reservation, Slot, Store, StoreError,
+    Announcement, Ban, Callee, Charge, Claim, Commit, Forgotten, Keeping, Missed, Opening, Reservation, Slot, Store,
+    StoreError,
 };
 use crate::clock::Clock;
 use crate::config::store::EncryptionKey;
