@@ -137,14 +137,12 @@ async fn a_whole_call_leaves_no_token_in_the_file_of_an_embedded_store() {
     stage.push("cancel", &iphone.notice_token, &call).await;
     stage.http.post(&path(&call, "hangup"), &bearer("alice"), json!({})).await.expect(200);
     let file = stage.config_file.with_file_name("calls.redb");
-    let Stage { gateway, clock, .. } = &stage;
-    let devices = gateway.engine.devices(&user("bob")).await.expect("devices");
+    let devices = stage.gateway.engine.devices(&user("bob")).await.expect("devices");
     assert_eq!(devices.iter().map(|device| device.tokens().count()).sum::<usize>(), 3);
     assert!(!in_file(&file, "\"voip_token\"") && in_file(&file, "\"sealed\""));
     for token in [&iphone.ring_token, &iphone.notice_token, &pixel.ring_token] {
         assert!(!in_file(&file, token), "{token}");
     }
-    drop(clock);
 }
 
 fn in_file(file: &Path, text: &str) -> bool {

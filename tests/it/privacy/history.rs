@@ -12,7 +12,15 @@ use crate::support::{SOON, Stage};
 async fn rows_that_are_too_old_are_deleted_whoever_wrote_them() {
     let Some(server) = PostgresServer::shared().await else { return };
     let database = server.database().await;
-    drop(Stage::with(&database.section()).await.gateway.stop().await);
+    let stage = Stage::with(&database.section()).await;
+    let tables = "SELECT to_regclass('bellwire.bans')::text AS made";
+    let made = async {
+        while database.rows(tables).await != [json!({"made": "bellwire.bans"})] {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(SOON, made).await.expect("the tables are made");
+    drop(stage);
     database
         .run(
             "INSERT INTO bellwire.calls (id, caller_id, callee_id, media, end_reason, created_at, ended_at, talk_seconds, \
