@@ -200,12 +200,11 @@ impl Work {
     const fn pauses(&self) -> (Duration, Duration) {
         match self {
             Self::Webhook(_) => (Duration::from_mins(1), Duration::from_hours(1)),
-            Self::Ban(_)
-            | Self::UsageCheck(_)
-            | Self::UsageWarned(_)
-            | Self::Erasure(_)
-            | Self::Erased(_)
-            | Self::Recording(_) => (Duration::from_secs(1), Duration::from_mins(1)),
+            // Each attempt reads the store through.
+            Self::Erasure(_) => (Duration::from_secs(1), Duration::from_mins(10)),
+            Self::Ban(_) | Self::UsageCheck(_) | Self::UsageWarned(_) | Self::Erased(_) | Self::Recording(_) => {
+                (Duration::from_secs(1), Duration::from_mins(1))
+            }
         }
     }
 }

@@ -145,6 +145,7 @@ impl Engine {
         next.erased.add(erased);
         let now = self.clock().now();
         let next = if left.is_empty() {
+            self.0.metrics.job_ended(job.work.name(), "done");
             tracing::info!(job_id = %job.id, "what was held of a user is erased");
             Job { work: Work::Erased(next.erased), ..job.put_off(now + KNOWN_FOR) }
         } else {

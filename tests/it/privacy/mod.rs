@@ -4,6 +4,8 @@ mod encryption;
 mod erasure;
 mod history;
 
+use std::fmt::Write as _;
+
 use crate::support::redis::RedisServer;
 
 /// All that is stored under a prefix on these servers, names of keys and values, as text.
@@ -27,7 +29,7 @@ async fn dump(servers: &[&RedisServer], prefix: &str) -> String {
                     "none" => continue,
                     other => panic!("{key} is a {other}"),
                 };
-                dump.push_str(&format!("{key} {:?}\n", server.command(read).await));
+                writeln!(dump, "{key} {:?}", server.command(read).await).expect("memory");
             }
             if next == "0" {
                 break;
