@@ -168,9 +168,7 @@ impl History {
         out.text("schema", &self.schema);
         out.plain("connections", self.connections);
         out.duration("statement_timeout", self.statement_timeout);
-        if let Some(retention) = self.retention {
-            out.duration("retention", retention);
-        }
+        out.optional("retention", self.retention.map(humantime::format_duration));
     }
 }
 
