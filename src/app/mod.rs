@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::store::{Store as StoreConfig, StoreUrl};
+use crate::config::store::StoreUrl;
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::recording::Recorder;
 use crate::dispatch::{self, Dispatcher, Turns};
@@ -40,7 +40,7 @@ use crate::store::redis::{self, Redis};
 use crate::telemetry::Metrics;
 use crate::ticket::{Tickets, TicketsError};
 use parts::{history_part, livekit_part, never_recorded, push_parts, unguarded_history, unreachable_platforms};
-use settings::settings;
+use settings::{keeping, settings};
 
 /// How long connections that wait for a request go on after the signal to stop, at the most.
 const LINGERS_FOR: Duration = Duration::from_secs(2);
@@ -135,7 +135,7 @@ impl Gateway {
         let api = bind("http.listen", config.http.listen, times).await?;
         let ops = bind("http.ops_listen", config.http.ops_listen, times).await?;
         let pushers = Arc::new(Pushers::start(&config.push, clock.clone()).await?);
-        let store = open_store(&config.store, clock.clone()).await?;
+        let store = open_store(config, clock.clone()).await?;
 
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
         let metrics = Arc::new(Metrics::new(apps(config)));
@@ -261,9 +261,15 @@ fn apps(config: &Config) -> impl Iterator<Item = AppId> + '_ {
 }
 
 /// Opens the store that `store.url` names.
-async fn open_store(config: &StoreConfig, clock: Clock) -> Result<Arc<dyn Store>, StartError> {
+async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn Store>, StartError> {
+    let keeping = keeping(config);
+    let config = &config.store;
     Ok(match &config.url {
-        StoreUrl::Embedded(path) => Arc::new(Embedded::open(path, config.timeout, clock)?),
-        StoreUrl::Redis(url) => Arc::new(Redis::open(url, config.timeout, clock).await?),
+        StoreUrl::Embedded(path) => {
+            Arc::new(Embedded::open(path, config.timeout, clock)?.sealed_by(&config.encryption).keeping(keeping))
+        }
+        StoreUrl::Redis(url) => {
+            Arc::new(Redis::open(url, config.timeout, clock).await?.sealed_by(&config.encryption).keeping(keeping))
+        }
     })
 }

@@ -9,9 +9,12 @@ use crate::domain::usage::Plan;
 use crate::domain::{PushRules, Rules, Unknown, WebhookEvent};
 use crate::engine::{Rates, Settings};
 use crate::outbound::Webhooks as Backend;
+use crate::store::Keeping;
 
 /// How often LiveKit is asked about a call in which all seems well.
 const ASK_EVERY: Duration = Duration::from_mins(5);
+/// How long after its time a record may stand, since nobody was there to remove it.
+const BEFORE_IT_IS_REMOVED: Duration = Duration::from_hours(24 * 7);
 /// How many devices a user may have; the one that was registered longest ago gives way.
 const DEVICES_PER_USER: usize = 10;
 
@@ -47,6 +50,13 @@ pub(super) fn settings(config: &Config, backend: &Backend) -> Settings {
         },
         told_of_bans: backend.wanting(WebhookEvent::UserBanned).cloned().collect(),
     }
+}
+
+/// How long the store keeps what nobody removes. Nothing that names a call's parties is kept for longer than this after the call was made.
+pub(super) fn keeping(config: &Config) -> Keeping {
+    let longest = config.call.ring + config.call.max_duration + BEFORE_IT_IS_REMOVED;
+    let recordings = config.recording.s3.as_ref().map(|_| config.recording.retention).unwrap_or_default();
+    Keeping { calls: config.call.retention.max(recordings) + longest, devices: config.store.devices_kept }
 }
 
 fn rates(limits: &config::Limits) -> Rates {

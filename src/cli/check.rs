@@ -9,7 +9,8 @@ use clap::Args;
 use super::{CliError, ConfigFile, with_causes};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::store::StoreUrl;
+use crate::config::store::{EncryptionKey, StoreUrl};
+use crate::crypto::SealingKey;
 use crate::domain::Limit;
 use crate::http::auth::Authenticator;
 use crate::livekit::rooms::Rooms;
@@ -69,6 +70,7 @@ async fn run(file: &ConfigFile, try_out: bool) -> Result<(), CliError> {
     let clock = Clock::system();
     let mut checks = Checks::default();
     checks.line("store", check_store(&config, &clock).await);
+    note_encryption(&config);
     check_auth(&config, &clock, &mut checks).await;
     check_push(&config, clock.clone(), try_out, &mut checks).await;
     checks.line("livekit", check_livekit(&config, clock.clone()).await);
@@ -83,6 +85,19 @@ async fn run(file: &ConfigFile, try_out: bool) -> Result<(), CliError> {
         0 => Ok(()),
         failed => Err(CliError::Failed(format!("{failed} of the checks failed"))),
     }
+}
+
+/// Whether push tokens are encrypted, and by which key.
+fn note_encryption(config: &Config) {
+    let keys = &config.store.encryption;
+    let ids: Vec<String> =
+        keys.iter().filter_map(EncryptionKey::bytes).map(|key| SealingKey::new(key).id().to_owned()).collect();
+    let how = match keys.first() {
+        None => "not set; push tokens are stored as they are".to_owned(),
+        Some(EncryptionKey::Plain) => format!("push tokens are stored as they are; read by {}", ids.join(", ")),
+        Some(EncryptionKey::Key(_)) => format!("push tokens are encrypted by {}; read by {}", ids[0], ids.join(", ")),
+    };
+    println!("note  store.encryption_key: {how}");
 }
 
 /// Where limits are counted, and which there are none of.

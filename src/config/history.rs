@@ -59,6 +59,8 @@ pub struct History {
     pub connections: u16,
     /// How long one statement may take.
     pub statement_timeout: Duration,
+    /// How long a row is kept after its call, or its ban, began; absent: for good.
+    pub retention: Option<Duration>,
 }
 
 /// The URL of a database. It prints without the password.
@@ -116,12 +118,14 @@ pub(super) fn read(fields: &mut Fields) -> Option<History> {
     }
     let connections = fields.required("connections", &kind::number(3, 32));
     let statement_timeout = fields.required("statement_timeout", &kind::duration("100ms", "5s", "3s"));
+    let retention = fields.optional("retention", &kind::duration("1d", "36500d", "365d"));
     Some(History {
         postgres,
         ca_file,
         schema: schema?,
         connections: connections?,
         statement_timeout: statement_timeout?,
+        retention,
     })
 }
 
@@ -192,6 +196,7 @@ impl History {
         out.text("schema", &self.schema);
         out.plain("connections", self.connections);
         out.duration("statement_timeout", self.statement_timeout);
+        out.optional("retention", self.retention.map(humantime::format_duration));
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Dispatcher;
-use crate::domain::job::{self, JobResult};
+use crate::domain::job::{self, Erased, Erasure, JobResult};
 use crate::domain::{EndpointId, Job, WebhookEvent, Work};
 use crate::engine::EngineError;
 use crate::lifecycle::Stop;
@@ -45,6 +45,9 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, job: Job) {
         // It goes on for long, and says itself when it is due.
         return dispatcher.look_after(&job.id).await;
     }
+    if let Work::Erasure(erasure) = &job.work {
+        return dispatcher.erase_user(&job, erasure).await;
+    }
     let attempt = timeout(job.work.deadline() + LAST_CHANCE, dispatcher.attempt(&job)).await;
     let result = match attempt {
         Ok(Ok(result)) => result,
@@ -71,7 +74,7 @@ impl Dispatcher {
             }
             Work::UsageCheck(_) => self.check_usage().await,
             // Its time is over.
-            Work::UsageWarned(_) | Work::Recording(_) => Ok(JobResult::Done),
+            Work::UsageWarned(_) | Work::Erased(_) | Work::Erasure(_) | Work::Recording(_) => Ok(JobResult::Done),
         }
     }
 
@@ -83,6 +86,35 @@ impl Dispatcher {
             self.tell_backend(WebhookEvent::UserBanned, &key, &body, tell).await?;
         }
         Ok(JobResult::Done)
+    }
+
+    /// Erases what can be erased of a user by now; what it waits for is tried again later.
+    async fn erase_user(&self, job: &Job, erasure: &Erasure) {
+        let (user, ban) = (&erasure.user, erasure.ban);
+        let work = async {
+            let (mut erased, mut left) = self.engine.carry_out_erasure(user, ban).await?;
+            match self.webhooks.erase_history(user, ban).await {
+                Ok(rows) => erased.history_rows = rows,
+                Err(error) => {
+                    tracing::warn!(job_id = %job.id, error = &error as &dyn std::error::Error, "rows of a user could not be deleted yet");
+                    left.push("history".to_owned());
+                }
+            }
+            Ok::<_, EngineError>((erased, left))
+        };
+        let attempt = timeout(job.work.deadline(), work).await;
+        let (erased, left) = match attempt {
+            Ok(Ok(attempt)) => attempt,
+            Ok(Err(error)) => {
+                tracing::warn!(job_id = %job.id, attempt = job.attempt, %error, "an erasure failed and is tried again");
+                (Erased::default(), vec!["store".to_owned()])
+            }
+            Err(_) => (Erased::default(), vec!["store".to_owned()]),
+        };
+        if let Err(error) = self.engine.erasure_attempted(job, erasure, &erased, left).await {
+            // Its lease passes, and the wake-up begins another attempt.
+            tracing::warn!(job_id = %job.id, %error, "the result of an erasure could not be recorded");
+        }
     }
 
     async fn check_usage(&self) -> Result<JobResult, JobError> {

@@ -55,6 +55,10 @@ pub enum Work {
     UsageCheck(Mark),
     /// Nothing: it stands for a warning that was given, so that it is given once, and goes at its time.
     UsageWarned(Mark),
+    /// Erase what is held of a user.
+    Erasure(Erasure),
+    /// Nothing: it stands for an erasure that is complete, so that whoever asked for it can be told, and goes soon.
+    Erased(Erased),
     /// See how the recording of a call goes on.
     Recording(Box<Recording>),
 }
@@ -112,6 +116,70 @@ pub struct Webhook {
     pub unknown: Unknown,
 }
 
+/// Whose data goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erasure {
+    /// The user.
+    pub user: UserId,
+    /// Whether their ban goes too.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ban: bool,
+    /// What has gone so far.
+    #[serde(default)]
+    pub erased: Erased,
+    /// What is still to go, in words; empty before the first attempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// How much of a user was erased.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Erased {
+    /// Records of calls.
+    pub calls: u64,
+    /// Recordings, with their files.
+    pub recordings: u64,
+    /// Devices.
+    pub devices: u64,
+    /// Users whom they had blocked.
+    pub blocks: u64,
+    /// Users who had blocked them.
+    pub blocked_by: u64,
+    /// Counts of missed calls: theirs of a caller, and of theirs by a callee.
+    pub missed: u64,
+    /// Idempotency keys.
+    pub idempotency_keys: u64,
+    /// Rates of which something was taken.
+    pub rates: u64,
+    /// Bans.
+    pub bans: u64,
+    /// Rows of the history in PostgreSQL.
+    pub history_rows: u64,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+impl Erased {
+    /// Adds what went in another attempt.
+    pub fn add(&mut self, more: &Self) {
+        self.calls += more.calls;
+        self.recordings += more.recordings;
+        self.devices += more.devices;
+        self.blocks += more.blocks;
+        self.blocked_by += more.blocked_by;
+        self.missed += more.missed;
+        self.idempotency_keys += more.idempotency_keys;
+        self.rates += more.rates;
+        self.bans += more.bans;
+        self.history_rows += more.history_rows;
+    }
+}
+
 /// Work whose job's id says all of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
@@ -128,6 +196,8 @@ impl Work {
             Self::Webhook(_) => "webhook",
             Self::UsageCheck(_) => "usage_check",
             Self::UsageWarned(_) => "usage_warned",
+            Self::Erasure(_) => "erasure",
+            Self::Erased(_) => "erased",
             Self::Recording(_) => "recording",
         }
     }
@@ -137,7 +207,9 @@ impl Work {
         match self {
             Self::Webhook(_) => Duration::from_secs(15),
             Self::Ban(_) | Self::UsageCheck(_) => Duration::from_secs(10),
-            Self::UsageWarned(_) => Duration::from_secs(1),
+            // A store with very many keys is read through.
+            Self::Erasure(_) => Duration::from_mins(2),
+            Self::UsageWarned(_) | Self::Erased(_) => Duration::from_secs(1),
             // It has leases of its own.
             Self::Recording(_) => super::recording::LEASE,
         }
@@ -147,7 +219,9 @@ impl Work {
     const fn pauses(&self) -> (Duration, Duration) {
         match self {
             Self::Webhook(_) => (Duration::from_mins(1), Duration::from_hours(1)),
-            Self::Ban(_) | Self::UsageCheck(_) | Self::UsageWarned(_) | Self::Recording(_) => {
+            // Each attempt reads the store through.
+            Self::Erasure(_) => (Duration::from_secs(1), Duration::from_mins(10)),
+            Self::Ban(_) | Self::UsageCheck(_) | Self::UsageWarned(_) | Self::Erased(_) | Self::Recording(_) => {
                 (Duration::from_secs(1), Duration::from_mins(1))
             }
         }

@@ -8,6 +8,7 @@ mod acks;
 mod attachments;
 mod calls;
 mod devices;
+mod erasure;
 mod inbox;
 mod invite;
 mod jobs;
@@ -29,6 +30,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 pub use calls::{Asker, Page, joins};
+pub use erasure::Erasing;
 pub use invite::{InviteRequest, Key};
 pub use limits::Rates;
 pub use reader::{ANNOUNCED_WITHIN, Beginning, News, Reader};

@@ -279,7 +279,7 @@ impl Engine {
         }
     }
 
-    async fn load_recording(&self, id: CallId) -> Result<Option<Recording>, EngineError> {
+    pub(super) async fn load_recording(&self, id: CallId) -> Result<Option<Recording>, EngineError> {
         Ok(match self.store().load_job(&JobId::recording(id)).await? {
             Some(Job { work: Work::Recording(recording), .. }) => Some(*recording),
             Some(_) | None => None,
@@ -287,7 +287,7 @@ impl Engine {
     }
 
     /// Changes the record of a recording, if there is one and `change` says that it did; the answer is what stands there then.
-    async fn change_recording(
+    pub(super) async fn change_recording(
         &self,
         id: CallId,
         change: impl Fn(&mut Recording) -> bool,

@@ -23,6 +23,7 @@ mod rate_limit;
 mod recording;
 pub mod server;
 mod usage;
+mod users;
 mod view;
 
 use std::sync::Arc;
@@ -103,6 +104,7 @@ fn routes() -> OpenApiRouter<App> {
         .route_layer(from_extractor::<Params<EmptyBody>>())
         .routes(routes!(invite::invite, calls::history))
         .routes(routes!(usage::usage))
+        .routes(routes!(users::erase))
         .routes(routes!(events::events))
         .routes(routes!(livekit::webhook))
         .routes(routes!(health::livez))

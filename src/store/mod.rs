@@ -10,6 +10,7 @@ pub mod codec;
 pub mod embedded;
 mod rates;
 pub mod redis;
+pub mod sealing;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -149,6 +150,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<(), StoreError>;
 
     /// The user's devices, in the order of their ids.
+    ///
+    /// Law 29: one that was not registered again for as long as [`Keeping::devices`] says is gone.
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError>;
 
     /// Removes a device; says whether it was there.
@@ -266,6 +269,24 @@ pub trait Store: Send + Sync + 'static {
     /// Law 25: only days of `peaks_from` on have their peak, for which every minute of a day is read; the others have 0.
     async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError>;
 
+    /// Ids of the calls whose record, or whose recording's, may name a user, in no order; also of calls that are hidden from them.
+    ///
+    /// Law 27: every call whose line was opened or rung for the user is among them for as long as [`Keeping::calls`] says, or until
+    /// [`forget_call`](Self::forget_call).
+    async fn calls_naming(&self, user: &UserId) -> Result<Vec<CallId>, StoreError>;
+
+    /// Forgets that a call names a user, in their history too: its record is gone.
+    ///
+    /// Law 27: doing it again changes nothing.
+    async fn forget_call(&self, user: &UserId, call: CallId) -> Result<(), StoreError>;
+
+    /// Forgets what is kept of a user and by their name beside calls, claims in force, jobs and their ban; says how much of it there was.
+    ///
+    /// Law 28: devices, blocks by them and of them, missed calls of theirs and from them, idempotency keys and rates are gone, and all
+    /// else that names them; what others have stays. It is done in steps, and doing it again changes nothing more.
+    /// Law 20: the user is announced as closed.
+    async fn forget_user(&self, user: &UserId) -> Result<Forgotten, StoreError>;
+
     /// What the store announces, from now on: each at most once. A listener that falls behind is told so by the channel, which
     /// means the same as [`Announcement::Lost`].
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>>;
@@ -278,6 +299,38 @@ pub trait Store: Send + Sync + 'static {
 
     /// Finishes what waits and lets go of what is open. Whatever is asked after that may be unavailable.
     async fn close(&self);
+}
+
+/// How long a store keeps what nobody removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    /// That a call names a user: as long as any record of it is kept.
+    pub calls: Duration,
+    /// A device that is not registered again.
+    pub devices: Duration,
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        Self { calls: Duration::from_hours(90 * 24), devices: Duration::from_hours(270 * 24) }
+    }
+}
+
+/// How much was forgotten of a user.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Devices.
+    pub devices: u64,
+    /// Users whom they had blocked.
+    pub blocks: u64,
+    /// Users who had blocked them.
+    pub blocked_by: u64,
+    /// Counts of missed calls: theirs of a caller, and of theirs by a callee.
+    pub missed: u64,
+    /// Idempotency keys.
+    pub idempotency_keys: u64,
+    /// Rates of which something was taken.
+    pub rates: u64,
 }
 
 /// What stands under a call's id.

@@ -21,6 +21,7 @@ mod moderation;
 mod openapi;
 mod outage;
 mod postgres;
+mod privacy;
 mod promises;
 mod providers;
 mod recording;

@@ -27,6 +27,7 @@ const ROUTES: &[&str] = &[
     "get /v1/calls/{id}/recording",
     "get /v1/devices",
     "get /v1/events",
+    "delete /v1/users/{user}",
     "get /v1/usage",
     "post /v1/calls",
     "post /v1/calls/{id}/alerting",

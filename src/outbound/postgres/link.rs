@@ -76,8 +76,8 @@ impl Link {
         &self.schema
     }
 
-    /// Runs one statement, which may be repeated, on a connection of its own for the time.
-    pub(super) async fn run(&self, statement: &'static str, text: Option<&str>) -> Result<(), PostgresError> {
+    /// Runs one statement, which may be repeated, on a connection of its own for the time; says how many rows it changed.
+    pub(super) async fn run(&self, statement: &'static str, text: Option<&str>) -> Result<u64, PostgresError> {
         if let Some(connection) = self.take_idle() {
             match self.run_on(connection, statement, text).await {
                 // It was cut while nobody looked.
@@ -94,15 +94,15 @@ impl Link {
         mut connection: PgConnection,
         statement: &'static str,
         text: Option<&str>,
-    ) -> Result<(), PostgresError> {
+    ) -> Result<u64, PostgresError> {
         let query = sqlx::query(statement);
         let query = match text {
             Some(text) => query.bind(text),
             None => query,
         };
-        let answer = self.in_time(query.execute(&mut connection)).await.map(drop);
+        let answer = self.in_time(query.execute(&mut connection)).await.map(|done| done.rows_affected());
         match &answer {
-            Ok(()) => self.give_back(connection),
+            Ok(_) => self.give_back(connection),
             Err(error) if error.is_of_the_row() => {}
             // What befell this connection may have befallen the others.
             Err(_) => self.forget_idle(),

@@ -3,6 +3,7 @@
 //! `link` holds its connections, `tables` what is in it. That a message comes, and comes again until it was taken, is `dispatch`'s, as for
 //! every endpoint. While the database cannot be used, messages are sent back at once; `keep` finds out when it can be again.
 
+mod erasure;
 mod link;
 mod tables;
 
@@ -39,6 +40,9 @@ pub struct Postgres {
     failed: Notify,
     /// Whether a row was written since it last failed.
     has_written: AtomicBool,
+    retention: Option<Duration>,
+    /// When rows that are too old were last looked for.
+    swept: std::sync::Mutex<Option<std::time::Instant>>,
 }
 
 /// What is known of the database.
@@ -97,28 +101,41 @@ impl Postgres {
             state: watch::Sender::new(State::New),
             failed: Notify::new(),
             has_written: AtomicBool::new(false),
+            retention: section.retention,
+            swept: std::sync::Mutex::default(),
         }
     }
 
     /// The events that it has tables for.
     pub(super) const EVENTS: [WebhookEvent; 2] = [WebhookEvent::CallEnded, WebhookEvent::UserBanned];
 
+    /// Waits until something is known of it; at the start of the gateway that is in a moment.
+    async fn works(&self) -> bool {
+        let mut states = self.state.subscribe();
+        states.wait_for(|state| *state != State::New).await.is_ok_and(|state| *state == State::Works)
+    }
+
     /// Writes what a message tells of, unless it stands there.
     pub(super) async fn write(&self, message: &Message) -> Result<(), PostgresError> {
         let Some(statement) = tables::insert(message.event) else { return Ok(()) };
-        // At the start of the gateway that is known in a moment.
-        let mut states = self.state.subscribe();
-        if !states.wait_for(|state| *state != State::New).await.is_ok_and(|state| *state == State::Works) {
+        if !self.works().await {
             return Err(PostgresError::Away);
         }
-        let written = self.link.run(statement, Some(&tables::storable(&message.body))).await;
-        match &written {
-            Ok(()) => self.has_written.store(true, Ordering::Relaxed),
-            Err(error) if error.is_of_the_row() => {}
-            Err(_) => {
-                self.note(&written);
-                self.failed.notify_one();
-            }
+        let written = self.run(statement, &tables::storable(&message.body)).await.map(drop);
+        if written.is_ok() {
+            self.has_written.store(true, Ordering::Relaxed);
+        }
+        written
+    }
+
+    /// Runs one statement; an error that is not of its row says that the database does not work.
+    async fn run(&self, statement: &'static str, text: &str) -> Result<u64, PostgresError> {
+        let written = self.link.run(statement, Some(text)).await;
+        if let Err(error) = &written
+            && !error.is_of_the_row()
+        {
+            self.note(&written);
+            self.failed.notify_one();
         }
         written
     }
@@ -147,6 +164,10 @@ impl Postgres {
             };
             if looked_at.is_ok() {
                 tokio::select! {
+                    () = self.forget_old() => {}
+                    () = stop.given() => break,
+                }
+                tokio::select! {
                     () = sleep(LOOKED_AT_EVERY) => continue,
                     () = self.failed.notified() => {}
                     () = stop.given() => break,
@@ -169,7 +190,7 @@ impl Postgres {
     pub async fn look(&self) -> Result<(), PostgresError> {
         let works = *self.state.borrow() == State::Works;
         if works {
-            let answers = self.link.run(tables::NOTHING, None).await;
+            let answers = self.link.run(tables::NOTHING, None).await.map(drop);
             if answers.is_err() {
                 self.note(&answers);
             }
@@ -201,16 +222,16 @@ impl Postgres {
         self.link.connect(PROBED_WITHIN).await.map(drop)
     }
 
-    fn note(&self, looked_at: &Result<(), PostgresError>) {
+    fn note<T>(&self, looked_at: &Result<T, PostgresError>) {
         let state = match looked_at {
-            Ok(()) => State::Works,
+            Ok(_) => State::Works,
             Err(error) => State::Fails(error.to_string()),
         };
         if self.state.send_replace(state.clone()) == state {
             return;
         }
         match looked_at {
-            Ok(()) => tracing::info!("history is written to PostgreSQL"),
+            Ok(_) => tracing::info!("history is written to PostgreSQL"),
             Err(error) => {
                 let error = error as &dyn std::error::Error;
                 tracing::warn!(error, "history cannot be written to PostgreSQL for now; it is kept until it can");

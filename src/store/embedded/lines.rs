@@ -1,6 +1,6 @@
 //! Users' lines, idempotency keys and histories: what an invite writes of each of its parties.
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::calls::{id, key};
 use super::expiry::{self, Expiring};
@@ -112,6 +112,34 @@ pub(super) fn history(
     let Some(calls) = table.get(user.as_str())? else { return Ok(Vec::new()) };
     let older = |call: &CallId| before.is_none_or(|before| *call < before);
     Ok(unpack(calls.value()).map(id).filter(older).take(limit).collect())
+}
+
+/// Takes a call out of a user's history.
+pub(super) fn forget(txn: &WriteTransaction, user: &UserId, call: CallId) -> Result<(), StoreError> {
+    let mut history = txn.open_table(HISTORY)?;
+    let calls = history.get(user.as_str())?.map(|row| row.value().to_vec()).unwrap_or_default();
+    let left: Vec<u8> = unpack(&calls).filter(|id| *id != key(call)).flat_map(u128::to_be_bytes).collect();
+    if left.is_empty() {
+        history.remove(user.as_str())?;
+    } else {
+        history.insert(user.as_str(), left.as_slice())?;
+    }
+    Ok(())
+}
+
+/// Forgets the line of a user, if all its claims have lapsed.
+pub(super) fn forget_lapsed(txn: &WriteTransaction, user: &UserId, now: Timestamp) -> Result<(), StoreError> {
+    if claims(txn, user, now)?.is_empty() {
+        txn.open_table(LINES)?.remove(user.as_str())?;
+    }
+    Ok(())
+}
+
+/// The calls of a user's history.
+pub(super) fn calls_of(txn: &ReadTransaction, user: &UserId) -> Result<Vec<CallId>, StoreError> {
+    let table = txn.open_table(HISTORY)?;
+    let row = table.get(user.as_str())?;
+    Ok(row.map(|row| unpack(row.value()).map(id).collect()).unwrap_or_default())
 }
 
 /// Forgets a key that has expired.

@@ -15,6 +15,9 @@ use crate::store::{Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reservation, 
 /// How long a history is kept after its last call: longer than any record.
 const HISTORY_KEPT: Duration = Duration::from_hours(400 * 24);
 
+/// The calls that name a user, in the order of their ids.
+pub(super) const NAMED: &str = "named";
+
 impl Redis {
     pub(super) async fn open_for(
         &self,
@@ -29,6 +32,7 @@ impl Redis {
             partition.key("history", user.as_str()),
             partition.pair("missed", user, claim.peer.as_str()),
             partition.one("bans"),
+            partition.key(NAMED, user.as_str()),
         ];
         keys.extend(reservation.map(|reservation| partition.pair("key", user, &reservation.key)));
         keys.extend(rate_keys(partition, user, charges));
@@ -63,6 +67,7 @@ impl Redis {
             partition.key("blocks", user.as_str()),
             partition.one("bans"),
             partition.key("attached", user.as_str()),
+            partition.key(NAMED, user.as_str()),
         ];
         keys.extend(rate_keys(partition, user, charges));
         let mut step = RING_LINE.on(&keys);
@@ -90,7 +95,9 @@ impl Redis {
             .arg(until)
             .arg(entry)
             .arg(HISTORY_LENGTH)
-            .arg((now + HISTORY_KEPT).as_millis());
+            .arg((now + HISTORY_KEPT).as_millis())
+            .arg(CallId::first_of(now - self.keeping.calls).to_string())
+            .arg((now + self.keeping.calls).as_millis());
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod client;
 mod cluster;
 mod devices;
 mod ear;
+mod erasure;
 mod instances;
 mod jobs;
 mod keys;
@@ -40,8 +41,13 @@ use self::link::Link;
 use self::notice::Unsure;
 pub use self::open::OpenError;
 use self::server::Fitness;
-use super::{Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError};
+use super::sealing::Sealing;
+use super::{
+    Announcement, Ban, Callee, Charge, Claim, Commit, Forgotten, Keeping, Missed, Opening, Reservation, Slot, Store,
+    StoreError,
+};
 use crate::clock::Clock;
+use crate::config::store::EncryptionKey;
 use crate::domain::usage::{Day, DayShare, DayUsage};
 use crate::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
 
@@ -55,10 +61,26 @@ pub struct Redis {
     instance: String,
     unsure: Unsure,
     target: String,
+    sealing: Sealing,
+    keeping: Keeping,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Redis {
+    /// The same store, whose push tokens are sealed by the first of these keys and opened by all of them.
+    #[must_use]
+    pub fn sealed_by(mut self, keys: &[EncryptionKey]) -> Self {
+        self.sealing = Sealing::new(keys, self.clock.clone());
+        self
+    }
+
+    /// The same store, which keeps things for other times than [`Keeping::default`].
+    #[must_use]
+    pub fn keeping(mut self, keeping: Keeping) -> Self {
+        self.keeping = keeping;
+        self
+    }
+
     async fn fitness(&self) -> Fitness {
         Fitness::of(&self.link, &self.keys, &self.instance).await
     }
@@ -241,6 +263,18 @@ impl Store for Redis {
         self.usage_of(from, to, peaks_from).await
     }
 
+    async fn calls_naming(&self, user: &UserId) -> Result<Vec<CallId>, StoreError> {
+        self.naming(user).await
+    }
+
+    async fn forget_call(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
+        self.unname(user, call).await
+    }
+
+    async fn forget_user(&self, user: &UserId) -> Result<Forgotten, StoreError> {
+        self.erase_user(user).await
+    }
+
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {
         self.events.subscribe()
     }
@@ -254,6 +288,7 @@ impl Store for Redis {
         let mut words = vec![format!("{} at {}", versions.join(", "), self.target)];
         words.extend(failure.map(|failure| format!("{} of {of} masters cannot be used: {failure}", failures.len())));
         words.extend(warnings);
+        words.extend(self.sealing.trouble());
         Ok(words.join("; "))
     }
 

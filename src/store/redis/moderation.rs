@@ -52,6 +52,18 @@ impl Redis {
         }
     }
 
+    /// Forgets a ban that is over.
+    pub(super) async fn forget_ban(&self, user: &UserId) -> Result<(), StoreError> {
+        let key = self.keys.of_user(user).one("bans");
+        let value = self.link.ask(cmd("HGET").arg(&key).arg(user.as_str())).await?;
+        if let Some(value) = from_redis_value::<Option<Vec<u8>>>(value).map_err(unreadable)?
+            && !read_ban(&value)?.holds(self.clock.now())
+        {
+            self.change(&key, user.as_str(), &value, &[]).await?;
+        }
+        Ok(())
+    }
+
     /// Every ban in force; those that are over are forgotten on the way.
     pub(super) async fn all_bans(&self, now: Timestamp) -> Result<Vec<Ban>, StoreError> {
         let partitions = try_join_all(self.keys.all().map(async |partition| {

@@ -83,6 +83,8 @@ scripts! {
     OWN = "own.lua";
     /// A token that its owner gives up.
     DISOWN = "disown.lua";
+    /// Event streams that are to be closed.
+    CLOSE = "close.lua";
     /// A ban.
     BAN = "ban.lua";
     /// What a call used.

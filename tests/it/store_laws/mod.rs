@@ -6,6 +6,7 @@
 mod acks;
 mod calls;
 mod devices;
+mod erasure;
 pub mod fixture;
 mod history;
 mod jobs;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
+use bellwire::config::store::EncryptionKey;
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use bellwire::store::redis::Redis;
@@ -65,6 +67,23 @@ async fn on_redis(url: &str, keys: &[(&str, &str)]) -> Subject {
     let clock = Clock::system();
     let store = Redis::open(&store_config(url, keys), Duration::from_secs(10), clock.clone()).await;
     Subject { store: Arc::new(store.expect("a store on Redis")), clock, _keep: Box::new(()) }
+}
+
+/// Stores whose push tokens are encrypted: the laws are the same.
+async fn encrypted_embedded_store() -> Option<Subject> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Clock::system();
+    let store = Embedded::open(&folder.path().join("bellwire.redb"), Duration::from_secs(10), clock.clone());
+    let store = store.expect("an embedded store").sealed_by(&[EncryptionKey::Key([7; 32])]);
+    Some(Subject { store: Arc::new(store), clock, _keep: Box::new(folder) })
+}
+
+async fn encrypted_redis() -> Option<Subject> {
+    let clock = Clock::system();
+    let config = store_config(&RedisServer::shared().await?.url(), &[]);
+    let store = Redis::open(&config, Duration::from_secs(10), clock.clone()).await.expect("a store on Redis");
+    let store = store.sealed_by(&[EncryptionKey::Key([7; 32])]);
+    Some(Subject { store: Arc::new(store), clock, _keep: Box::new(()) })
 }
 
 macro_rules! laws {
@@ -167,6 +186,12 @@ macro_rules! laws {
                 law_25_of_many_calls_at_once_each_is_added_once,
                 law_25_a_day_is_forgotten_after_its_time,
             ],
+            erasure: [
+                law_27_calls_that_name_a_user_are_found_also_those_that_are_hidden_from_them,
+                law_28_what_is_kept_of_a_user_is_forgotten_and_what_others_have_stays,
+                law_28_a_ban_that_is_over_is_forgotten,
+                law_29_a_device_that_is_not_registered_again_goes_in_time,
+            ],
             moderation: [
                 law_17_a_ban_ends_at_its_time,
                 law_17_a_ban_is_replaced_and_lifted,
@@ -196,3 +221,5 @@ laws!(embedded, embedded_store);
 laws!(redis, one_redis);
 laws!(redis_with_tls, redis_with_tls_and_user);
 laws!(cluster, redis_cluster);
+laws!(embedded_encrypted, encrypted_embedded_store);
+laws!(redis_encrypted, encrypted_redis);

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use bellwire::domain::usage::{Day, DayShare, DayUsage};
 use bellwire::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
 use bellwire::store::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Committed, Missed, Opening, Reservation, Slot, Store, StoreError,
+    Announcement, Ban, Callee, Charge, Claim, Commit, Committed, Forgotten, Missed, Opening, Reservation, Slot, Store,
+    StoreError,
 };
 use tokio::sync::{RwLock, broadcast, watch};
 use tokio::task::JoinHandle;
@@ -323,6 +324,18 @@ impl Store for Wire {
 
     async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
         self.trip("usage", self.store.usage(from, to, peaks_from)).await
+    }
+
+    async fn calls_naming(&self, user: &UserId) -> Result<Vec<CallId>, StoreError> {
+        self.trip("calls_naming", self.store.calls_naming(user)).await
+    }
+
+    async fn forget_call(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
+        self.trip("forget_call", self.store.forget_call(user, call)).await
+    }
+
+    async fn forget_user(&self, user: &UserId) -> Result<Forgotten, StoreError> {
+        self.trip("forget_user", self.store.forget_user(user)).await
     }
 
     fn announcements(&self) -> broadcast::Receiver<Arc<Announcement>> {
