@@ -2,20 +2,20 @@
 //!
 //! A roll-out has two configurations side by side, so what changes goes in steps, each of which the step before understands.
 
-use bellwire::config::{Config, Secret};
+use bellwire::config::Secret;
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 
 use crate::support::people::path;
 use crate::support::redis::RedisServer;
-use crate::support::{Device, Fleet, bearer};
+use crate::support::{Change, Device, Fleet, bearer};
 
 const OLD: &str = "the-ticket-secret-that-is-to-be-replaced";
 const NEW: &str = "the-ticket-secret-that-takes-its-place-00";
 /// The steps from one secret to another; each gateway has one of them or the next.
 const STEPS: [&[&str]; 4] = [&[OLD], &[OLD, NEW], &[NEW, OLD], &[NEW]];
 
-fn ticket_secrets(secrets: &'static [&'static str]) -> Box<dyn FnOnce(&mut Config)> {
+fn ticket_secrets(secrets: &'static [&'static str]) -> Change {
     Box::new(|config| config.auth.ticket_secrets = secrets.iter().map(|text| Secret::new(*text)).collect())
 }
 
@@ -56,7 +56,7 @@ async fn service_keys_rotate_without_a_gap() {
     let Some(server) = RedisServer::shared().await else { return };
     let (old, new) = ("bw_sk_old-old-old-old-old-old-old", "bw_sk_new-new-new-new-new-new-new");
     let hash = |key: &str| -> [u8; 32] { digest(&SHA256, key.as_bytes()).as_ref().try_into().expect("32 bytes") };
-    let with = |keys: &[&str]| -> Box<dyn FnOnce(&mut Config)> {
+    let with = |keys: &[&str]| -> Change {
         let hashes: Vec<[u8; 32]> = keys.iter().map(|key| hash(key)).collect();
         Box::new(move |config| config.auth.service_keys = hashes)
     };

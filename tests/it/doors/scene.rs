@@ -117,9 +117,11 @@ impl Scene {
                 }
                 body
             }
-            "POST /v1/calls/{id}/alerting" | "POST /v1/calls/{id}/answer" | "POST /v1/calls/{id}/decline" => device,
-            // Whoever comes back says on which device.
-            "POST /v1/calls/{id}/token" => device,
+            // Whoever answers, or comes back, says on which device.
+            "POST /v1/calls/{id}/alerting"
+            | "POST /v1/calls/{id}/answer"
+            | "POST /v1/calls/{id}/decline"
+            | "POST /v1/calls/{id}/token" => device,
             "POST /v1/livekit/webhook" => {
                 participant_event("EV_1", "participant_left", "a-room", &self.bob, "PA_1", "SIGNAL_CLOSE")
             }

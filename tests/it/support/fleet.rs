@@ -20,6 +20,9 @@ use super::{Process, Stage, start_simulator};
 /// busy with other tests is slow.
 pub const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What has the last word on a gateway's configuration.
+pub type Change = Box<dyn FnOnce(&mut Config)>;
+
 /// Gateways that carry calls together.
 pub struct Fleet<G = Gateway> {
     stages: Vec<Stage<G>>,
@@ -49,7 +52,7 @@ impl Fleet {
     }
 
     /// One for each of these, which has the last word on its configuration.
-    pub async fn configured(server: &RedisServer, changes: Vec<Box<dyn FnOnce(&mut Config)>>) -> Self {
+    pub async fn configured(server: &RedisServer, changes: Vec<Change>) -> Self {
         let prefix = fresh_prefix();
         let simulator = start_simulator(&Clock::system()).await;
         let store = store_lines(&server.url(), &prefix);
