@@ -2,13 +2,16 @@
 //!
 //! A roll-out has two configurations side by side, so what changes goes in steps, each of which the step before understands.
 
-use bellwire::config::Secret;
+use bellwire::config::{Config, Secret};
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 
 use crate::support::people::path;
 use crate::support::redis::RedisServer;
-use crate::support::{Change, Device, Fleet, bearer};
+use crate::support::{Device, Fleet, bearer};
+
+/// What has the last word on a gateway's configuration.
+type Change = Box<dyn FnOnce(&mut Config)>;
 
 const OLD: &str = "the-ticket-secret-that-is-to-be-replaced";
 const NEW: &str = "the-ticket-secret-that-takes-its-place-00";

@@ -31,7 +31,7 @@ use bellwire::domain::Environment;
 use bellwire::simulator::{Log, Options, Simulator};
 
 pub use dice::Dice;
-pub use fleet::{Change, Fleet, STORE_TIMEOUT};
+pub use fleet::{Fleet, STORE_TIMEOUT};
 pub use http::{Http, Reply, plain_client};
 pub use observe::{claims, expect_ended, rfc3339};
 pub use people::{Device, Sse, bearer, service_bearer, user_token};
