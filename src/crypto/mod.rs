@@ -4,6 +4,7 @@
 //! believed, and which claims must be there, is for `ticket`, `livekit` and `http::auth` to say.
 
 mod compact;
+mod once;
 mod provider;
 mod sealing;
 mod signing;

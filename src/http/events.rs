@@ -38,6 +38,9 @@ const MAX_MESSAGE: usize = 4096;
 /// The most calls that a reader names when it comes back.
 const MAX_SINCE: usize = 100;
 
+/// The most digits of an event's number; a call has some hundreds of events.
+const SEQ_DIGITS: usize = 9;
+
 /// How to begin.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +63,18 @@ pub struct Snapshot {
     calls: Vec<CallView>,
 }
 
+/// A message of the stream as SSE.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the description of what `sse` writes by itself")]
+pub struct StreamMessage {
+    /// Where the stream goes on when it is sent back as `Last-Event-ID`.
+    id: Option<String>,
+    /// In how many milliseconds to come back when the stream breaks.
+    retry: Option<u32>,
+    /// The first time a snapshot, then an event.
+    data: String,
+}
+
 /// Who reads, and for how long.
 struct Listener {
     reader: Reader,
@@ -80,20 +95,22 @@ enum Next {
 #[utoipa::path(get, path = "/v1/events", tag = "events",
     params(EventsParams, ("Last-Event-ID" = Option<String>, Header, description = "As `since`, which goes before it")),
     responses((status = 101, description = "WebSocket: one text message an event"),
-        (status = 200, description = "SSE: one event each", body = EventView, content_type = "text/event-stream"),
+        (status = 200, description = "SSE: one event each", body = StreamMessage, content_type = "text/event-stream"),
         (status = "4XX", body = Problem)))]
 pub async fn events(
     State(app): State<App>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-    Params(params): Params<EventsParams>,
+    params: Result<Params<EventsParams>, Problem>,
 ) -> Result<Response, Problem> {
+    // Before anything else is looked at, as on every route.
+    let caller = authenticate(&app, &headers).await?;
+    let Params(params) = params?;
     let wants_sse = header_text(&headers, &header::ACCEPT).contains("text/event-stream");
     if upgrade.is_err() && !wants_sse {
         let detail = "open a WebSocket, or accept text/event-stream";
         return Err(Problem::new(Code::NotAcceptable, detail));
     }
-    let caller = authenticate(&app, &headers).await?;
     let since = since(&headers, params.since.as_deref())?;
     let listener = listen(&app, caller, params.device_id, since).await?;
     if let Ok(upgrade) = upgrade {
@@ -124,20 +141,28 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
 }
 
 fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Vec<(CallId, u32)>, Problem> {
-    let header = only_header(headers, &LAST_EVENT_ID)?;
-    let text = query.or(header).unwrap_or_default();
+    let header = places(only_header(headers, &LAST_EVENT_ID)?.unwrap_or_default())?;
+    query.map_or(Ok(header), places)
+}
+
+/// The places in its calls that a reader names.
+fn places(text: &str) -> Result<Vec<(CallId, u32)>, Problem> {
     let invalid = || {
         let detail =
             format!("Last-Event-ID and since are of the form <call id>:<seq>, at most {MAX_SINCE} with commas");
         Problem::new(Code::InvalidQuery, detail)
     };
-    let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let parts: Vec<&str> = text.split(',').collect();
     if parts.len() > MAX_SINCE {
         return Err(invalid());
     }
     let read = |part: &str| {
         let (call, seq) = part.split_once(':')?;
-        Some((CallId::parse(call).ok()?, seq.parse().ok()?))
+        let is_number = (1..=SEQ_DIGITS).contains(&seq.len()) && seq.bytes().all(|byte| byte.is_ascii_digit());
+        Some((CallId::parse(call).ok()?, seq.parse().ok().filter(|_| is_number)?))
     };
     parts.into_iter().map(|part| read(part).ok_or_else(invalid)).collect()
 }

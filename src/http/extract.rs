@@ -12,8 +12,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, Unexpected};
+use serde::{Deserialize, Deserializer};
+use serde_json::Number;
 use utoipa::ToSchema;
 
 use super::App;
@@ -176,7 +177,7 @@ fn field_problem(pointer: &str, error: &serde_json::Error) -> Problem {
 /// What Rust's words for a kind of value are in JSON.
 fn plain(expected: &str) -> &str {
     match expected {
-        "u64" | "u32" | "usize" => "a whole number that is not negative",
+        "u64" | "u32" | "usize" | "a JSON number" => "a whole number that is not negative",
         kind if kind.starts_with("struct ") => "an object",
         kind => kind,
     }
@@ -252,11 +253,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 #[serde(deny_unknown_fields)]
 pub struct EmptyBody {}
 
-/// Checks a text that people will see.
+/// Reads a whole number, which JSON may write as `9.0` too.
+pub fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
+    let whole = number.as_u64().or_else(|| {
+        let text = number.to_string();
+        text.strip_suffix(".0")?.parse().ok()
+    });
+    whole.map(Some).ok_or_else(|| D::Error::invalid_type(Unexpected::Other("another number"), &"u64"))
+}
+
+/// Checks a text that people will see, of at most so many characters.
 pub fn check_text(pointer: &str, text: Option<&str>, most: usize) -> Result<(), Problem> {
     match text {
         Some("") => Err(Problem::field(pointer, "must not be empty")),
-        Some(text) if text.len() > most => Err(Problem::field(pointer, format!("must be at most {most} bytes long"))),
+        Some(text) if text.chars().count() > most => {
+            Err(Problem::field(pointer, format!("must be at most {most} characters long")))
+        }
         Some(text) if text.chars().any(|c| c.is_control() || turns_text(c)) => {
             Err(Problem::field(pointer, "must have no control characters and no marks that turn text"))
         }

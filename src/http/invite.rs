@@ -16,7 +16,7 @@ use super::App;
 use super::auth::Caller;
 use super::calls::{CallAnswer, mint, view};
 use super::code::Code;
-use super::extract::{Authenticated, Body, EmptyBody, Params, check_text, only_header};
+use super::extract::{Authenticated, Body, EmptyBody, Params, check_text, only_header, whole_number};
 use super::problem::Problem;
 use crate::domain::{DeviceId, Media, Party, Unknown, UserId};
 use crate::engine::{Asker, InviteRequest, Key, joins};
@@ -43,6 +43,7 @@ pub struct InviteBody {
     #[schema(value_type = String)]
     media: Media,
     /// How long to ring, 5 to 120 seconds.
+    #[serde(default, deserialize_with = "whole_number")]
     ring_seconds: Option<u64>,
     /// The calling device, which joins the call if the callee is calling at the same moment.
     #[schema(value_type = Option<String>)]

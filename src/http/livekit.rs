@@ -21,8 +21,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// What LiveKit tells.
 #[utoipa::path(post, operation_id = "livekit_webhook", path = "/v1/livekit/webhook", tag = "livekit",
     security(("livekit" = [])), request_body(content_type = "application/webhook+json", content = Object),
-    responses((status = 200, description = "It has been dealt with."), (status = "4XX", body = Problem),
-        (status = 503, description = "It could not be dealt with now, and is to be sent again.")))]
+    responses((status = 200, description = "It has been dealt with."), (status = "4XX", body = Problem)))]
 pub async fn webhook(State(app): State<App>, headers: HeaderMap, request: Request) -> Result<StatusCode, Problem> {
     let authorization = only_header(&headers, &header::AUTHORIZATION)?.map(str::to_owned);
     let received = match app.webhooks.expect(authorization.as_deref()) {

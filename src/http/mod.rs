@@ -8,6 +8,7 @@ pub mod auth;
 mod calls;
 mod client_address;
 pub mod code;
+mod constraints;
 mod devices;
 mod events;
 mod explain;
@@ -115,7 +116,7 @@ fn routes() -> OpenApiRouter<App> {
 
 /// The `OpenAPI` document, as JSON.
 pub fn openapi_json() -> String {
-    openapi::finished(routes().into_openapi()).to_pretty_json().unwrap_or_default()
+    openapi::finished(routes().into_openapi())
 }
 
 /// The API.

@@ -5,6 +5,7 @@
 mod calls;
 mod crashes;
 mod devices;
+mod doors;
 mod events;
 mod explain;
 mod fleet;
