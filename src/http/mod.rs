@@ -8,6 +8,7 @@ pub mod auth;
 mod calls;
 mod client_address;
 pub mod code;
+pub mod connections;
 mod devices;
 mod events;
 mod explain;
@@ -16,8 +17,11 @@ mod heads;
 pub mod health;
 mod invite;
 mod livekit;
+pub mod load;
 mod moderation;
 mod openapi;
+mod pace;
+mod places;
 pub mod problem;
 mod rate_limit;
 mod recording;
@@ -48,6 +52,7 @@ use auth::Authenticator;
 use code::Code;
 use extract::{EmptyBody, Params};
 use health::Part;
+use load::{Load, limit_load};
 use problem::Problem;
 
 /// What links to recordings are made of.
@@ -73,6 +78,8 @@ pub struct App {
     pub links: Option<Arc<Links>>,
     /// Sizes and counts.
     pub limits: Arc<Limits>,
+    /// What is in flight.
+    pub load: Arc<Load>,
     /// What the parts that `http` does not know say of themselves.
     pub parts: Arc<dyn Fn() -> Vec<Part> + Send + Sync>,
     /// What is measured.
@@ -129,6 +136,7 @@ pub fn api(app: App, config: &config::Http) -> Router {
         }
         None => router,
     };
+    let router = router.layer(from_fn_with_state(app.clone(), limit_load));
     let router = match cors(&config.cors_origins) {
         Some(cors) => router.layer(cors),
         None => router,
