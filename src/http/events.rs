@@ -25,7 +25,7 @@ use super::places;
 use super::problem::Problem;
 use super::view::{CallView, EventView};
 use crate::domain::{CallId, DeviceId, Timestamp};
-use crate::engine::{ANNOUNCED_WITHIN, Beginning, News, Reader};
+use crate::engine::{ANNOUNCED_WITHIN, Beginning, EngineError, News, Reader};
 
 /// Where SSE says what it has seen.
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -160,12 +160,16 @@ async fn listen(
 ) -> Result<Listener, Problem> {
     let (engine, most) = (&app.engine, app.limits.event_streams_per_user);
     let (reader, until) = match caller {
-        Caller::User(user) => (engine.read(&user.id, device, most).await?, user.expires_at),
+        Caller::User(user) => (engine.read(&user.id, device, most).await, user.expires_at),
         Caller::Device(ticket) => {
-            (engine.read_by_ticket(&ticket.user, ticket.device, ticket.call, most).await?, ticket.expires_at)
+            (engine.read_by_ticket(&ticket.user, ticket.device, ticket.call, most).await, ticket.expires_at)
         }
         Caller::Service => return Err(Problem::new(Code::UsersOnly, "a service has no events")),
     };
+    if matches!(reader, Err(EngineError::TooManyReaders)) {
+        app.metrics.shed("event_streams_per_user");
+    }
+    let reader = reader?;
     Ok(Listener { reader, since, until, _place: place })
 }
 
