@@ -36,8 +36,9 @@ pub(super) struct Heads {
 struct State {
     /// Heads that were read.
     read: u64,
+    /// Answers that went on their way.
     answered: u64,
-    /// Requests that went away before their answer was there.
+    /// Requests whose answer nobody wanted any more when it was there, or before.
     taken_back: u64,
     /// Requests that are being answered; what comes meanwhile is their bodies.
     answering: usize,
@@ -52,9 +53,12 @@ struct State {
 }
 
 /// A request that is being answered.
-pub(super) struct Answering {
+pub(super) struct Answering(Option<Answer>);
+
+/// An answer that is there.
+pub(super) struct Answer {
     heads: Heads,
-    is_answered: bool,
+    is_wanted: bool,
 }
 
 /// A stream of HTTP/2 that is open.
@@ -78,7 +82,7 @@ impl Heads {
             state.begun = false;
             state.is_http2 |= is_http2;
         });
-        Answering { heads: self.clone(), is_answered: false }
+        Answering(Some(Answer { heads: self.clone(), is_wanted: false }))
     }
 
     /// A stream of HTTP/2 was opened.
@@ -137,17 +141,33 @@ impl Heads {
 
 impl Answering {
     /// The answer is there.
-    pub(super) fn answered(mut self) {
-        self.is_answered = true;
+    pub(super) fn answered(mut self) -> Option<Answer> {
+        self.0.take().inspect(Answer::is_there)
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.heads.state.send_modify(|state| {
-            state.answering -= 1;
-            if self.is_answered { state.answered += 1 } else { state.taken_back += 1 }
-        });
+        if let Some(answer) = &self.0 {
+            answer.is_there();
+        }
+    }
+}
+
+impl Answer {
+    fn is_there(&self) {
+        self.heads.state.send_modify(|state| state.answering -= 1);
+    }
+
+    /// It goes on its way.
+    pub(super) fn is_wanted(&mut self) {
+        self.is_wanted = true;
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.heads.state.send_modify(|state| if self.is_wanted { state.answered += 1 } else { state.taken_back += 1 });
     }
 }
 

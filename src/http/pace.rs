@@ -10,10 +10,10 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Body as _, Frame, SizeHint};
 use hyper::rt::Executor;
 
-use super::heads::Heads;
+use super::heads::{Answer, Heads};
 use crate::telemetry::Metrics;
 
 /// The most bytes that a body gives at once: as many may lie in HTTP/2's buffers when nobody asks for more.
@@ -75,12 +75,17 @@ pub(super) struct Paced {
     /// What is left of the last frame.
     rest: Bytes,
     pace: Option<Pace>,
+    answer: Option<Answer>,
 }
 
 impl Paced {
     /// The body of the stream that runs.
-    pub(super) fn new(body: Body) -> Self {
-        Self { body, rest: Bytes::new(), pace: PACE.try_with(Pace::clone).ok() }
+    pub(super) fn new(body: Body, mut answer: Option<Answer>) -> Self {
+        // For a body that is empty nobody asks.
+        if body.is_end_stream() {
+            answer.iter_mut().for_each(Answer::is_wanted);
+        }
+        Self { body, rest: Bytes::new(), pace: PACE.try_with(Pace::clone).ok(), answer }
     }
 
     fn note(&self, since: Option<Instant>) {
@@ -96,6 +101,7 @@ impl hyper::body::Body for Paced {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         self.note(None);
+        self.answer.iter_mut().for_each(Answer::is_wanted);
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -122,14 +128,13 @@ impl hyper::body::Body for Paced {
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
-    use hyper::body::Body as _;
 
     use super::*;
 
     #[tokio::test]
     async fn a_body_comes_in_pieces_and_whole() {
         let bytes: Vec<u8> = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect();
-        let mut body = Paced::new(Body::from(bytes.clone()));
+        let mut body = Paced::new(Body::from(bytes.clone()), None);
         assert_eq!(body.size_hint().exact(), Some(100_000));
         let mut read = Vec::new();
         while let Some(frame) = body.frame().await {
@@ -146,7 +151,8 @@ mod tests {
         let within = Duration::from_millis(20);
         let pace = Pace::default();
         PACE.scope(pace.clone(), async {
-            let mut body = Paced::new(Body::from_stream(futures_util::stream::once(async { Ok::<_, axum::Error>("one") })));
+            let one = futures_util::stream::once(async { Ok::<_, axum::Error>("one") });
+            let mut body = Paced::new(Body::from_stream(one), None);
             body.frame().await.expect("a frame").expect("data");
         })
         .await;

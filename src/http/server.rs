@@ -230,8 +230,8 @@ fn service(
         let answer = router.clone().oneshot(request);
         Box::pin(async move {
             let answer = answer.await?;
-            answering.answered();
-            Ok(answer.map(|body| Body::new(Paced::new(body))))
+            let sent = answering.answered();
+            Ok(answer.map(|body| Body::new(Paced::new(body, sent))))
         })
     }
 }

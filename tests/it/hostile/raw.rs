@@ -24,6 +24,13 @@ impl Raw {
         Self(socket.connect(stage.gateway.http).await.expect("a connection"))
     }
 
+    /// Opens one that takes little before it is read.
+    pub async fn open_narrow(stage: &Stage) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a size");
+        Self(socket.connect(stage.gateway.http).await.expect("a connection"))
+    }
+
     /// Writes without end, while what comes is read and thrown away, until the server closes the connection.
     pub async fn flood(&mut self, bytes: &[u8]) {
         let (mut reading, mut writing) = self.0.split();
