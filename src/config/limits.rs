@@ -45,6 +45,8 @@ pub struct Limits {
     pub requests: usize,
     /// Requests in flight of one IP address.
     pub requests_per_ip: Option<usize>,
+    /// Requests in flight of one user.
+    pub requests_per_user: usize,
     /// Event streams that are open, of all users.
     pub event_streams: usize,
 }
@@ -67,6 +69,7 @@ pub(super) fn read(fields: &mut Fields) -> Option<Limits> {
     let connections_per_ip: Option<usize> = fields.required("connections_per_ip", &kind::number(0, 1_000_000));
     let requests = fields.required("requests", &kind::number(1, 1_000_000));
     let requests_per_ip: Option<usize> = fields.required("requests_per_ip", &kind::number(0, 1_000_000));
+    let requests_per_user = fields.required("requests_per_user", &kind::number(1, 1_000_000));
     let event_streams = fields.required("event_streams", &kind::number(1, 1_000_000));
     Some(Limits {
         ip,
@@ -86,6 +89,7 @@ pub(super) fn read(fields: &mut Fields) -> Option<Limits> {
         connections_per_ip: connections_per_ip.filter(|most| *most > 0),
         requests: requests?,
         requests_per_ip: requests_per_ip.filter(|most| *most > 0),
+        requests_per_user: requests_per_user?,
         event_streams: event_streams?,
     })
 }
@@ -118,6 +122,7 @@ impl Limits {
         out.plain("connections_per_ip", self.connections_per_ip.unwrap_or_default());
         out.plain("requests", self.requests);
         out.plain("requests_per_ip", self.requests_per_ip.unwrap_or_default());
+        out.plain("requests_per_user", self.requests_per_user);
         out.plain("event_streams", self.event_streams);
     }
 }

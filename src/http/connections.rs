@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use tokio::net::TcpStream;
 
 use super::address_limit::counted_as;
-use super::places::{Place, PlaceOfIp, Places, PlacesPerIp};
+use super::places::{Place, PlaceOf, Places, PlacesPer};
 use crate::config::{self, Limits};
 use crate::telemetry::Metrics;
 
@@ -28,7 +28,7 @@ const NO_PLACE: &[u8] =
 #[derive(Debug)]
 pub struct Connections {
     places: Places,
-    per_ip: Option<PlacesPerIp>,
+    per_ip: Option<PlacesPer<IpAddr>>,
     trusted: Vec<IpNet>,
     metrics: Arc<Metrics>,
 }
@@ -39,7 +39,7 @@ pub(super) struct Admitted {
     /// Whether it has one of the places that are kept.
     pub(super) is_crowded: bool,
     _place: Place,
-    _of_ip: Option<PlaceOfIp>,
+    _of_ip: Option<PlaceOf<IpAddr>>,
 }
 
 /// Marks a request that came on a connection with a kept place.
@@ -51,7 +51,7 @@ impl Connections {
     pub fn of_api(limits: &Limits, http: &config::Http, metrics: &Arc<Metrics>) -> Self {
         Self {
             places: Places::new(connections(limits, open_files()), metrics.open_connections("api")),
-            per_ip: limits.connections_per_ip.map(PlacesPerIp::new),
+            per_ip: limits.connections_per_ip.map(PlacesPer::new),
             trusted: http.trusted_proxies.clone(),
             metrics: Arc::clone(metrics),
         }

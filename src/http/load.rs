@@ -3,14 +3,15 @@
 //!
 //! How many connections there may be is `connections`' business, how often somebody may ask `address_limit`'s.
 
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
-use axum::http::{HeaderValue, Request, StatusCode, Version, header};
+use axum::http::{Extensions, HeaderValue, Request, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
@@ -22,9 +23,10 @@ use super::address_limit::{Peer, counted_as};
 use super::client_address::client_address;
 use super::code::Code;
 use super::connections::Crowded;
-use super::places::{Place, PlaceOfIp, Places, PlacesPerIp};
+use super::places::{Place, PlaceOf, Places, PlacesPer};
 use super::problem::Problem;
 use crate::config::{self, Limits};
+use crate::domain::UserId;
 use crate::telemetry::Metrics;
 
 /// When those who found no place may try again, in seconds.
@@ -39,7 +41,8 @@ const WEBHOOKS: usize = 256;
 #[derive(Debug)]
 pub struct Load {
     requests: Places,
-    requests_per_ip: Option<PlacesPerIp>,
+    requests_per_ip: Option<PlacesPer<IpAddr>>,
+    requests_per_user: PlacesPer<UserId>,
     event_streams: Places,
     webhooks: Places,
     refusals: Places,
@@ -56,13 +59,26 @@ impl Load {
     pub fn new(limits: &Limits, http: &config::Http, metrics: Arc<Metrics>) -> Self {
         Self {
             requests: Places::new(limits.requests, metrics.requests_in_flight()),
-            requests_per_ip: limits.requests_per_ip.map(PlacesPerIp::new),
+            requests_per_ip: limits.requests_per_ip.map(PlacesPer::new),
+            requests_per_user: PlacesPer::new(limits.requests_per_user),
             event_streams: Places::new(limits.event_streams, metrics.open_event_streams()),
             webhooks: Places::new(WEBHOOKS, Gauge::default()),
             refusals: Places::new(REFUSED_IN_WORDS, Gauge::default()),
             trusted: http.trusted_proxies.clone(),
             metrics,
         }
+    }
+
+    /// A place for a request of this user, for as long as the request has one of all places.
+    pub(super) fn take_user(&self, request: &Extensions, user: &UserId) -> Result<(), Problem> {
+        let Some(OfUser(slot)) = request.get() else { return Ok(()) };
+        let place = self.requests_per_user.take_kept(user.clone()).ok_or_else(|| {
+            self.metrics.shed("requests_per_user");
+            overloaded("limits.requests_per_user is reached")
+        })?;
+        // Nobody asks twice who it is.
+        let _ = slot.set(place);
+        Ok(())
     }
 
     /// A place for an event stream; those of devices with a ticket may be kept ones.
@@ -97,7 +113,7 @@ impl Load {
             _ => None,
         };
         let place = self.requests.take().or_else(|| is_known().then(|| self.requests.take_kept()).flatten());
-        Ok(Held { _place: place.ok_or("requests")?, _of_ip: of_ip })
+        Ok(Held { _place: place.ok_or("requests")?, _of_ip: of_ip, of_user: OfUser::default() })
     }
 
     /// What those hear for whom there is no place.
@@ -122,7 +138,7 @@ fn overloaded(detail: impl Into<String>) -> Problem {
 }
 
 /// Refuses requests for which there is no place.
-pub(super) async fn limit_load(State(app): State<App>, request: Request<Body>, next: Next) -> Response {
+pub(super) async fn limit_load(State(app): State<App>, mut request: Request<Body>, next: Next) -> Response {
     // What a balancer checks must be answered, and webhooks have places of their own once it is known that they are LiveKit's.
     if matches!(request.uri().path(), "/livez" | "/readyz" | "/v1/livekit/webhook") {
         return next.run(request).await;
@@ -132,6 +148,7 @@ pub(super) async fn limit_load(State(app): State<App>, request: Request<Body>, n
         Ok(held) => held,
         Err(limit) => return app.load.refuse(limit, is_crowded),
     };
+    request.extensions_mut().insert(held.of_user.clone());
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<Streaming>() {
         Some(Streaming) => response,
@@ -154,8 +171,13 @@ fn is_known(app: &App, request: &Request<Body>) -> bool {
 /// The places of a request.
 struct Held {
     _place: Place,
-    _of_ip: Option<PlaceOfIp>,
+    _of_ip: Option<PlaceOf<IpAddr>>,
+    of_user: OfUser,
 }
+
+/// The place of a request among those of its user, once it is known who that is.
+#[derive(Debug, Clone, Default)]
+struct OfUser(Arc<OnceLock<PlaceOf<UserId>>>);
 
 /// The answer, of which something is held until its body has been handed over or given up.
 fn held_by_body<T: Send + Unpin + 'static>(response: Response, held: T) -> Response {

@@ -1,10 +1,10 @@
-//! How many of something there may be at a time: all in all, and of one address.
+//! How many of something there may be at a time: all in all, and of one address or user.
 //!
 //! An eighth of all places is kept for those who must get through whatever the others do. What is done about whoever finds no place is left to
 //! those who ask.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -58,50 +58,50 @@ impl Drop for Place {
     }
 }
 
-/// So many places for each address. Only those that have one are remembered. Clones share them.
+/// So many places for each address or user. Only those that have one are remembered. Clones share them.
 #[derive(Debug, Clone)]
-pub struct PlacesPerIp {
+pub struct PlacesPer<K> {
     most: usize,
-    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    taken: Arc<Mutex<HashMap<K, usize>>>,
 }
 
-/// A place of an address, taken until this is dropped.
+/// A place of an address or user, taken until this is dropped.
 #[derive(Debug)]
-pub struct PlaceOfIp(PlacesPerIp, IpAddr);
+pub struct PlaceOf<K: Hash + Eq>(PlacesPer<K>, K);
 
-impl PlacesPerIp {
+impl<K: Hash + Eq + Clone> PlacesPer<K> {
     /// None taken yet.
     pub fn new(most: usize) -> Self {
         Self { most, taken: Arc::default() }
     }
 
-    /// A place of this address, which stands for as much as is counted together.
-    pub fn take(&self, address: IpAddr) -> Option<PlaceOfIp> {
-        self.take_below(address, self.most - self.most / KEPT)
+    /// A place of this one that anybody may take.
+    pub fn take(&self, of: K) -> Option<PlaceOf<K>> {
+        self.take_below(of, self.most - self.most / KEPT)
     }
 
-    /// As [`take`](Self::take), also one of those that are kept.
-    pub fn take_kept(&self, address: IpAddr) -> Option<PlaceOfIp> {
-        self.take_below(address, self.most)
+    /// Any place of this one: also one of those that are kept.
+    pub fn take_kept(&self, of: K) -> Option<PlaceOf<K>> {
+        self.take_below(of, self.most)
     }
 
-    fn take_below(&self, address: IpAddr, most: usize) -> Option<PlaceOfIp> {
+    fn take_below(&self, of: K, most: usize) -> Option<PlaceOf<K>> {
         let mut counts = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = counts.get(&address).copied().unwrap_or_default();
+        let taken = counts.get(&of).copied().unwrap_or_default();
         (taken < most).then(|| {
-            counts.insert(address, taken + 1);
-            PlaceOfIp(self.clone(), address)
+            counts.insert(of.clone(), taken + 1);
+            PlaceOf(self.clone(), of)
         })
     }
 }
 
-impl Drop for PlaceOfIp {
+impl<K: Hash + Eq> Drop for PlaceOf<K> {
     fn drop(&mut self) {
-        let Self(places, address) = self;
+        let Self(places, of) = self;
         let mut counts = places.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        match counts.get_mut(address) {
+        match counts.get_mut(of) {
             Some(taken) if *taken > 1 => *taken -= 1,
-            _ => drop(counts.remove(address)),
+            _ => drop(counts.remove(of)),
         }
     }
 }
@@ -133,9 +133,9 @@ mod tests {
 
     #[test]
     fn each_address_has_its_own_and_none_is_remembered_that_has_none() {
-        let places = PlacesPerIp::new(8);
-        let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().expect("an address"));
-        let taken: Vec<PlaceOfIp> = std::iter::from_fn(|| places.take(one)).collect();
+        let places = PlacesPer::new(8);
+        let (one, other) = (1, 2);
+        let taken: Vec<PlaceOf<u8>> = std::iter::from_fn(|| places.take(one)).collect();
         assert_eq!(taken.len(), 7);
         let kept = places.take_kept(one);
         assert!(kept.is_some() && places.take_kept(one).is_none() && places.take(other).is_some());

@@ -10,6 +10,8 @@ use super::world::{World, expect_problem};
 use crate::support::people::path;
 use crate::support::{Http, Reply, SOON, bearer};
 
+/// One user may hold all requests that there may be.
+const ALONE: &str = "[limits]\nrequests_per_user = 1000";
 const LIMITED: &str = "bellwire_limited_total";
 
 /// Checks that there was no room.
@@ -131,7 +133,7 @@ async fn hold_requests(world: &World) -> (Vec<Raw>, Reply) {
 
 #[tokio::test]
 async fn past_the_greatest_number_of_requests_in_flight_calls_in_progress_go_on() {
-    let world = World::with("[limits]\nrequests = 8\nrequests_per_ip = 0").await;
+    let world = World::with(&format!("{ALONE}\nrequests = 8\nrequests_per_ip = 0")).await;
     let (mut events, _) = world.stage.events(&bearer("alice"), "").await;
     let (mut held, refused) = hold_requests(&world).await;
     expect_overloaded(&refused);
@@ -156,7 +158,7 @@ async fn past_the_greatest_number_of_requests_in_flight_calls_in_progress_go_on(
 
 #[tokio::test]
 async fn one_address_does_not_have_all_requests_in_flight() {
-    let world = World::with("[limits]\nrequests_per_ip = 8").await;
+    let world = World::with(&format!("{ALONE}\nrequests_per_ip = 8")).await;
     let (held, refused) = hold_requests(&world).await;
     expect_overloaded(&refused);
     assert_eq!(held.len(), 7);
@@ -165,6 +167,19 @@ async fn one_address_does_not_have_all_requests_in_flight() {
     assert_eq!(other.reply().await.status, 200);
     world.stage.http.post(&path(&world.call, "answer"), &world.ticket, json!({})).await.expect(200);
     world.expect_metric(&format!("{LIMITED}{{limit=\"requests_per_ip\"}}"), |count| count == 1).await;
+}
+
+#[tokio::test]
+async fn one_user_does_not_have_all_requests_in_flight() {
+    let world = World::with("[limits]\nrequests_per_user = 4").await;
+    let (mut held, refused) = hold_requests(&world).await;
+    expect_overloaded(&refused);
+    assert_eq!(held.len(), 4);
+    world.expect_metric(&format!("{LIMITED}{{limit=\"requests_per_user\"}}"), |count| count == 1).await;
+    world.expect_honest_call().await;
+    held.truncate(3);
+    world.expect_metric("bellwire_requests_in_flight", |requests| requests == 3).await;
+    assert_eq!(world.stage.http.get("/v1/calls", &bearer("oscar")).await.status, 200);
 }
 
 /// An event stream, which is open until it is dropped, or the refusal.
