@@ -199,6 +199,7 @@ impl Gateway {
             webhooks,
             links: storage.map(|storage| Arc::new(Links { storage, ttl: config.recording.link_ttl })),
             limits: Arc::new(limits.clone()),
+            store_health: Arc::default(),
             load: Arc::new(Load::new(limits, &config.http, Arc::clone(&metrics))),
             parts: Arc::new(move || {
                 let others = rooms.as_ref().map(livekit_part).into_iter().chain(postgres.as_deref().map(history_part));

@@ -51,7 +51,7 @@ use address_limit::{AddressLimit, limit_addresses};
 use auth::Authenticator;
 use code::Code;
 use extract::{EmptyBody, Params};
-use health::Part;
+use health::{Part, StoreHealth};
 use load::{Load, limit_load};
 use problem::Problem;
 
@@ -80,6 +80,8 @@ pub struct App {
     pub limits: Arc<Limits>,
     /// What is in flight.
     pub load: Arc<Load>,
+    /// How the store is.
+    pub store_health: Arc<StoreHealth>,
     /// What the parts that `http` does not know say of themselves.
     pub parts: Arc<dyn Fn() -> Vec<Part> + Send + Sync>,
     /// What is measured.

@@ -1,5 +1,8 @@
 //! The description of the API, generated from the handlers, and a page that shows it.
 
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
 use axum::http::header;
 use axum::response::{Html, IntoResponse};
 use utoipa::OpenApi;
@@ -70,7 +73,9 @@ fn finish(status: &str, response: &mut Response) {
 /// This API as an `OpenAPI` 3.1 document.
 #[utoipa::path(get, path = "/openapi.json", tag = "ops", security(()), responses((status = 200)))]
 pub async fn document() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], super::openapi_json())
+    // Anybody may ask, and making it takes milliseconds.
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| super::openapi_json().into());
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.clone())
 }
 
 /// The same as a page.
