@@ -132,10 +132,8 @@ impl Gateway {
         let tickets = Tickets::new(&config.auth.ticket_secrets)?;
         let auth = Authenticator::new(&config.auth, tickets.clone(), clock.clone())?;
         let minter = TokenMinter::new(&config.livekit.url, &config.livekit.api_key, &config.livekit.api_secret)?;
-        let lingers = LINGERS_FOR.min(config.http.shutdown_grace / 5);
         let limits = &config.limits;
-        let (headers, sends, idle) = (limits.header_timeout, limits.send_timeout, limits.idle_timeout);
-        let times = Times { headers, sends, idle, lingers };
+        let times = Times::of(limits, LINGERS_FOR.min(config.http.shutdown_grace / 5));
         let api = bind("http.listen", config.http.listen, times).await?;
         let ops = bind("http.ops_listen", config.http.ops_listen, times).await?;
         let pushers = Arc::new(Pushers::start(&config.push, clock.clone()).await?);
@@ -209,7 +207,8 @@ impl Gateway {
             stop: requests_stop.clone(),
         };
         let addresses = (api.address(), ops.address());
-        let (doors, router) = (Connections::of_api(limits, &config.http, &metrics), http::api(app.clone(), &config.http));
+        let (doors, router) =
+            (Connections::of_api(limits, &config.http, &metrics), http::api(app.clone(), &config.http));
         let requests = vec![tokio::spawn(api.serve(router, doors, Arc::clone(&metrics), requests_stop))];
         // The operators' listener goes on while requests drain, to say so.
         let mut work = Phase { stopper: work_stopper, parts: work };

@@ -13,12 +13,11 @@ use axum::extract::State;
 use axum::http::Request;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use ipnet::IpNet;
 
 use super::App;
 use super::client_address::client_address;
-use super::problem::Problem;
 use crate::domain::{Limit, Limited, Rate, Timestamp};
 
 /// The most addresses that are remembered in a generation; there are two, of a few megabytes each when they are full.
@@ -70,7 +69,7 @@ pub(super) async fn limit_addresses(
         && !limit.knows(&request)
     {
         limit.app.metrics.limited(limited.limit);
-        return Problem::from(limited).into_response();
+        return limit.app.load.in_words(limited.into());
     }
     next.run(request).await
 }

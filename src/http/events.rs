@@ -101,6 +101,8 @@ pub async fn events(
     let listener = listen(&app, caller, params.device_id, since, place).await?;
     if let Ok(upgrade) = upgrade {
         let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
+        // Made for large messages, they are 128 KiB each otherwise.
+        let upgrade = upgrade.read_buffer_size(MAX_MESSAGE).write_buffer_size(MAX_MESSAGE);
         // A task of its own serves it, which must come to tell the client that the gateway stops.
         let hold = app.stop.hold();
         let opened = upgrade.on_upgrade(async move |socket| {

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
-use axum::http::{Extensions, HeaderValue, Request, StatusCode, Version, header};
+use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_PROTOCOL};
+use axum::http::{Extensions, HeaderValue, Request, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
@@ -31,8 +31,8 @@ use crate::telemetry::Metrics;
 
 /// When those who found no place may try again, in seconds.
 const RETRY_SECONDS: u32 = 1;
-/// How many are told in words at a time that there is no room; more of them hear the status alone, so that an answer that nobody takes
-/// holds no memory.
+/// How many are told in words at a time that they were refused; more of them hear the status alone, which over HTTP/2 needs no window: so
+/// answers that nobody takes hold little memory.
 const REFUSED_IN_WORDS: usize = 256;
 /// How many webhooks of LiveKit are dealt with at a time, apart from all other requests.
 const WEBHOOKS: usize = 256;
@@ -119,16 +119,21 @@ impl Load {
     /// What those hear for whom there is no place.
     fn refuse(&self, limit: &'static str, is_crowded: bool) -> Response {
         self.metrics.shed(limit);
-        let mut response = match self.refusals.take() {
-            Some(place) => {
-                let problem = overloaded(format!("limits.{limit} is reached"));
-                held_by_body(problem.into_response(), place)
-            }
-            None => (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS))]).into_response(),
-        };
+        let mut response = self.in_words(overloaded(format!("limits.{limit} is reached")));
         if is_crowded {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        response
+    }
+
+    /// A refusal before anything was looked at: in words for some at a time, and for more of them the status and headers alone.
+    pub(super) fn in_words(&self, problem: Problem) -> Response {
+        let response = problem.into_response();
+        if let Some(place) = self.refusals.take_kept() {
+            return held_by_body(response, place);
+        }
+        let mut response = response.map(|_| Body::empty());
+        response.headers_mut().remove(CONTENT_TYPE);
         response
     }
 }
@@ -159,13 +164,11 @@ pub(super) async fn limit_load(State(app): State<App>, mut request: Request<Body
 /// Whether it comes from a phone that rings or from the app's backend.
 fn is_known(app: &App, request: &Request<Body>) -> bool {
     let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    match text(header::AUTHORIZATION) {
-        Some(authorization) => app.auth.knows(Some(authorization)),
-        None => {
-            let token = text(SEC_WEBSOCKET_PROTOCOL).and_then(super::events::bearer);
-            token.is_some_and(|token| app.auth.knows(Some(&format!("Bearer {token}"))))
-        }
+    if let Some(authorization) = text(AUTHORIZATION) {
+        return app.auth.knows(Some(authorization));
     }
+    let token = text(SEC_WEBSOCKET_PROTOCOL).and_then(super::events::bearer);
+    token.is_some_and(|token| app.auth.knows(Some(&format!("Bearer {token}"))))
 }
 
 /// The places of a request.

@@ -42,9 +42,8 @@ impl Places {
     }
 
     fn take_below(&self, most: usize) -> Option<Place> {
-        let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
-            (taken < most).then_some(taken + 1)
-        });
+        let taken =
+            self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < most).then_some(taken + 1));
         taken.ok()?;
         self.gauge.inc();
         Some(Place(self.clone()))

@@ -30,6 +30,7 @@ use super::connections::{Admitted, Connections, Crowded};
 use super::heads::{Heads, Watched};
 use super::pace::{Paced, Streams};
 use super::problem::Problem;
+use crate::config::Limits;
 use crate::lifecycle::Stop;
 use crate::telemetry::Metrics;
 
@@ -95,7 +96,10 @@ impl Server {
         let router = router.layer(from_fn(check_head)).layer(from_fn_with_state(stop.clone(), announce_end));
         let serve = |stream: TcpStream| {
             let place = doors.admit(&stream)?;
-            Some(Served { stream, place, times: self.times, metrics: Arc::clone(&metrics) }.run(router.clone(), stop.clone()))
+            Some(
+                Served { stream, place, times: self.times, metrics: Arc::clone(&metrics) }
+                    .run(router.clone(), stop.clone()),
+            )
         };
         let mut stopping = stop.clone();
         loop {
@@ -169,7 +173,8 @@ impl Served {
         let _ = stream.set_nodelay(true);
         let times = if place.is_crowded { times.in_a_hurry() } else { times };
         let heads = Heads::new();
-        let builder = builder(times, Streams { heads: heads.clone(), within: times.sends, metrics: Arc::clone(&metrics) });
+        let builder =
+            builder(times, Streams { heads: heads.clone(), within: times.sends, metrics: Arc::clone(&metrics) });
         let service = service(router, heads.clone(), stream.peer_addr().map(Peer).ok(), place.is_crowded);
         let stream = TokioIo::new(Watched::new(stream, heads.clone(), place));
         let connection = builder.serve_connection_with_upgrades(stream, service_fn(service));
@@ -206,6 +211,12 @@ impl Served {
 }
 
 impl Times {
+    /// Those that are configured.
+    pub fn of(limits: &Limits, lingers: Duration) -> Self {
+        let Limits { header_timeout, send_timeout, idle_timeout, .. } = *limits;
+        Self { headers: header_timeout, sends: send_timeout, idle: idle_timeout, lingers }
+    }
+
     fn in_a_hurry(self) -> Self {
         Self { headers: self.headers.min(HURRY), idle: self.idle.min(HURRY), ..self }
     }

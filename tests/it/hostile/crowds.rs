@@ -144,7 +144,10 @@ async fn past_the_greatest_number_of_requests_in_flight_calls_in_progress_go_on(
         assert_eq!(world.stage.http.get(probe, "").await.status, 200);
     }
     // LiveKit's webhooks have places of their own.
-    world.stage.livekit_tells(&json!({"event": "room_started", "id": "EV_1", "room": {"name": "no room of ours"}})).await;
+    world
+        .stage
+        .livekit_tells(&json!({"event": "room_started", "id": "EV_1", "room": {"name": "no room of ours"}}))
+        .await;
     world.stage.http.post(&path(&world.call, "answer"), &world.ticket, json!({})).await.expect(200);
     events.until("call.answered", &world.call).await;
 
@@ -226,7 +229,10 @@ async fn webhooks_that_are_not_livekits_shut_none_of_its_out() {
     for raw in &mut forged {
         assert!(raw.read_some().await.starts_with(b"HTTP/1.1 401"));
     }
-    world.stage.livekit_tells(&json!({"event": "room_started", "id": "EV_1", "room": {"name": "no room of ours"}})).await;
+    world
+        .stage
+        .livekit_tells(&json!({"event": "room_started", "id": "EV_1", "room": {"name": "no room of ours"}}))
+        .await;
     world.stage.http.post(&path(&world.call, "answer"), &world.ticket, json!({})).await.expect(200);
     world.expect_metric("bellwire_livekit_webhooks_total{outcome=\"refused\"}", |count| count == 300).await;
 }
