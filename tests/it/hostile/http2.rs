@@ -24,7 +24,6 @@ pub const INITIAL_WINDOW: u16 = 4;
 #[derive(Debug)]
 pub struct Frame {
     pub kind: u8,
-    pub flags: u8,
     pub stream: u32,
     pub payload: Vec<u8>,
 }
@@ -62,17 +61,16 @@ pub fn literal(name: &str, value: &str) -> Vec<u8> {
     let mut bytes = vec![0];
     for text in [name, value] {
         // A length in a prefix of seven bits (section 5.1).
-        match u8::try_from(text.len()) {
-            Ok(length @ 0..127) => bytes.push(length),
-            _ => {
-                bytes.push(127);
-                let mut rest = text.len() - 127;
-                while rest >= 128 {
-                    bytes.push(u8::try_from(rest % 128).expect("seven bits") | 128);
-                    rest /= 128;
-                }
-                bytes.push(u8::try_from(rest).expect("seven bits"));
+        if let Ok(length @ 0..127) = u8::try_from(text.len()) {
+            bytes.push(length);
+        } else {
+            bytes.push(127);
+            let mut rest = text.len() - 127;
+            while rest >= 128 {
+                bytes.push(u8::try_from(rest % 128).expect("seven bits") | 128);
+                rest /= 128;
             }
+            bytes.push(u8::try_from(rest).expect("seven bits"));
         }
         bytes.extend_from_slice(text.as_bytes());
     }
@@ -100,7 +98,7 @@ impl Http2 {
                 let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
                 if let Some((payload, rest)) = rest.split_at_checked(length) {
                     let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-                    let frame = Frame { kind: head[3], flags: head[4], stream, payload: payload.to_vec() };
+                    let frame = Frame { kind: head[3], stream, payload: payload.to_vec() };
                     self.read = rest.to_vec();
                     return Some(frame);
                 }

@@ -36,7 +36,7 @@ impl Raw {
         let (mut reading, mut writing) = self.0.split();
         let flood = async { while writing.write_all(bytes).await.is_ok() {} };
         let read = async {
-            let mut chunk = [0; 65536];
+            let mut chunk = vec![0; 65536];
             while let Ok(1..) = reading.read(&mut chunk).await {}
         };
         let ended = async { tokio::join!(flood, read) };
