@@ -22,6 +22,8 @@ use crate::dispatch::{self, Dispatcher, Turns};
 use crate::domain::AppId;
 use crate::engine::Engine;
 use crate::http::auth::{AuthConfigError, Authenticator};
+use crate::http::connections::{Connections, too_few_files};
+use crate::http::load::Load;
 use crate::http::server::{Server, Times};
 use crate::http::{self, App, Links};
 use crate::lifecycle::{Stopper, stop_signal};
@@ -130,8 +132,8 @@ impl Gateway {
         let tickets = Tickets::new(&config.auth.ticket_secrets)?;
         let auth = Authenticator::new(&config.auth, tickets.clone(), clock.clone())?;
         let minter = TokenMinter::new(&config.livekit.url, &config.livekit.api_key, &config.livekit.api_secret)?;
-        let lingers = LINGERS_FOR.min(config.http.shutdown_grace / 5);
-        let times = Times { headers: config.limits.header_timeout, lingers };
+        let limits = &config.limits;
+        let times = Times::of(limits, LINGERS_FOR.min(config.http.shutdown_grace / 5));
         let api = bind("http.listen", config.http.listen, times).await?;
         let ops = bind("http.ops_listen", config.http.ops_listen, times).await?;
         let pushers = Arc::new(Pushers::start(&config.push, clock.clone()).await?);
@@ -169,6 +171,7 @@ impl Gateway {
         warnings.extend(store.warnings().await);
         warnings.extend(never_recorded(config));
         warnings.extend(unguarded_history(config));
+        warnings.extend(too_few_files(limits));
         let auth = Arc::new(auth);
         let mut work = vec![
             tokio::spawn(dispatch::run(Arc::clone(&dispatcher), follow_ups.begun, work_stop.clone())),
@@ -193,19 +196,24 @@ impl Gateway {
             minter: Arc::new(minter),
             webhooks,
             links: storage.map(|storage| Arc::new(Links { storage, ttl: config.recording.link_ttl })),
-            limits: Arc::new(config.limits.clone()),
+            limits: Arc::new(limits.clone()),
+            store_health: Arc::default(),
+            load: Arc::new(Load::new(limits, &config.http, Arc::clone(&metrics))),
             parts: Arc::new(move || {
                 let others = rooms.as_ref().map(livekit_part).into_iter().chain(postgres.as_deref().map(history_part));
                 push_parts(&pushers).into_iter().chain(others).collect()
             }),
-            metrics,
+            metrics: Arc::clone(&metrics),
             stop: requests_stop.clone(),
         };
         let addresses = (api.address(), ops.address());
-        let requests = vec![tokio::spawn(api.serve(http::api(app.clone(), &config.http), requests_stop))];
+        let (doors, router) =
+            (Connections::of_api(limits, &config.http, &metrics), http::api(app.clone(), &config.http));
+        let requests = vec![tokio::spawn(api.serve(router, doors, Arc::clone(&metrics), requests_stop))];
         // The operators' listener goes on while requests drain, to say so.
         let mut work = Phase { stopper: work_stopper, parts: work };
-        work.parts.push(tokio::spawn(ops.serve(http::ops(app), work_stop)));
+        let doors = Connections::of_operators(&metrics);
+        work.parts.push(tokio::spawn(ops.serve(http::ops(app), doors, metrics, work_stop)));
         Ok(Self {
             http: addresses.0,
             ops: addresses.1,

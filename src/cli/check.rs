@@ -13,6 +13,7 @@ use crate::config::store::{EncryptionKey, StoreUrl};
 use crate::crypto::SealingKey;
 use crate::domain::Limit;
 use crate::http::auth::Authenticator;
+use crate::http::connections::too_few_files;
 use crate::livekit::rooms::Rooms;
 use crate::livekit::storage::Storage;
 use crate::livekit::token::TokenMinter;
@@ -112,7 +113,7 @@ fn note_limits(config: &Config) {
         (Limit::RegistrationsPerUser, limits.registrations_per_user),
     ];
     println!(
-        "note  limits: ip and event_streams_per_user count for each gateway, the other rates for all on one store"
+        "note  limits: ip, and what there may be at a time, count for each gateway, the other rates for all on one store"
     );
     let off: Vec<&str> = rates.iter().filter(|(_, rate)| rate.is_none()).map(|(limit, _)| limit.as_str()).collect();
     if !off.is_empty() {
@@ -120,6 +121,9 @@ fn note_limits(config: &Config) {
     }
     if limits.ip.is_some() && config.http.trusted_proxies.is_empty() {
         println!("note  limits.ip: http.trusted_proxies is empty; behind a proxy all clients would share one rate");
+    }
+    if let Some(too_few) = too_few_files(limits) {
+        println!("note  limits.connections: {too_few}");
     }
 }
 

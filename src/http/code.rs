@@ -97,6 +97,7 @@ codes! {
 
     Internal = INTERNAL_SERVER_ERROR, "internal", "The gateway failed";
     Unavailable = SERVICE_UNAVAILABLE, "unavailable", "Try again in a moment";
+    Overloaded = SERVICE_UNAVAILABLE, "overloaded", "There is too much at the moment";
     KeysUnavailable = SERVICE_UNAVAILABLE, "keys-unavailable", "The issuer's keys cannot be fetched";
 }
 

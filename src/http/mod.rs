@@ -8,6 +8,7 @@ pub mod auth;
 mod calls;
 mod client_address;
 pub mod code;
+pub mod connections;
 mod constraints;
 mod devices;
 mod events;
@@ -17,8 +18,11 @@ mod heads;
 pub mod health;
 mod invite;
 mod livekit;
+pub mod load;
 mod moderation;
 mod openapi;
+mod pace;
+mod places;
 pub mod problem;
 mod rate_limit;
 mod recording;
@@ -49,7 +53,8 @@ use address_limit::{AddressLimit, limit_addresses};
 use auth::Authenticator;
 use code::Code;
 use extract::{EmptyBody, Params};
-use health::Part;
+use health::{Part, StoreHealth};
+use load::{Load, limit_load};
 use problem::Problem;
 
 /// What links to recordings are made of.
@@ -75,6 +80,10 @@ pub struct App {
     pub links: Option<Arc<Links>>,
     /// Sizes and counts.
     pub limits: Arc<Limits>,
+    /// What is in flight.
+    pub load: Arc<Load>,
+    /// How the store is.
+    pub store_health: Arc<StoreHealth>,
     /// What the parts that `http` does not know say of themselves.
     pub parts: Arc<dyn Fn() -> Vec<Part> + Send + Sync>,
     /// What is measured.
@@ -132,6 +141,7 @@ pub fn api(app: App, config: &config::Http) -> Router {
         }
         None => router,
     };
+    let router = router.layer(from_fn_with_state(app.clone(), limit_load));
     let router = match cors(&config.cors_origins) {
         Some(cors) => router.layer(cors),
         None => router,

@@ -1,12 +1,16 @@
 //! The description of the API, generated from the handlers, and a page that shows it.
 
-use super::constraints;
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
 use axum::http::header;
 use axum::response::{Html, IntoResponse};
 use utoipa::OpenApi;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Object, OpenApi as Document, RefOr, Response, Type};
+
+use super::constraints;
 
 /// What a problem's headers may say beside it.
 const HEADERS: [(&str, &str); 3] = [
@@ -85,7 +89,9 @@ fn finish(status: &str, response: &mut Response) {
 /// This API as an `OpenAPI` 3.1 document.
 #[utoipa::path(get, path = "/openapi.json", tag = "ops", security(()), responses((status = 200)))]
 pub async fn document() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], super::openapi_json())
+    // Anybody may ask, and making it takes milliseconds.
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| super::openapi_json().into());
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.clone())
 }
 
 /// The same as a page.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -87,6 +88,13 @@ pub(super) struct CallEnd {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Refused {
     pub(super) limit: &'static str,
+}
+
+/// What is open at a listener.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Listener {
+    /// `api` or `ops`.
+    pub(super) listener: &'static str,
 }
 
 /// Webhooks of which the same came.
@@ -168,8 +176,14 @@ metrics! {
     ring_answer_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
     /// From handing a push to the connections to its provider until the answer.
     push_seconds: Seconds<Pushed> = Family::new_with_constructor(seconds),
-    /// Requests that were refused since somebody had asked as often as they may, by the limit.
+    /// Requests that were refused since somebody had asked as often as they may, and what was refused or ended since there was too much at a time, by the limit.
     limited: Counts<Refused> = Family::default(),
+    /// Connections that are open.
+    open_connections: Family<Listener, Gauge> = Family::default(),
+    /// Requests to the API that are in flight, event streams not among them.
+    requests_in_flight: Gauge = Gauge::default(),
+    /// Event streams that are open.
+    open_event_streams: Gauge = Gauge::default(),
     /// What providers answered to pushes, and what was made of it.
     pushes: Counts<Answered> = Family::default(),
     /// Tries to deliver a webhook, by what came of them; later means that it is tried again.
@@ -202,6 +216,26 @@ impl Metrics {
     /// Counts a request that a limit refused.
     pub fn limited(&self, limit: Limit) {
         self.limited.get_or_create(&Refused { limit: limit.as_str() }).inc();
+    }
+
+    /// Counts what was refused or ended since there was too much at a time; by the key in `[limits]`, or a word of its own.
+    pub fn shed(&self, limit: &'static str) {
+        self.limited.get_or_create(&Refused { limit }).inc();
+    }
+
+    /// How many connections are open at a listener.
+    pub fn open_connections(&self, listener: &'static str) -> Gauge {
+        self.open_connections.get_or_create_owned(&Listener { listener })
+    }
+
+    /// How many requests to the API are in flight.
+    pub fn requests_in_flight(&self) -> Gauge {
+        self.requests_in_flight.clone()
+    }
+
+    /// How many event streams are open.
+    pub fn open_event_streams(&self) -> Gauge {
+        self.open_event_streams.clone()
     }
 
     /// Notes how a call of LiveKit's API went.
