@@ -3,6 +3,7 @@
 //! Every part is made here and handed what it needs; none finds another by itself.
 
 mod parts;
+mod policy;
 mod settings;
 
 use std::net::SocketAddr;
@@ -31,7 +32,7 @@ use crate::livekit::storage::{Storage, StorageError};
 use crate::livekit::token::TokenMinter;
 use crate::livekit::twirp::SetUpError;
 use crate::livekit::webhook::Webhooks;
-use crate::outbound::{self, Postgres, Webhooks as Backend};
+use crate::outbound::{self, Policy, Postgres, Webhooks as Backend};
 use crate::push::{PushError, Pushers};
 use crate::scheduler;
 use crate::store::Store;
@@ -39,7 +40,9 @@ use crate::store::embedded::{self, Embedded};
 use crate::store::redis::{self, Redis};
 use crate::telemetry::Metrics;
 use crate::ticket::{Tickets, TicketsError};
-use parts::{history_part, livekit_part, never_recorded, push_parts, unguarded_history, unreachable_platforms};
+use parts::{
+    history_part, livekit_part, never_recorded, policy_part, push_parts, unguarded_history, unreachable_platforms,
+};
 use settings::settings;
 
 /// How long connections that wait for a request go on after the signal to stop, at the most.
@@ -90,7 +93,7 @@ pub enum StartError {
     /// A key or certificate of a push provider is no good.
     #[error(transparent)]
     Push(#[from] PushError),
-    /// Webhooks cannot be sent.
+    /// Webhooks, or questions whether a call may be, cannot be sent.
     #[error(transparent)]
     Webhooks(#[from] outbound::ClientError),
     /// LiveKit's API cannot be called.
@@ -151,7 +154,9 @@ impl Gateway {
         let postgres = config.history.postgres.as_ref().map(|url| Arc::new(Postgres::new(url, &config.history)));
         let backend = Backend::new(&config.webhooks, clock.clone(), work_stop.clone())?;
         let backend = Arc::new(backend.with_history(postgres.as_ref()));
-        let settings = settings(config, &backend);
+        let hook = config.policy.hook.as_ref().map(|hook| Policy::new(hook, clock.clone(), Arc::clone(&metrics)));
+        let hook = hook.transpose()?.map(Arc::new);
+        let settings = settings(config, &backend, hook.clone());
         let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings, Arc::clone(&metrics));
         let (requests_stopper, requests_stop) = stop_signal();
         let dispatcher = Arc::new(Dispatcher {
@@ -196,6 +201,7 @@ impl Gateway {
             limits: Arc::new(config.limits.clone()),
             parts: Arc::new(move || {
                 let others = rooms.as_ref().map(livekit_part).into_iter().chain(postgres.as_deref().map(history_part));
+                let others = others.chain(hook.as_deref().map(policy_part));
                 push_parts(&pushers).into_iter().chain(others).collect()
             }),
             metrics,

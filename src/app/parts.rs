@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::domain::recording::Policy;
 use crate::http::health::Part;
 use crate::livekit::rooms::Rooms;
-use crate::outbound::Postgres;
+use crate::outbound::{self, Postgres};
 use crate::push::Pushers;
 
 /// The providers' connections.
@@ -24,6 +24,14 @@ pub(super) fn history_part(postgres: &Postgres) -> Part {
     let problem = postgres.problem();
     let ok = problem.is_none();
     Part { name: "postgres".into(), ok, detail: problem.unwrap_or_else(|| "history is written".into()) }
+}
+
+pub(super) fn policy_part(policy: &outbound::Policy) -> Part {
+    let then = if policy.fails_open() { "calls go on without" } else { "no call can be made" };
+    let trouble = policy.trouble();
+    let ok = trouble.is_none();
+    let detail = trouble.map(|(since, why)| format!("since {since}: {why}; {then}"));
+    Part { name: "policy".into(), ok, detail: detail.unwrap_or_else(|| "no question went without an answer".into()) }
 }
 
 pub(super) fn livekit_part(rooms: &Rooms) -> Part {

@@ -1,14 +1,16 @@
 //! From the configuration to what the engine and its calls are to know: each new call takes these rules along.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::policy::Allow;
 use crate::config::{self, Config};
 use crate::domain::recording::{Policy, RecordingPlan};
 use crate::domain::time::millis;
 use crate::domain::usage::Plan;
 use crate::domain::{PushRules, Rules, Unknown};
-use crate::engine::{Rates, Settings};
-use crate::outbound::Webhooks as Backend;
+use crate::engine::{self, Rates, Settings};
+use crate::outbound::{self, Webhooks as Backend};
 
 /// How often LiveKit is asked about a call in which all seems well.
 const ASK_EVERY: Duration = Duration::from_mins(5);
@@ -16,7 +18,7 @@ const ASK_EVERY: Duration = Duration::from_mins(5);
 const DEVICES_PER_USER: usize = 10;
 
 /// What the engine is to know.
-pub(super) fn settings(config: &Config, backend: &Backend) -> Settings {
+pub(super) fn settings(config: &Config, backend: &Backend, hook: Option<Arc<outbound::Policy>>) -> Settings {
     let call = &config.call;
     Settings {
         ring: call.ring,
@@ -44,6 +46,10 @@ pub(super) fn settings(config: &Config, backend: &Backend) -> Settings {
             participant_minutes_per_month: config.usage.participant_minutes_per_month.into(),
             concurrent_participants: config.usage.concurrent_participants,
             warn_at: config.usage.warn_at.clone(),
+        },
+        policy: engine::Policy {
+            hook: hook.map(|hook| hook as Arc<dyn engine::policy::Hook>),
+            contacts_only: config.policy.allow == Allow::Contacts,
         },
     }
 }

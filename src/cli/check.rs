@@ -2,20 +2,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::{CliError, ConfigFile, with_causes};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::config::policy::Allow;
 use crate::config::store::StoreUrl;
 use crate::domain::Limit;
 use crate::http::auth::Authenticator;
 use crate::livekit::rooms::Rooms;
 use crate::livekit::storage::Storage;
 use crate::livekit::token::TokenMinter;
-use crate::outbound::Postgres;
+use crate::outbound::{Policy, Postgres};
 use crate::push::Pushers;
 use crate::store::Store;
 use crate::store::embedded::{Embedded, OpenError};
@@ -78,11 +79,27 @@ async fn run(file: &ConfigFile, try_out: bool) -> Result<(), CliError> {
         let reached = probe.map(|()| format!("{url} can be connected to"));
         checks.line("history.postgres_url", reached.map_err(|error| with_causes(&error)));
     }
+    check_policy(&config, clock, &mut checks).await;
     note_limits(&config);
     match checks.failed {
         0 => Ok(()),
         failed => Err(CliError::Failed(format!("{failed} of the checks failed"))),
     }
+}
+
+async fn check_policy(config: &Config, clock: Clock, checks: &mut Checks) {
+    if config.policy.allow == Allow::Contacts {
+        println!("note  policy.allow: only contacts that the backend has listed may call a user");
+    }
+    let Some(hook) = &config.policy.hook else { return println!("note  policy.url: not set, so nobody is asked") };
+    let began = Instant::now();
+    let asked = match Policy::new(hook, clock, Arc::default()) {
+        Ok(policy) => policy.probe().await.map_err(str::to_owned),
+        Err(error) => Err(with_causes(&error)),
+    };
+    let took = began.elapsed().as_millis();
+    let asked = asked.map(|ruling| format!("a test call of users that nobody has is {ruling}, in {took} ms"));
+    checks.line("policy.url", asked.map_err(|why| format!("a question about a test call had no answer: {why}")));
 }
 
 /// Where limits are counted, and which there are none of.

@@ -15,6 +15,7 @@ mod kind;
 mod layers;
 pub mod limits;
 pub mod livekit;
+pub mod policy;
 pub mod push;
 pub mod recording;
 mod redis_url;
@@ -34,6 +35,7 @@ pub use history::History;
 pub use http::Http;
 pub use limits::Limits;
 pub use livekit::LiveKit;
+pub use policy::Policy;
 pub use push::Push;
 pub use recording::Recording;
 pub use secret::Secret;
@@ -64,6 +66,8 @@ pub struct Config {
     pub livekit: LiveKit,
     /// Apple and Google.
     pub push: Push,
+    /// Who may call whom.
+    pub policy: Policy,
     /// Recordings of calls.
     pub recording: Recording,
     /// How much anybody may ask for.
@@ -107,6 +111,7 @@ impl Config {
         let call = fields.section("call", call::read);
         let livekit = fields.section("livekit", livekit::read);
         let push = fields.section("push", push::read);
+        let policy = fields.section("policy", policy::read);
         let recording = fields.section("recording", recording::read);
         let limits = fields.section("limits", limits::read);
         let webhooks = fields.sections("webhooks", webhooks::read);
@@ -133,6 +138,7 @@ impl Config {
             call: call?,
             livekit: livekit?,
             push: push?,
+            policy: policy?,
             recording: recording?,
             limits: limits?,
             webhooks: webhooks?,
@@ -155,6 +161,8 @@ impl Config {
         out.section("livekit");
         self.livekit.describe(&mut out);
         self.push.describe(&mut out);
+        out.section("policy");
+        self.policy.describe(&mut out);
         self.recording.describe(&mut out);
         out.section("limits");
         self.limits.describe(&mut out);

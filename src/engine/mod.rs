@@ -15,6 +15,7 @@ mod limits;
 mod lines;
 mod meetings;
 mod moderation;
+pub mod policy;
 mod reader;
 mod readers;
 mod recent;
@@ -31,6 +32,7 @@ use tokio::sync::mpsc;
 pub use calls::{Asker, Page, joins};
 pub use invite::{InviteRequest, Key};
 pub use limits::Rates;
+pub use policy::{MOST_CONTACTS, Policy};
 pub use reader::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 pub use recordings::Shown;
 
@@ -69,6 +71,8 @@ pub struct Settings {
     pub deployment: String,
     /// Of how much use to warn.
     pub plan: Plan,
+    /// Who may call whom.
+    pub policy: Policy,
 }
 
 /// Attempts of tasks that a commit of this instance began, to be carried out now.
@@ -142,6 +146,12 @@ pub enum EngineError {
     /// The call was recorded, and is so once.
     #[error("the call was recorded, which is done once")]
     RecordingOver,
+    /// Whoever rules on calls refused this one; why, if they said so.
+    #[error("{}", .0.as_deref().unwrap_or("the call is not allowed"))]
+    CallRefused(Option<String>),
+    /// Whoever rules on calls cannot be asked.
+    #[error("whether the call is allowed cannot be found out now")]
+    PolicyUnavailable,
     /// The policy of recordings does not let the asker.
     #[error("{0}")]
     RecordingNotAllowed(&'static str),

@@ -20,6 +20,7 @@ mod metrics;
 mod moderation;
 mod openapi;
 mod outage;
+mod policy;
 mod postgres;
 mod promises;
 mod providers;

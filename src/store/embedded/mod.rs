@@ -28,7 +28,8 @@ use tokio::sync::broadcast;
 use self::file::{File, Opener};
 use self::writer::{Promise, Writer};
 use super::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, codec,
+    Admits, Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError,
+    codec,
 };
 use crate::clock::Clock;
 use crate::domain::usage::{Day, DayShare, DayUsage};
@@ -154,9 +155,10 @@ impl Store for Embedded {
         self.write(Promise::Soon, move |txn| lines::open(txn, &claim, reservation.as_ref(), &charges, now)).await
     }
 
-    async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError> {
+    async fn ring_line(&self, claim: Claim, charges: &[Charge], admits: Admits) -> Result<Callee, StoreError> {
         let (charges, now) = (charges.to_vec(), self.clock.now());
-        self.write(Promise::Soon, move |txn| lines::ring(txn, &claim, &charges, now)).await?.decode()
+        let found = self.write(Promise::Soon, move |txn| lines::ring(txn, &claim, &charges, admits, now)).await?;
+        lines::decode(found)
     }
 
     async fn line(&self, user: &UserId) -> Result<Vec<Claim>, StoreError> {
@@ -253,6 +255,20 @@ impl Store for Embedded {
 
     async fn blocks(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
         moderation::blocks(&self.file.begin_read()?, user)
+    }
+
+    async fn put_contacts(&self, user: &UserId, peers: &[UserId]) -> Result<(), StoreError> {
+        let (user, peers) = (user.clone(), peers.to_vec());
+        self.write(Promise::Durable, move |txn| moderation::put_contacts(txn, &user, &peers)).await
+    }
+
+    async fn set_contact(&self, user: &UserId, peer: &UserId, listed: bool, most: usize) -> Result<bool, StoreError> {
+        let (user, peer) = (user.clone(), peer.clone());
+        self.write(Promise::Durable, move |txn| moderation::set_contact(txn, &user, &peer, listed, most)).await
+    }
+
+    async fn contacts(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+        moderation::contacts(&self.file.begin_read()?, user)
     }
 
     async fn put_ban(&self, ban: Ban) -> Result<(), StoreError> {

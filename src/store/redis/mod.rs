@@ -39,7 +39,9 @@ use self::link::Link;
 use self::notice::Unsure;
 pub use self::open::OpenError;
 use self::server::Fitness;
-use super::{Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError};
+use super::{
+    Admits, Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError,
+};
 use crate::clock::Clock;
 use crate::domain::usage::{Day, DayShare, DayUsage};
 use crate::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
@@ -115,8 +117,8 @@ impl Store for Redis {
         self.open_for(&claim, reservation.as_ref(), charges).await
     }
 
-    async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError> {
-        self.ring_for(&claim, charges).await
+    async fn ring_line(&self, claim: Claim, charges: &[Charge], admits: Admits) -> Result<Callee, StoreError> {
+        self.ring_for(&claim, charges, admits).await
     }
 
     async fn line(&self, user: &UserId) -> Result<Vec<Claim>, StoreError> {
@@ -194,6 +196,18 @@ impl Store for Redis {
 
     async fn blocks(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
         self.blocked_by(user).await
+    }
+
+    async fn put_contacts(&self, user: &UserId, peers: &[UserId]) -> Result<(), StoreError> {
+        self.list_contacts(user, peers).await
+    }
+
+    async fn set_contact(&self, user: &UserId, peer: &UserId, listed: bool, most: usize) -> Result<bool, StoreError> {
+        self.contact(user, peer, listed, most).await
+    }
+
+    async fn contacts(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+        self.contacts_of(user).await
     }
 
     async fn put_ban(&self, ban: Ban) -> Result<(), StoreError> {

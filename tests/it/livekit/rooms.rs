@@ -9,7 +9,7 @@ use bellwire::domain::recording::RecordingPlan;
 use bellwire::domain::room::room_name;
 use bellwire::domain::usage::Plan;
 use bellwire::domain::{EndReason, Input, Rules, TaskKind};
-use bellwire::engine::{Asker, Ban, Engine, EngineError, Rates, Settings};
+use bellwire::engine::{Asker, Ban, Engine, EngineError, Policy, Rates, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use serde_json::json;
@@ -84,6 +84,7 @@ async fn engine_with_call(folder: &Path) -> (Engine, Arc<dyn Store>, bellwire::d
         deployment: "main".to_owned(),
         plan: Plan::default(),
         recording: RecordingPlan::default(),
+        policy: Policy::default(),
     };
     let (engine, _follow_ups) = Engine::new(Arc::clone(&store), clock.clone(), settings, Arc::default());
     let mut call = new_call(&clock);

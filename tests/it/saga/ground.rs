@@ -8,7 +8,7 @@ use bellwire::clock::Clock;
 use bellwire::domain::Rules;
 use bellwire::domain::recording::RecordingPlan;
 use bellwire::domain::usage::Plan;
-use bellwire::engine::{Engine, FollowUps, Rates, Settings};
+use bellwire::engine::{Engine, FollowUps, Policy, Rates, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use bellwire::store::redis::Redis;
@@ -76,6 +76,7 @@ impl Ground {
             deployment: "main".to_owned(),
             plan: Plan::default(),
             recording: RecordingPlan::default(),
+            policy: Policy::default(),
         };
         let (engine, follow_ups) = Engine::new(wire, self.clock.clone(), settings, Arc::default());
         Instance { engine, stops: Arc::clone(stops), follow_ups }

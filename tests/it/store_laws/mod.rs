@@ -5,6 +5,7 @@
 
 mod acks;
 mod calls;
+mod contacts;
 mod devices;
 pub mod fixture;
 mod history;
@@ -165,6 +166,12 @@ macro_rules! laws {
                 law_25_days_are_added_up_and_read_in_order,
                 law_25_of_many_calls_at_once_each_is_added_once,
                 law_25_a_day_is_forgotten_after_its_time,
+            ],
+            contacts: [
+                law_27_a_claim_that_has_lapsed_is_not_made,
+                law_28_where_contacts_alone_are_admitted_a_stranger_changes_nothing,
+                law_29_contacts_are_listed_in_order_and_by_user,
+                law_29_of_many_that_are_added_at_once_as_many_as_may_are,
             ],
             moderation: [
                 law_17_a_ban_ends_at_its_time,

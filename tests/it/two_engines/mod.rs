@@ -17,7 +17,7 @@ use bellwire::clock::Clock;
 use bellwire::domain::recording::RecordingPlan;
 use bellwire::domain::usage::Plan;
 use bellwire::domain::{Call, Device, EndReason, Input, Media, Party, Receipt, Rules, State, TaskResult, Unknown};
-use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Rates, Settings};
+use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Policy, Rates, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use tempfile::TempDir;
@@ -62,6 +62,7 @@ impl Ground {
             deployment,
             plan,
             recording: RecordingPlan::default(),
+            policy: Policy::default(),
         };
         Engine::new(store, self.clock.clone(), settings, Arc::default())
     }

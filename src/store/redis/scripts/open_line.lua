@@ -26,6 +26,10 @@ end
 if key then
   redis.call('SET', key, ARGV[10] .. ' ' .. call .. ' ' .. ARGV[9], 'PXAT', ARGV[10])
 end
+if tonumber(ARGV[4]) <= now then
+  -- It lapses before it is made.
+  return { 'claimed', before }
+end
 if not stands then
   claim(KEYS[1], ARGV[4], ARGV[5])
 end
