@@ -177,6 +177,7 @@ impl Gateway {
         let auth = Arc::new(auth);
         let mut work = vec![
             tokio::spawn(dispatch::run(Arc::clone(&dispatcher), follow_ups.begun, work_stop.clone())),
+            tokio::spawn(dispatch::proofs::run(Arc::clone(&dispatcher), follow_ups.proofs, work_stop.clone())),
             tokio::spawn(dispatch::jobs::run(dispatcher, follow_ups.begun_jobs, work_stop.clone())),
             tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, work_stop.clone())),
             tokio::spawn(scheduler::jobs::run(engine.clone(), follow_ups.job_wake_ups, work_stop.clone())),

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::devices::Takeover;
 use crate::config::policy::Allow;
 use crate::config::{self, Config};
+use crate::crypto::proof::Proofs;
 use crate::domain::recording::{Policy, RecordingPlan};
 use crate::domain::time::millis;
 use crate::domain::usage::Plan;
@@ -47,11 +49,17 @@ pub(super) fn settings(config: &Config, backend: &Backend, hook: Option<Arc<outb
             concurrent_participants: config.usage.concurrent_participants,
             warn_at: config.usage.warn_at.clone(),
         },
+        takeover: (config.devices.takeover == Takeover::Proof).then(|| proofs(&config.auth)),
         policy: engine::Policy {
             hook: hook.map(|hook| hook as Arc<dyn engine::policy::Hook>),
             contacts_only: config.policy.allow == Allow::Contacts,
         },
     }
+}
+
+/// Made with the secrets of tickets, which are changed as those are.
+fn proofs(auth: &config::Auth) -> Proofs {
+    Proofs::new(auth.ticket_secrets.iter().map(|secret| secret.reveal().as_bytes()))
 }
 
 fn rates(limits: &config::Limits) -> Rates {
@@ -61,6 +69,7 @@ fn rates(limits: &config::Limits) -> Rates {
         invites_per_callee: limits.invites_per_callee,
         tokens_per_user: limits.tokens_per_user,
         registrations_per_user: limits.registrations_per_user,
+        new_tokens_per_user: limits.new_tokens_per_user,
     }
 }
 

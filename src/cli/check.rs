@@ -112,6 +112,7 @@ fn note_limits(config: &Config) {
         (Limit::InvitesPerCallee, limits.invites_per_callee),
         (Limit::TokensPerUser, limits.tokens_per_user),
         (Limit::RegistrationsPerUser, limits.registrations_per_user),
+        (Limit::NewTokensPerUser, limits.new_tokens_per_user),
     ];
     println!(
         "note  limits: ip and event_streams_per_user count for each gateway, the other rates for all on one store"

@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod call;
 mod describe;
+pub mod devices;
 mod error;
 mod fields;
 pub mod history;
@@ -30,6 +31,7 @@ use std::path::Path;
 
 pub use auth::Auth;
 pub use call::Call;
+pub use devices::Devices;
 pub use error::{ConfigError, Problem};
 pub use history::History;
 pub use http::Http;
@@ -68,6 +70,8 @@ pub struct Config {
     pub push: Push,
     /// Who may call whom.
     pub policy: Policy,
+    /// How a push token comes from one user to another.
+    pub devices: Devices,
     /// Recordings of calls.
     pub recording: Recording,
     /// How much anybody may ask for.
@@ -112,6 +116,7 @@ impl Config {
         let livekit = fields.section("livekit", livekit::read);
         let push = fields.section("push", push::read);
         let policy = fields.section("policy", policy::read);
+        let devices = fields.section("devices", devices::read);
         let recording = fields.section("recording", recording::read);
         let limits = fields.section("limits", limits::read);
         let webhooks = fields.sections("webhooks", webhooks::read);
@@ -139,6 +144,7 @@ impl Config {
             livekit: livekit?,
             push: push?,
             policy: policy?,
+            devices: devices?,
             recording: recording?,
             limits: limits?,
             webhooks: webhooks?,
@@ -163,6 +169,8 @@ impl Config {
         self.push.describe(&mut out);
         out.section("policy");
         self.policy.describe(&mut out);
+        out.section("devices");
+        self.devices.describe(&mut out);
         self.recording.describe(&mut out);
         out.section("limits");
         self.limits.describe(&mut out);

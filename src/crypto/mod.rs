@@ -4,6 +4,7 @@
 //! believed, and which claims must be there, is for `ticket`, `livekit` and `http::auth` to say.
 
 mod compact;
+pub mod proof;
 mod provider;
 mod signing;
 mod verifying;

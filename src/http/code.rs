@@ -88,6 +88,7 @@ codes! {
     DeviceNotRung = CONFLICT, "device-not-rung", "The device takes no part in the call";
     DeclinedBefore = CONFLICT, "declined-before", "The device has declined before";
     CallerBusy = CONFLICT, "caller-busy", "The caller is on a call already";
+    TokenHeld = CONFLICT, "token-held", "The token is of another user's phone";
     TooManyContacts = CONFLICT, "too-many-contacts", "The user has too many contacts";
 
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";

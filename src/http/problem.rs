@@ -166,6 +166,8 @@ impl From<EngineError> for Problem {
             EngineError::RecordingOver => Self::new(Code::RecordingOver, detail),
             EngineError::RecordingNotAllowed(why) => Self::new(Code::RecordingNotAllowed, why),
             EngineError::NotAllowed(why) => Self::new(Code::NotAllowed, why),
+            EngineError::TokenHeld => Self::new(Code::TokenHeld, detail),
+            EngineError::ProofRefused => Self::field("/proof", detail),
             EngineError::CallRefused(_) => Self::new(Code::NotAllowed, detail),
             EngineError::PolicyUnavailable => Self::new(Code::PolicyUnavailable, detail).retry_after(1),
             EngineError::CallerBusy(_) => Self::new(Code::CallerBusy, detail),

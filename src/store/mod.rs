@@ -151,6 +151,11 @@ pub trait Store: Send + Sync + 'static {
         charges: &[Charge],
     ) -> Result<(), StoreError>;
 
+    /// The device that has a token, and whose it is.
+    ///
+    /// Law 30: it is the one that registered the token last, and none once that has another token, was removed or lost it.
+    async fn holder(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError>;
+
     /// The user's devices, in the order of their ids.
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError>;
 

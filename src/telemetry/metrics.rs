@@ -48,7 +48,7 @@ pub(super) struct Kind {
 pub(super) struct Pushed {
     pub(super) provider: &'static str,
     pub(super) app: String,
-    /// `ring`, `ring_alert`, `stop` or `missed`.
+    /// `ring`, `ring_alert`, `stop`, `missed` or `proof`.
     pub(super) push: &'static str,
 }
 

@@ -17,10 +17,15 @@ pub(super) use fields::Fields;
 pub(super) use told::{Told, TooLarge, fit};
 pub(super) use words::{Words, conversation};
 
+use super::message::Message;
 use crate::config::push::PayloadProfile;
 
 /// The fields of a push in the shape of a profile.
 pub(super) fn arrange<'a>(profile: PayloadProfile, told: &Told<'a>) -> Fields<'a> {
+    if matches!(told.message, Message::Proof { .. }) {
+        // Nothing for a kit of calls.
+        return bellwire::fields(told);
+    }
     match profile {
         PayloadProfile::Bellwire => bellwire::fields(told),
         PayloadProfile::Callkeep => callkeep::fields(told),

@@ -191,6 +191,10 @@ impl Store for Embedded {
         self.writer.run(Promise::Durable, put, |gone| gone.iter().map(closed).collect()).await.map(drop)
     }
 
+    async fn holder(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
+        devices::holder(&self.file.begin_read()?, token)
+    }
+
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
         devices::list(&self.file.begin_read()?, user)
     }

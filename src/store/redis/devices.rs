@@ -155,6 +155,17 @@ impl Redis {
         owner.map(|owner| read_json("owner", &owner)).transpose()
     }
 
+    pub(super) async fn holder_of(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
+        let Some(owner) = self.owner_of(token).await? else { return Ok(None) };
+        let key = self.keys.of_user(&owner.user).key("devices", owner.user.as_str());
+        let value = self.link.ask(cmd("HGET").arg(key).arg(owner.device.as_str())).await?;
+        let Some(value) = from_redis_value::<Option<Vec<u8>>>(value).map_err(unreadable)? else { return Ok(None) };
+        let stored: Stored = read_json("device", &value)?;
+        // An owner whose device was registered again without the token is one that a crash has left behind.
+        let has_it = stored.device.tokens().any(|held| held == token);
+        Ok(has_it.then_some((owner.user, stored.device)))
+    }
+
     pub(super) async fn forget_token(
         &self,
         user: &UserId,

@@ -143,6 +143,10 @@ impl Store for Redis {
         self.register(user, device, most, charges).await
     }
 
+    async fn holder(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
+        self.holder_of(token).await
+    }
+
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
         self.devices_of(user).await
     }

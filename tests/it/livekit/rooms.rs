@@ -85,6 +85,7 @@ async fn engine_with_call(folder: &Path) -> (Engine, Arc<dyn Store>, bellwire::d
         plan: Plan::default(),
         recording: RecordingPlan::default(),
         policy: Policy::default(),
+        takeover: None,
     };
     let (engine, _follow_ups) = Engine::new(Arc::clone(&store), clock.clone(), settings, Arc::default());
     let mut call = new_call(&clock);

@@ -81,7 +81,7 @@ async fn only_a_contact_or_the_backend_rings_a_user() {
     let pixel = stage.pixel("bob", "pixel-1").await;
     let refused = stage.http.post("/v1/calls", &bearer("alice"), to_bob()).await.expect_problem(403, "not-allowed");
     assert_eq!(refused["detail"], "the user takes calls of their contacts only");
-    assert!(stage.pushes().all().is_empty());
+    assert!(super::nothing_rang(&stage));
     for user in ["alice", "bob"] {
         assert_eq!(stage.http.get("/v1/calls", &bearer(user)).await.expect(200)["calls"], json!([]), "{user}");
     }
@@ -115,7 +115,7 @@ async fn a_refusal_says_nothing_of_blocks_and_bans() {
 
     put(&stage, "bob", &["carol"]).await;
     assert_eq!(stranger("carol").await.expect(201)["call"]["state"], "calling");
-    assert!(stage.pushes().all().is_empty());
+    assert!(super::nothing_rang(&stage));
 }
 
 /// Those who may not call a user cannot keep those who may from it.

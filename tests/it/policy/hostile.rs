@@ -73,7 +73,7 @@ async fn what_is_no_answer_lets_no_call_through() {
         assert_eq!(problem.status, 503, "{name}: {}", problem.text);
         let problem = problem.expect_problem(503, "policy-unavailable");
         assert!(!problem.to_string().contains("127.0.0.1"), "{name}: {problem}");
-        assert!(stage.pushes().all().is_empty(), "{name}");
+        assert!(super::nothing_rang(&stage), "{name}");
         let detail = trouble(&stage).await;
         assert!(detail.contains(&format!(": {outcome};")), "{name}: {detail}");
     }

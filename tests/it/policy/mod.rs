@@ -8,6 +8,7 @@ mod raw;
 use reqwest::Method;
 use serde_json::json;
 
+use crate::support::people::push_data;
 use crate::support::receiver::{Answer, Receiver};
 use crate::support::{Http, Stage};
 
@@ -35,4 +36,9 @@ async fn stage(receiver: &Receiver, more: &str) -> Stage {
 async fn metrics(stage: &Stage) -> String {
     let ops = Http::new(format!("http://{}", stage.gateway.ops));
     Http::send(ops.request(Method::GET, "/metrics")).await.text
+}
+
+/// Whether no phone was pushed to; that Google was asked for a token does not count.
+fn nothing_rang(stage: &Stage) -> bool {
+    stage.pushes().all().iter().all(|received| push_data(received)["type"] != "ring")
 }

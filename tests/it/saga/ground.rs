@@ -77,6 +77,7 @@ impl Ground {
             plan: Plan::default(),
             recording: RecordingPlan::default(),
             policy: Policy::default(),
+            takeover: None,
         };
         let (engine, follow_ups) = Engine::new(wire, self.clock.clone(), settings, Arc::default());
         Instance { engine, stops: Arc::clone(stops), follow_ups }

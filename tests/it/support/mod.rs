@@ -115,13 +115,14 @@ async fn start_simulator(clock: &Clock) -> Arc<Simulator> {
 
 /// The lines with every rate that they do not set so high that nobody meets it: tests make more calls than people do.
 fn with_high_rates(extra: &str) -> String {
-    const RATES: [&str; 6] = [
+    const RATES: [&str; 7] = [
         "ip",
         "invites_per_user",
         "invites_per_callee",
         "invites_per_pair",
         "tokens_per_user",
         "registrations_per_user",
+        "new_tokens_per_user",
     ];
     let is_set = |rate: &str| extra.lines().any(|line| line.trim().starts_with(&format!("{rate} =")));
     let high = RATES.into_iter().filter(|rate| !is_set(rate)).map(|rate| format!("{rate} = \"1000000/h\"\n"));

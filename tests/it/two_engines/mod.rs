@@ -63,6 +63,7 @@ impl Ground {
             plan,
             recording: RecordingPlan::default(),
             policy: Policy::default(),
+            takeover: None,
         };
         Engine::new(store, self.clock.clone(), settings, Arc::default())
     }

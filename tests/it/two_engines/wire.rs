@@ -217,6 +217,10 @@ impl Store for Wire {
         self.trip("put_device", self.store.put_device(user, device, most, charges)).await
     }
 
+    async fn holder(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
+        self.trip("holder", self.store.holder(token)).await
+    }
+
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
         self.trip("devices", self.store.devices(user)).await
     }
