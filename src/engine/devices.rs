@@ -17,14 +17,19 @@ impl Engine {
         self.refuse_banned(user).await?;
         let settings = &self.0.settings;
         let charges = settings.rates.of_registration(self.brings_new_token(user, &device).await?);
-        if let Some(proofs) = &settings.takeover {
-            let taken = self.take_over(proofs, user, &device, proof).await;
-            if !matches!(taken, Ok(Registration::Done)) {
-                // A registration that comes to nothing counts too: each may be a guess, or a push.
+        let robbed = if settings.takeover.is_some() { self.robbed(user, &device).await? } else { Vec::new() };
+        let charges = match &settings.takeover {
+            Some(proofs) if !robbed.is_empty() => {
+                // Charged before a push goes out, whatever comes of it.
                 self.within_limits(self.store().admit(user, &charges).await)?;
-                return taken;
+                let taken = self.take_over(proofs, user, &device, proof, robbed).await?;
+                if taken != Registration::Done {
+                    return Ok(taken);
+                }
+                Vec::new()
             }
-        }
+            _ => charges,
+        };
         let put = self.store().put_device(user, device, settings.devices_per_user, &charges).await;
         self.within_limits(put)?;
         Ok(Registration::Done)

@@ -47,17 +47,18 @@ pub struct Proof {
 }
 
 impl Engine {
-    /// Finds out whether a user may take the tokens of a device: at once, or, if not, after what is pushed now was said back.
+    /// Finds out whether a user may take these phones of others: now, or, if not, after what is pushed now was said back.
     pub(super) async fn take_over(
         &self,
         proofs: &Proofs,
         user: &UserId,
         device: &Device,
         proof: Option<&str>,
+        robbed: Vec<(UserId, Device)>,
     ) -> Result<Registration, EngineError> {
         let mut last = Registration::Done;
         let mut is_refused = proof.is_some();
-        for (owner, phone) in self.robbed(user, device).await? {
+        for (owner, phone) in robbed {
             let token = phone.notice_token().ok_or(EngineError::TokenHeld)?;
             let claim = Claim { user, device: &device.id, token };
             if proof.is_some_and(|proof| proofs.check(proof, claim, self.clock().now())) {
@@ -68,12 +69,11 @@ impl Engine {
                 last = Registration::Pending(self.push_proof(proofs, claim, owner, phone.clone()).await?);
             }
         }
-        // A proof that came too late, or that is of no use any more since nobody is robbed.
-        if is_refused && last != Registration::Done { Err(EngineError::ProofRefused) } else { Ok(last) }
+        if is_refused { Err(EngineError::ProofRefused) } else { Ok(last) }
     }
 
     /// The phones of other users that this registration would take away, and whose owners were here lately.
-    async fn robbed(&self, user: &UserId, device: &Device) -> Result<Vec<(UserId, Device)>, EngineError> {
+    pub(super) async fn robbed(&self, user: &UserId, device: &Device) -> Result<Vec<(UserId, Device)>, EngineError> {
         let lately = self.clock().now();
         let mut robbed: Vec<(UserId, Device)> = Vec::new();
         for token in device.tokens() {

@@ -31,6 +31,7 @@ mod redis_harness;
 mod saga;
 mod store_laws;
 mod support;
+mod takeover;
 mod two_engines;
 mod users;
 mod webhooks;

@@ -123,6 +123,7 @@ macro_rules! laws {
                 law_14_a_token_moves_between_devices_of_a_user,
                 law_14_a_token_given_up_is_free,
                 law_14_of_many_that_register_a_token_one_keeps_it,
+                law_30_a_token_leads_to_the_device_that_has_it,
                 law_15_a_dead_token_is_dropped_only_where_it_stands,
                 law_15_a_token_registered_again_since_stays,
                 law_15_a_device_without_tokens_is_removed,
