@@ -3,6 +3,7 @@
 mod contacts;
 mod hook;
 mod hostile;
+mod outgoing;
 mod raw;
 
 use reqwest::Method;
