@@ -140,7 +140,8 @@ async fn a_registration_that_takes_two_phones_is_proved_for_each() {
     let anns = stage.iphone("ann", "iphone-2").await;
     let body = iphone(&bobs.ring_token, Some(&anns.notice_token));
     register(&stage, "eve", body.clone()).await.expect(202);
-    proof(&stage, &bobs.notice_token, 2).await;
+    let both = |received: &Received| push_data(received)["type"] == "device_proof" && asked(&stage).len() == 2;
+    stage.pushes().wait_for(SOON, both).await.expect("two proofs");
     let of = |token: &str| {
         let push = asked(&stage).into_iter().rfind(|push| push.target.as_deref() == Some(token)).expect("a proof");
         push_data(&push)["proof"].as_str().expect("a proof").to_owned()
