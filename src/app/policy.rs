@@ -5,12 +5,13 @@ use async_trait::async_trait;
 use crate::engine::policy::Hook;
 use crate::engine::{EngineError, InviteRequest};
 use crate::outbound::policy::{By, Policy, Question, Ruling};
+use crate::outbound::record::PartyView;
 
 #[async_trait]
 impl Hook for Policy {
     async fn ask(&self, request: &InviteRequest) -> Result<(), EngineError> {
         let question = Question {
-            caller: &request.caller,
+            caller: PartyView::from(&request.caller),
             callee: &request.callee,
             media: request.media,
             metadata: request.metadata.as_ref(),

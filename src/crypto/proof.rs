@@ -36,7 +36,7 @@ impl Proofs {
     /// The proof of a claim that is good until then: 54 letters, digits, `-` and `_`; nothing without a secret.
     pub fn make(&self, claim: Claim<'_>, until: Timestamp) -> Option<String> {
         let time = until.as_millis().to_be_bytes();
-        let tag = hmac::sign(self.0.first()?, &signed(claim, &time));
+        let tag = hmac::sign(self.0.first()?, &signed(claim, time));
         Some(BASE64URL_NOPAD.encode(&[&time, tag.as_ref()].concat()))
     }
 
@@ -44,7 +44,7 @@ impl Proofs {
     pub fn check(&self, proof: &str, claim: Claim<'_>, now: Timestamp) -> bool {
         let Ok(bytes) = BASE64URL_NOPAD.decode(proof.as_bytes()) else { return false };
         let Some((time, tag)) = bytes.split_first_chunk::<TIME_BYTES>() else { return false };
-        let is_genuine = |key: &hmac::Key| hmac::verify(key, &signed(claim, time), tag).is_ok();
+        let is_genuine = |key: &hmac::Key| hmac::verify(key, &signed(claim, *time), tag).is_ok();
         now < Timestamp::from_millis(u64::from_be_bytes(*time)) && self.0.iter().any(is_genuine)
     }
 }
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Proofs {
 }
 
 /// Each part behind its length, so that no two claims read alike.
-fn signed(claim: Claim<'_>, time: &[u8; TIME_BYTES]) -> Vec<u8> {
+fn signed(claim: Claim<'_>, time: [u8; TIME_BYTES]) -> Vec<u8> {
     let parts = [claim.user.as_str(), claim.device.as_str(), claim.token.as_str()];
     let mut signed = time.to_vec();
     for part in parts {

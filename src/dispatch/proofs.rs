@@ -51,7 +51,8 @@ impl Dispatcher {
             tracing::info!(device_id = %phone.id, provider, status, reason, verdict, "a proof was pushed");
             match report.verdict {
                 Verdict::Retry { after } => {
-                    tokio::time::sleep(after.unwrap_or(PAUSE).min(until.since(self.engine.clock().now()))).await
+                    let left = until.since(self.engine.clock().now());
+                    tokio::time::sleep(after.unwrap_or(PAUSE).min(left)).await;
                 }
                 Verdict::DropToken { since } => {
                     let Some(token) = phone.notice_token() else { return };

@@ -32,7 +32,7 @@ pub enum Registration {
 }
 
 /// A push to the phone that a token belongs to, which a newcomer is to say back.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Proof {
     /// Whose phone it is so far.
     pub owner: UserId,

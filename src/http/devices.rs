@@ -15,7 +15,7 @@ use crate::domain::{Acks, AppId, Device, DeviceId, Environment, IosPushMode, Pla
 use crate::engine::Registration;
 
 /// A registration.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceBody {
     /// `ios`, `android` or `web`.

@@ -17,11 +17,12 @@ use tokio::time::timeout;
 
 use super::ClientError;
 use super::client::client;
+use super::record::PartyView;
 use super::signature::Keys;
 use crate::clock::Clock;
 use crate::config::policy::Hook;
 use crate::domain::ids::turns_text;
-use crate::domain::{Media, Party, Timestamp, UserId};
+use crate::domain::{Media, Party, Timestamp, Unknown, UserId};
 use crate::telemetry::Metrics;
 
 /// How many questions are under way at a time.
@@ -48,8 +49,7 @@ pub struct Policy {
 #[derive(Debug, Serialize)]
 pub struct Question<'a> {
     /// Who calls.
-    #[serde(serialize_with = "shown")]
-    pub caller: &'a Party,
+    pub caller: PartyView,
     /// Who is called.
     pub callee: &'a UserId,
     /// Sound or pictures.
@@ -151,11 +151,10 @@ impl Policy {
     /// Asks about a test call of two users whom nobody has, and says what came of it.
     pub async fn probe(&self) -> Result<&'static str, &'static str> {
         let nobody = |name: &str| UserId::new(format!("bellwire-check-{name}")).map_err(|_| "no user");
-        let caller =
-            Party { id: nobody("caller")?, name: None, avatar: None, unknown: crate::domain::Unknown::default() };
+        let caller = Party { id: nobody("caller")?, name: None, avatar: None, unknown: Unknown::default() };
         let callee = nobody("callee")?;
         let question = Question {
-            caller: &caller,
+            caller: PartyView::from(&caller),
             callee: &callee,
             media: Media::Audio,
             metadata: None,
@@ -239,11 +238,6 @@ fn failure(error: reqwest::Error) -> &'static str {
 fn fit_to_show(reason: &str) -> Option<String> {
     let shown = reason.chars().filter(|c| !c.is_control() && !turns_text(*c)).take(REASON_CHARS);
     Some(shown.collect::<String>().trim().to_owned()).filter(|reason| !reason.is_empty())
-}
-
-/// A party as answers of the API show them.
-fn shown<S: serde::Serializer>(party: &&Party, serializer: S) -> Result<S::Ok, S::Error> {
-    super::record::PartyView::from(*party).serialize(serializer)
 }
 
 #[cfg(test)]

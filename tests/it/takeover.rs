@@ -162,9 +162,9 @@ async fn a_token_moves_at_once_where_nobody_is_robbed() {
     register(&stage, "bob", android(&pixel.ring_token)).await.expect(200);
     assert_eq!(devices(&stage, "bob").await, 1);
     // From a user who was not here for a week.
-    stage.clock.advance(Duration::from_hours(7 * 24) - Duration::from_secs(60));
+    stage.clock.advance(Duration::from_hours(7 * 24) - Duration::from_mins(1));
     register(&stage, "eve", android(&pixel.ring_token)).await.expect(202);
-    stage.clock.advance(Duration::from_secs(60));
+    stage.clock.advance(Duration::from_mins(1));
     register(&stage, "eve", android(&pixel.ring_token)).await.expect(200);
     assert_eq!((devices(&stage, "bob").await, devices(&stage, "eve").await), (0, 1));
     // From a user whom nobody can call.
