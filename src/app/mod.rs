@@ -154,8 +154,7 @@ impl Gateway {
         let postgres = config.history.postgres.as_ref().map(|url| Arc::new(Postgres::new(url, &config.history)));
         let backend = Backend::new(&config.webhooks, clock.clone(), work_stop.clone())?;
         let backend = Arc::new(backend.with_history(postgres.as_ref()));
-        let hook = config.policy.hook.as_ref().map(|hook| Policy::new(hook, clock.clone(), Arc::clone(&metrics)));
-        let hook = hook.transpose()?.map(Arc::new);
+        let hook = Policy::of(&config.policy, clock.clone(), Arc::clone(&metrics))?.map(Arc::new);
         let settings = settings(config, &backend, hook.clone());
         let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings, Arc::clone(&metrics));
         let (requests_stopper, requests_stop) = stop_signal();

@@ -91,10 +91,10 @@ async fn check_policy(config: &Config, clock: Clock, checks: &mut Checks) {
     if config.policy.allow == Allow::Contacts {
         println!("note  policy.allow: only contacts that the backend has listed may call a user");
     }
-    let Some(hook) = &config.policy.hook else { return println!("note  policy.url: not set, so nobody is asked") };
     let began = Instant::now();
-    let asked = match Policy::new(hook, clock, Arc::default()) {
-        Ok(policy) => policy.probe().await.map_err(str::to_owned),
+    let asked = match Policy::of(&config.policy, clock, Arc::default()) {
+        Ok(Some(policy)) => policy.probe().await.map_err(str::to_owned),
+        Ok(None) => return println!("note  policy.url: not set, so nobody is asked"),
         Err(error) => Err(with_causes(&error)),
     };
     let took = began.elapsed().as_millis();

@@ -14,6 +14,10 @@ pub struct Policy {
     pub allow: Allow,
     /// Who is asked on each invite, if anybody is.
     pub hook: Option<Hook>,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// Whether calls go on where there is none.
+    pub fails_open: bool,
 }
 
 /// Whose calls ring a user.
@@ -32,10 +36,6 @@ pub struct Hook {
     pub url: String,
     /// The secrets, each of which signs.
     pub secrets: Vec<SigningSecret>,
-    /// How long an answer may take.
-    pub timeout: Duration,
-    /// Whether calls go on where there is none.
-    pub fails_open: bool,
 }
 
 const ALLOW: &[(&str, Allow)] = &[("all", Allow::All), ("contacts", Allow::Contacts)];
@@ -47,25 +47,26 @@ pub(super) fn read(fields: &mut Fields) -> Option<Policy> {
     let url = fields.optional("url", &kind::safe_url("https://api.example.com/may-call"));
     let timeout = fields.required("timeout", &kind::duration("50ms", "10s", "1s"));
     let fails_open = fields.required("on_failure", &kind::one_of(ON_FAILURE));
-    if !is_asked {
-        for key in ["secrets", "secrets_file"] {
-            fields.refuse(key, "is only for a policy.url");
-        }
-        return Some(Policy { allow: allow?, hook: None });
-    }
-    let secrets = fields.secrets("secrets", 1, HINT).and_then(|secrets| signing(fields, &secrets));
-    let hook = Hook { url: url?, secrets: secrets?, timeout: timeout?, fails_open: fails_open? };
-    Some(Policy { allow: allow?, hook: Some(hook) })
+    let hook = if is_asked {
+        let secrets = fields.secrets("secrets", 1, HINT).and_then(|secrets| signing(fields, &secrets));
+        Some(Hook { url: url?, secrets: secrets? })
+    } else {
+        fields.ignore(&["secrets", "secrets_file"]);
+        None
+    };
+    Some(Policy { allow: allow?, hook, timeout: timeout?, fails_open: fails_open? })
 }
 
 impl Policy {
     pub(super) fn describe(&self, out: &mut Description) {
         out.one_of("allow", self.allow, ALLOW);
-        let Some(hook) = &self.hook else { return out.text("url", "") };
         // A query may have a token in it.
-        out.text("url", hook.url.split('?').next().unwrap_or_default());
-        out.secret("secrets");
-        out.duration("timeout", hook.timeout);
-        out.one_of("on_failure", hook.fails_open, ON_FAILURE);
+        let url = self.hook.as_ref().and_then(|hook| hook.url.split('?').next());
+        out.optional("url", url);
+        if self.hook.is_some() {
+            out.secret("secrets");
+        }
+        out.duration("timeout", self.timeout);
+        out.one_of("on_failure", self.fails_open, ON_FAILURE);
     }
 }

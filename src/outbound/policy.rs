@@ -6,7 +6,7 @@
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response, Url};
@@ -20,7 +20,7 @@ use super::client::client;
 use super::record::PartyView;
 use super::signature::Keys;
 use crate::clock::Clock;
-use crate::config::policy::Hook;
+use crate::config::Policy as Config;
 use crate::domain::ids::turns_text;
 use crate::domain::{Media, Party, Timestamp, Unknown, UserId};
 use crate::telemetry::Metrics;
@@ -36,7 +36,8 @@ const REASON_CHARS: usize = 200;
 pub struct Policy {
     url: Url,
     keys: Keys,
-    hook: Hook,
+    timeout: Duration,
+    fails_open: bool,
     client: Client,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -102,25 +103,27 @@ struct Body<'a, T> {
 }
 
 impl Policy {
-    /// Prepares to ask; nothing is asked yet.
-    pub fn new(hook: &Hook, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, ClientError> {
-        Ok(Self {
+    /// Prepares to ask whomever the configuration names, if it names anybody; nothing is asked yet.
+    pub fn of(config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Result<Option<Self>, ClientError> {
+        let Some(hook) = &config.hook else { return Ok(None) };
+        Ok(Some(Self {
             url: Url::parse(&hook.url).map_err(|_| ClientError::PolicyUrl)?,
             keys: Keys::new(&hook.secrets),
-            client: client(hook.timeout)?,
-            hook: hook.clone(),
+            client: client(config.timeout)?,
+            timeout: config.timeout,
+            fails_open: config.fails_open,
             clock,
             metrics,
             turns: Semaphore::new(AT_ONCE),
             trouble: Mutex::default(),
-        })
+        }))
     }
 
     /// Asks whether a call may be.
     pub async fn ask(&self, question: &Question<'_>) -> Ruling {
         let began = Instant::now();
         let asked = match self.turns.try_acquire() {
-            Ok(_turn) => timeout(self.hook.timeout, self.post(question)).await.unwrap_or(Err("timeout")),
+            Ok(_turn) => timeout(self.timeout, self.post(question)).await.unwrap_or(Err("timeout")),
             Err(_) => Err("too_many"),
         };
         let outcome = match &asked {
@@ -133,7 +136,7 @@ impl Policy {
         match asked {
             Ok(Answer { allow: true, .. }) => Ruling::Allowed,
             Ok(Answer { reason, .. }) => Ruling::Refused(reason.as_deref().and_then(fit_to_show)),
-            Err(_) if self.hook.fails_open => Ruling::Allowed,
+            Err(_) if self.fails_open => Ruling::Allowed,
             Err(_) => Ruling::Unknown,
         }
     }
@@ -145,7 +148,7 @@ impl Policy {
 
     /// Whether calls go on where there is no answer.
     pub fn fails_open(&self) -> bool {
-        self.hook.fails_open
+        self.fails_open
     }
 
     /// Asks about a test call of two users whom nobody has, and says what came of it.
@@ -161,7 +164,7 @@ impl Policy {
             test: true,
             asked_by: By::Service,
         };
-        let asked = timeout(self.hook.timeout, self.post(&question)).await.unwrap_or(Err("timeout"));
+        let asked = timeout(self.timeout, self.post(&question)).await.unwrap_or(Err("timeout"));
         asked.map(|answer| if answer.allow { "allowed" } else { "refused" })
     }
 
@@ -200,7 +203,7 @@ impl Policy {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match (failure, *trouble) {
             (Some(why), None) => {
-                let then = if self.hook.fails_open { "calls go on without" } else { "no call can be made" };
+                let then = if self.fails_open { "calls go on without" } else { "no call can be made" };
                 tracing::error!(why, "the policy does not answer, and {then}");
                 *trouble = Some((self.clock.now(), why));
             }
