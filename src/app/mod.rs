@@ -3,6 +3,7 @@
 //! Every part is made here and handed what it needs; none finds another by itself.
 
 mod parts;
+mod policy;
 mod settings;
 
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ use crate::dispatch::{self, Dispatcher, Turns};
 use crate::domain::AppId;
 use crate::engine::Engine;
 use crate::http::auth::{AuthConfigError, Authenticator};
-use crate::http::connections::{Connections, too_few_files};
+use crate::http::connections::Connections;
 use crate::http::load::Load;
 use crate::http::server::{Server, Times};
 use crate::http::{self, App, Links};
@@ -33,7 +34,7 @@ use crate::livekit::storage::{Storage, StorageError};
 use crate::livekit::token::TokenMinter;
 use crate::livekit::twirp::SetUpError;
 use crate::livekit::webhook::Webhooks;
-use crate::outbound::{self, Postgres, Webhooks as Backend};
+use crate::outbound::{self, Policy, Postgres, Webhooks as Backend};
 use crate::push::{PushError, Pushers};
 use crate::scheduler;
 use crate::store::Store;
@@ -41,7 +42,7 @@ use crate::store::embedded::{self, Embedded};
 use crate::store::redis::{self, Redis};
 use crate::telemetry::Metrics;
 use crate::ticket::{Tickets, TicketsError};
-use parts::{history_part, livekit_part, never_recorded, push_parts, unguarded_history, unreachable_platforms};
+use parts::{history_part, livekit_part, policy_part, push_parts, warnings};
 use settings::{keeping, settings};
 
 /// How long connections that wait for a request go on after the signal to stop, at the most.
@@ -92,7 +93,7 @@ pub enum StartError {
     /// A key or certificate of a push provider is no good.
     #[error(transparent)]
     Push(#[from] PushError),
-    /// Webhooks cannot be sent.
+    /// Webhooks, or questions whether a call may be, cannot be sent.
     #[error(transparent)]
     Webhooks(#[from] outbound::ClientError),
     /// LiveKit's API cannot be called.
@@ -153,7 +154,8 @@ impl Gateway {
         let postgres = config.history.postgres.as_ref().map(|url| Arc::new(Postgres::new(url, &config.history)));
         let backend = Backend::new(&config.webhooks, clock.clone(), work_stop.clone())?;
         let backend = Arc::new(backend.with_history(postgres.as_ref()));
-        let settings = settings(config, &backend);
+        let hook = Policy::of(&config.policy, clock.clone(), Arc::clone(&metrics))?.map(Arc::new);
+        let settings = settings(config, &backend, hook.clone());
         let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings, Arc::clone(&metrics));
         let (requests_stopper, requests_stop) = stop_signal();
         let dispatcher = Arc::new(Dispatcher {
@@ -167,14 +169,11 @@ impl Gateway {
             public_url: public_url.into(),
             metrics: Arc::clone(&metrics),
         });
-        let mut warnings = unreachable_platforms(&pushers);
-        warnings.extend(store.warnings().await);
-        warnings.extend(never_recorded(config));
-        warnings.extend(unguarded_history(config));
-        warnings.extend(too_few_files(limits));
+        let warnings = warnings(config, &pushers, &*store).await;
         let auth = Arc::new(auth);
         let mut work = vec![
             tokio::spawn(dispatch::run(Arc::clone(&dispatcher), follow_ups.begun, work_stop.clone())),
+            tokio::spawn(dispatch::proofs::run(Arc::clone(&dispatcher), follow_ups.proofs, work_stop.clone())),
             tokio::spawn(dispatch::jobs::run(dispatcher, follow_ups.begun_jobs, work_stop.clone())),
             tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, work_stop.clone())),
             tokio::spawn(scheduler::jobs::run(engine.clone(), follow_ups.job_wake_ups, work_stop.clone())),
@@ -201,6 +200,7 @@ impl Gateway {
             load: Arc::new(Load::new(limits, &config.http, Arc::clone(&metrics))),
             parts: Arc::new(move || {
                 let others = rooms.as_ref().map(livekit_part).into_iter().chain(postgres.as_deref().map(history_part));
+                let others = others.chain(hook.as_deref().map(policy_part));
                 push_parts(&pushers).into_iter().chain(others).collect()
             }),
             metrics: Arc::clone(&metrics),

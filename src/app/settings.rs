@@ -1,14 +1,18 @@
 //! From the configuration to what the engine and its calls are to know: each new call takes these rules along.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::devices::Takeover;
+use crate::config::policy::Allow;
 use crate::config::{self, Config};
+use crate::crypto::proof::Proofs;
 use crate::domain::recording::{Policy, RecordingPlan};
 use crate::domain::time::millis;
 use crate::domain::usage::Plan;
 use crate::domain::{PushRules, Rules, Unknown, WebhookEvent};
-use crate::engine::{Rates, Settings};
-use crate::outbound::Webhooks as Backend;
+use crate::engine::{self, Rates, Settings};
+use crate::outbound::{self, Webhooks as Backend};
 use crate::store::Keeping;
 
 /// How often LiveKit is asked about a call in which all seems well.
@@ -19,7 +23,7 @@ const BEFORE_IT_IS_REMOVED: Duration = Duration::from_hours(24 * 7);
 const DEVICES_PER_USER: usize = 10;
 
 /// What the engine is to know.
-pub(super) fn settings(config: &Config, backend: &Backend) -> Settings {
+pub(super) fn settings(config: &Config, backend: &Backend, hook: Option<Arc<outbound::Policy>>) -> Settings {
     let call = &config.call;
     Settings {
         ring: call.ring,
@@ -49,6 +53,11 @@ pub(super) fn settings(config: &Config, backend: &Backend) -> Settings {
             warn_at: config.usage.warn_at.clone(),
         },
         told_of_bans: backend.wanting(WebhookEvent::UserBanned).cloned().collect(),
+        takeover: (config.devices.takeover == Takeover::Proof).then(|| proofs(&config.auth)),
+        policy: engine::Policy {
+            hook: hook.map(|hook| hook as Arc<dyn engine::policy::Hook>),
+            contacts_only: config.policy.allow == Allow::Contacts,
+        },
     }
 }
 
@@ -59,6 +68,11 @@ pub(super) fn keeping(config: &Config) -> Keeping {
     Keeping { calls: config.call.retention.max(recordings) + longest, devices: config.store.devices_kept }
 }
 
+/// Made with the secrets of tickets, which are changed as those are.
+fn proofs(auth: &config::Auth) -> Proofs {
+    Proofs::new(auth.ticket_secrets.iter().map(|secret| secret.reveal().as_bytes()))
+}
+
 fn rates(limits: &config::Limits) -> Rates {
     Rates {
         invites_per_user: limits.invites_per_user,
@@ -66,6 +80,7 @@ fn rates(limits: &config::Limits) -> Rates {
         invites_per_callee: limits.invites_per_callee,
         tokens_per_user: limits.tokens_per_user,
         registrations_per_user: limits.registrations_per_user,
+        new_tokens_per_user: limits.new_tokens_per_user,
     }
 }
 

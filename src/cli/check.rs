@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::{CliError, ConfigFile, with_causes};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::config::policy::Allow;
 use crate::config::store::{EncryptionKey, StoreUrl};
 use crate::crypto::SealingKey;
 use crate::domain::Limit;
@@ -17,7 +18,7 @@ use crate::http::connections::too_few_files;
 use crate::livekit::rooms::Rooms;
 use crate::livekit::storage::Storage;
 use crate::livekit::token::TokenMinter;
-use crate::outbound::Postgres;
+use crate::outbound::{Policy, Postgres};
 use crate::push::Pushers;
 use crate::store::Store;
 use crate::store::embedded::{Embedded, OpenError};
@@ -81,6 +82,7 @@ async fn run(file: &ConfigFile, try_out: bool) -> Result<(), CliError> {
         let reached = probe.map(|()| format!("{url} can be connected to"));
         checks.line("history.postgres_url", reached.map_err(|error| with_causes(&error)));
     }
+    check_policy(&config, clock, &mut checks).await;
     note_limits(&config);
     match checks.failed {
         0 => Ok(()),
@@ -101,6 +103,21 @@ fn note_encryption(config: &Config) {
     println!("note  store.encryption_key: {how}");
 }
 
+async fn check_policy(config: &Config, clock: Clock, checks: &mut Checks) {
+    if config.policy.allow == Allow::Contacts {
+        println!("note  policy.allow: only contacts that the backend has listed may call a user");
+    }
+    let began = Instant::now();
+    let asked = match Policy::of(&config.policy, clock, Arc::default()) {
+        Ok(Some(policy)) => policy.probe().await.map_err(str::to_owned),
+        Ok(None) => return println!("note  policy.url: not set, so nobody is asked"),
+        Err(error) => Err(with_causes(&error)),
+    };
+    let took = began.elapsed().as_millis();
+    let asked = asked.map(|ruling| format!("a test call of users that nobody has is {ruling}, in {took} ms"));
+    checks.line("policy.url", asked.map_err(|why| format!("a question about a test call had no answer: {why}")));
+}
+
 /// Where limits are counted, and which there are none of.
 fn note_limits(config: &Config) {
     let limits = &config.limits;
@@ -111,6 +128,7 @@ fn note_limits(config: &Config) {
         (Limit::InvitesPerCallee, limits.invites_per_callee),
         (Limit::TokensPerUser, limits.tokens_per_user),
         (Limit::RegistrationsPerUser, limits.registrations_per_user),
+        (Limit::NewTokensPerUser, limits.new_tokens_per_user),
     ];
     println!(
         "note  limits: ip, and what there may be at a time, count for each gateway, the other rates for all on one store"

@@ -23,6 +23,8 @@ pub struct Limits {
     pub tokens_per_user: Option<Rate>,
     /// Device registrations of one user.
     pub registrations_per_user: Option<Rate>,
+    /// Registrations of one user that bring a new token.
+    pub new_tokens_per_user: Option<Rate>,
     /// Event streams that one user may have open.
     pub event_streams_per_user: usize,
     /// How often an event stream is pinged; a WebSocket that has said nothing by the next ping is dead.
@@ -58,6 +60,7 @@ pub(super) fn read(fields: &mut Fields) -> Option<Limits> {
     let invites_per_pair = fields.optional("invites_per_pair", &rate());
     let tokens_per_user = fields.optional("tokens_per_user", &rate());
     let registrations_per_user = fields.optional("registrations_per_user", &rate());
+    let new_tokens_per_user = fields.optional("new_tokens_per_user", &rate());
     let event_streams_per_user = fields.required("event_streams_per_user", &kind::number(1, 1000));
     let event_ping = fields.required("event_ping", &kind::duration("100ms", "5m", "25s"));
     let body_bytes = fields.required("body_bytes", &kind::number(4096, 1_048_576));
@@ -78,6 +81,7 @@ pub(super) fn read(fields: &mut Fields) -> Option<Limits> {
         invites_per_pair,
         tokens_per_user,
         registrations_per_user,
+        new_tokens_per_user,
         event_streams_per_user: event_streams_per_user?,
         event_ping: event_ping?,
         body_bytes: body_bytes?,
@@ -95,7 +99,7 @@ pub(super) fn read(fields: &mut Fields) -> Option<Limits> {
 }
 
 fn rate() -> Kind<Rate> {
-    Kind::text("a rate per s, min or h, such as \"30/min\", or \"\" for no limit", |text| {
+    Kind::text("a rate per s, min, h or d, such as \"30/min\", or \"\" for no limit", |text| {
         let (count, span) = text.split_once('/')?;
         let count = count.parse().ok().filter(|count| *count > 0)?;
         let (_, per) = SPANS.into_iter().find(|(name, _)| *name == span)?;
@@ -111,6 +115,7 @@ impl Limits {
         out.optional("invites_per_pair", self.invites_per_pair);
         out.optional("tokens_per_user", self.tokens_per_user);
         out.optional("registrations_per_user", self.registrations_per_user);
+        out.optional("new_tokens_per_user", self.new_tokens_per_user);
         out.plain("event_streams_per_user", self.event_streams_per_user);
         out.duration("event_ping", self.event_ping);
         out.plain("body_bytes", self.body_bytes);

@@ -5,6 +5,7 @@
 
 mod compact;
 mod once;
+pub mod proof;
 mod provider;
 mod sealing;
 mod signing;

@@ -149,6 +149,9 @@ pub struct Erased {
     pub blocks: u64,
     /// Users who had blocked them.
     pub blocked_by: u64,
+    /// Contacts: users who were theirs, and users whose they were.
+    #[serde(default)]
+    pub contacts: u64,
     /// Counts of missed calls: theirs of a caller, and of theirs by a callee.
     pub missed: u64,
     /// Idempotency keys.
@@ -172,6 +175,7 @@ impl Erased {
         self.devices += more.devices;
         self.blocks += more.blocks;
         self.blocked_by += more.blocked_by;
+        self.contacts += more.contacts;
         self.missed += more.missed;
         self.idempotency_keys += more.idempotency_keys;
         self.rates += more.rates;

@@ -124,6 +124,7 @@ impl Engine {
         erased.devices = forgotten.devices;
         erased.blocks = forgotten.blocks;
         erased.blocked_by = forgotten.blocked_by;
+        erased.contacts = forgotten.contacts;
         erased.missed = forgotten.missed;
         erased.idempotency_keys = forgotten.idempotency_keys;
         erased.rates = forgotten.rates;

@@ -227,6 +227,20 @@ impl<S: Send + Sync, T: TryFrom<String, Error = crate::domain::ids::IdError>> Fr
     }
 }
 
+/// Two ids of the same kind in the path.
+pub struct PairPath<T>(pub T, pub T);
+
+impl<S: Send + Sync, T: TryFrom<String, Error = crate::domain::ids::IdError>> FromRequestParts<S> for PairPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((one, other)) = path.map_err(|rejection| bad_path("path", &rejection.body_text()))?;
+        let id = |text| T::try_from(text).map_err(|error| bad_path("id", &error));
+        Ok(Self(id(one)?, id(other)?))
+    }
+}
+
 async fn path_text<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, Problem> {
     let path = Path::<String>::from_request_parts(parts, state).await;
     path.map(|Path(text)| text).map_err(|rejection: PathRejection| bad_path("path", &rejection.body_text()))

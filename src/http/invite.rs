@@ -13,7 +13,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
-use super::auth::Caller;
+use super::auth::{Caller, avatar_of_service};
 use super::calls::{CallAnswer, mint, view};
 use super::code::Code;
 use super::extract::{Authenticated, Body, EmptyBody, Params, check_text, only_header, whole_number};
@@ -139,10 +139,11 @@ fn caller_of(who: &Caller, named: Option<CallerBody>) -> Result<Party, Problem> 
         (Caller::Service, Some(caller)) => {
             check_text("/caller/name", caller.name.as_deref(), 128)?;
             check_text("/caller/avatar", caller.avatar.as_deref(), 512)?;
-            if caller.avatar.as_ref().is_some_and(|url| !url.starts_with("https://")) {
-                return Err(Problem::field("/caller/avatar", "must be an https URL"));
-            }
-            Ok(Party { id: caller.id, name: caller.name, avatar: caller.avatar, unknown: Unknown::default() })
+            let avatar = caller.avatar.map(|url| {
+                let problem = || Problem::field("/caller/avatar", "must be an https URL, without a user in it");
+                avatar_of_service(&url).ok_or_else(problem)
+            });
+            Ok(Party { id: caller.id, name: caller.name, avatar: avatar.transpose()?, unknown: Unknown::default() })
         }
     }
 }

@@ -10,6 +10,7 @@ mod client_address;
 pub mod code;
 pub mod connections;
 mod constraints;
+mod contacts;
 mod devices;
 mod events;
 mod explain;
@@ -110,6 +111,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(moderation::block, moderation::get_block, moderation::unblock))
         .routes(routes!(moderation::bans))
         .routes(routes!(moderation::ban, moderation::get_ban, moderation::lift_ban))
+        .routes(routes!(contacts::put_all, contacts::list))
+        .routes(routes!(contacts::put, contacts::get, contacts::delete))
         // Those above take no query; an unknown parameter is refused as an unknown field is.
         .route_layer(from_extractor::<Params<EmptyBody>>())
         .routes(routes!(invite::invite, calls::history))

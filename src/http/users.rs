@@ -49,6 +49,8 @@ pub struct ErasedView {
     blocks: u64,
     /// Users who had blocked them.
     blocked_by: u64,
+    /// Contacts: users who were theirs, and users whose they were.
+    contacts: u64,
     /// Counts of missed calls, of both sides.
     missed: u64,
     /// Idempotency keys.
@@ -63,9 +65,21 @@ pub struct ErasedView {
 
 impl From<Erased> for ErasedView {
     fn from(erased: Erased) -> Self {
-        let Erased { calls, recordings, devices, blocks, blocked_by, .. } = erased;
+        let Erased { calls, recordings, devices, blocks, blocked_by, contacts, .. } = erased;
         let Erased { missed, idempotency_keys, rates, bans, history_rows, .. } = erased;
-        Self { calls, recordings, devices, blocks, blocked_by, missed, idempotency_keys, rates, bans, history_rows }
+        Self {
+            calls,
+            recordings,
+            devices,
+            blocks,
+            blocked_by,
+            contacts,
+            missed,
+            idempotency_keys,
+            rates,
+            bans,
+            history_rows,
+        }
     }
 }
 

@@ -93,6 +93,9 @@ pub enum ClientError {
     /// The URL of an endpoint is none.
     #[error("the url of webhooks[{0}] cannot be read")]
     Url(usize),
+    /// The URL of the policy is none.
+    #[error("policy.url cannot be read")]
+    PolicyUrl,
     /// No TLS.
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),

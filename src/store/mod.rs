@@ -97,6 +97,8 @@ pub trait Store: Send + Sync + 'static {
     /// Law 7: the claim is added after those that are there, which are returned in order; of two that claim, one sees the other.
     /// A claim of the same call again changes nothing, and those before it are returned. Claims past their `until` are gone.
     /// Law 8: a key that is taken by another call claims nothing and names that call, unless it is the one to be replaced.
+    /// Law 30: where the claim has lapsed already (`until` is not later than now) all is done but the claim: the ban, the key and the charges
+    /// are seen to, no claim is made, and the call stands in no history.
     /// Law 9: the call is the newest of the user's history; what they missed from this peer counts from zero again.
     /// Law 19: while the user is banned nothing is claimed, reserved or recorded. A ban and a claim are ordered: the claim that
     /// does not see the ban stands in the history that whoever wrote the ban reads after it.
@@ -116,7 +118,9 @@ pub trait Store: Send + Sync + 'static {
     /// A callee who is banned is claimed as any other, and the answer says so; ban and claim are ordered as in law 19.
     /// Law 23: charges are taken of the callee's rates, unless the claim stands. A caller whom they have blocked is refused as any other
     /// where a rate has none left, and takes nothing of it.
-    async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError>;
+    /// Law 31: where only contacts are admitted and the caller is none, that is all that the answer says, blocked or banned as they may be: nothing
+    /// is claimed, recorded, charged or refused.
+    async fn ring_line(&self, claim: Claim, charges: &[Charge], admits: Admits) -> Result<Callee, StoreError>;
 
     /// The claims on a user's line.
     ///
@@ -148,6 +152,11 @@ pub trait Store: Send + Sync + 'static {
         most: usize,
         charges: &[Charge],
     ) -> Result<(), StoreError>;
+
+    /// The device that has a token, and whose it is.
+    ///
+    /// Law 33: it is the one that registered the token last, and none once that has another token, was removed or lost it.
+    async fn holder(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError>;
 
     /// The user's devices, in the order of their ids.
     ///
@@ -214,6 +223,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whom a user has blocked, in order.
     async fn blocks(&self, user: &UserId) -> Result<Vec<UserId>, StoreError>;
+
+    /// Lists these peers as a user's contacts, and no others: those whose calls ring them where only contacts may.
+    ///
+    /// Law 32: all of them are listed or nothing changes, and a call that rings meanwhile sees the list of before or after.
+    async fn put_contacts(&self, user: &UserId, peers: &[UserId]) -> Result<(), StoreError>;
+
+    /// Adds a peer to a user's contacts, or takes them off; says whether that changed anything.
+    ///
+    /// Law 32: where `most` are listed no other one is added, which is [`StoreError::TooMany`].
+    async fn set_contact(&self, user: &UserId, peer: &UserId, listed: bool, most: usize) -> Result<bool, StoreError>;
+
+    /// A user's contacts, in order.
+    async fn contacts(&self, user: &UserId) -> Result<Vec<UserId>, StoreError>;
 
     /// Bans a user; a ban that stands is replaced.
     ///
@@ -325,6 +347,8 @@ pub struct Forgotten {
     pub blocks: u64,
     /// Users who had blocked them.
     pub blocked_by: u64,
+    /// Contacts: users who were theirs, and users whose they were.
+    pub contacts: u64,
     /// Counts of missed calls: theirs of a caller, and of theirs by a callee.
     pub missed: u64,
     /// Idempotency keys.
@@ -461,6 +485,15 @@ pub enum Opening {
     Banned,
 }
 
+/// Whose calls ring a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admits {
+    /// Everybody's.
+    All,
+    /// Those of their contacts.
+    Contacts,
+}
+
 /// What an invite must know of its callee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callee {
@@ -474,6 +507,16 @@ pub struct Callee {
     pub blocked: bool,
     /// Whether the callee is banned.
     pub banned: bool,
+    /// Whether the caller is none of the contacts whose calls alone the callee takes; then nothing else is told.
+    pub is_stranger: bool,
+}
+
+impl Callee {
+    /// What is told of a callee who takes no calls of this caller.
+    pub(crate) fn of_a_stranger() -> Self {
+        let (others, devices, attached) = (Vec::new(), Vec::new(), Vec::new());
+        Self { others, devices, attached, blocked: false, banned: false, is_stranger: true }
+    }
 }
 
 /// What is known of a missed call.
@@ -527,6 +570,9 @@ pub enum StoreError {
     /// The user has done it as often as they may for now: nothing was changed.
     #[error("{0}")]
     Limited(Limited),
+    /// There are as many as there may be.
+    #[error("there are as many as there may be")]
+    TooMany,
     /// The store cannot be reached or did not answer in time: try later. Nothing is known of a write.
     #[error("the store is not available: {0}")]
     Unavailable(String),

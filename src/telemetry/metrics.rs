@@ -49,7 +49,7 @@ pub(super) struct Kind {
 pub(super) struct Pushed {
     pub(super) provider: &'static str,
     pub(super) app: String,
-    /// `ring`, `ring_alert`, `stop` or `missed`.
+    /// `ring`, `ring_alert`, `stop`, `missed` or `proof`.
     pub(super) push: &'static str,
 }
 
@@ -129,6 +129,13 @@ pub(super) struct LiveKitCall {
     pub(super) outcome: &'static str,
 }
 
+/// Questions whether a call may be that came to the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Asked {
+    /// `allowed`, `refused`, or why there was no answer.
+    pub(super) outcome: &'static str,
+}
+
 /// Webhooks of LiveKit that came to the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Webhook {
@@ -198,6 +205,8 @@ metrics! {
     livekit_webhooks: Counts<Webhook> = Family::default(),
     /// Calls of LiveKit's API, by method and outcome, from the request until the answer or until it was given up.
     livekit_seconds: Seconds<LiveKitCall> = Family::new_with_constructor(seconds),
+    /// Questions to policy.url whether a call may be, by the answer (allowed, refused) or why there was none, from the question until the answer or until it was given up.
+    policy_seconds: Seconds<Asked> = Family::new_with_constructor(seconds),
 }
 
 fn seconds() -> Histogram {
@@ -241,6 +250,11 @@ impl Metrics {
     /// Notes how a call of LiveKit's API went.
     pub fn livekit_called(&self, method: &'static str, outcome: &'static str, latency: Duration) {
         observe(&self.livekit_seconds, &LiveKitCall { method, outcome }, latency);
+    }
+
+    /// Notes what came of a question whether a call may be.
+    pub fn policy_asked(&self, outcome: &'static str, latency: Duration) {
+        observe(&self.policy_seconds, &Asked { outcome }, latency);
     }
 
     /// Notes what was done about a webhook of LiveKit.

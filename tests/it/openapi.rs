@@ -13,6 +13,7 @@ const ROUTES: &[&str] = &[
     "delete /v1/blocks/{user}",
     "delete /v1/calls/{id}/recording",
     "delete /v1/devices/{device_id}",
+    "delete /v1/users/{user}/contacts/{peer}",
     "get /docs",
     "get /livez",
     "get /openapi.json",
@@ -29,6 +30,8 @@ const ROUTES: &[&str] = &[
     "get /v1/events",
     "delete /v1/users/{user}",
     "get /v1/usage",
+    "get /v1/users/{user}/contacts",
+    "get /v1/users/{user}/contacts/{peer}",
     "post /v1/calls",
     "post /v1/calls/{id}/alerting",
     "post /v1/calls/{id}/answer",
@@ -41,6 +44,8 @@ const ROUTES: &[&str] = &[
     "put /v1/bans/{user}",
     "put /v1/blocks/{user}",
     "put /v1/devices/{device_id}",
+    "put /v1/users/{user}/contacts",
+    "put /v1/users/{user}/contacts/{peer}",
 ];
 
 fn document() -> Value {

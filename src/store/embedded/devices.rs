@@ -31,6 +31,15 @@ pub(super) fn list(txn: &ReadTransaction, user: &UserId) -> Result<Vec<Device>, 
     devices.get(user.as_str())?.map_or_else(|| Ok(Vec::new()), |json| decode(json.value()))
 }
 
+pub(super) fn holder(txn: &ReadTransaction, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
+    let tokens = txn.open_table(TOKENS)?;
+    let Some(row) = tokens.get(TokenName::of(token).0.as_slice())? else { return Ok(None) };
+    let (owner, id) = row.value();
+    let owner = UserId::new(owner).map_err(|error| StoreError::Corrupt(format!("owner of a token: {error}")))?;
+    let device = list(txn, &owner)?.into_iter().find(|device| device.id.as_str() == id);
+    Ok(device.map(|device| (owner, device)))
+}
+
 pub(super) fn put(
     txn: &WriteTransaction,
     sealing: &Sealing,

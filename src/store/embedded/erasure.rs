@@ -9,7 +9,7 @@ use super::expiry::{EXPIRIES, Expiring};
 use super::jobs::JOBS;
 use super::lines::{self, KEYS};
 use super::missed::{MISSED, TOLD, TOLD_AT};
-use super::moderation::{self, BLOCKS};
+use super::moderation::{self, BLOCKS, CONTACTS};
 use super::rates::RATES;
 use crate::domain::{CallId, Timestamp, UserId, Work};
 use crate::store::{Forgotten, Slot, StoreError, codec};
@@ -20,6 +20,7 @@ type Pair = (String, String);
 /// Rows that name a user, but for calls, claims, jobs, devices and their ban.
 pub(super) struct Traces {
     blocks: Vec<Pair>,
+    contacts: Vec<Pair>,
     missed: Vec<Pair>,
     told: Vec<Pair>,
     keys: Vec<Pair>,
@@ -75,6 +76,7 @@ impl Traces {
         }
         Ok(Self {
             blocks: pairs(&txn.open_table(BLOCKS)?, both)?,
+            contacts: pairs(&txn.open_table(CONTACTS)?, both)?,
             missed: pairs(&txn.open_table(MISSED)?, both)?,
             told: pairs(&txn.open_table(TOLD)?, both)?,
             keys: pairs(&txn.open_table(KEYS)?, theirs)?,
@@ -93,6 +95,10 @@ impl Traces {
             } else {
                 forgotten.blocked_by += was_there;
             }
+        }
+        let mut table = txn.open_table(CONTACTS)?;
+        for (one, other) in &self.contacts {
+            forgotten.contacts += u64::from(table.remove((one.as_str(), other.as_str()))?.is_some());
         }
         let mut table = txn.open_table(MISSED)?;
         for (one, other) in &self.missed {

@@ -67,6 +67,7 @@ fn create_tables(database: &Database) -> Result<(), redb::Error> {
     txn.open_table(devices::DEVICES)?;
     txn.open_table(devices::TOKENS)?;
     txn.open_table(moderation::BLOCKS)?;
+    txn.open_table(moderation::CONTACTS)?;
     txn.open_table(moderation::BANS)?;
     txn.open_table(usage::DAYS)?;
     txn.open_table(usage::MINUTES)?;

@@ -31,8 +31,8 @@ pub use self::open::OpenError;
 use self::writer::{Promise, Writer};
 use super::sealing::Sealing;
 use super::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Forgotten, Keeping, Missed, Opening, Reservation, Slot, Store,
-    StoreError, codec,
+    Admits, Announcement, Ban, Callee, Charge, Claim, Commit, Forgotten, Keeping, Missed, Opening, Reservation, Slot,
+    Store, StoreError, codec,
 };
 use crate::clock::Clock;
 use crate::domain::usage::{Day, DayShare, DayUsage};
@@ -52,10 +52,14 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    fn open_devices(&self, user: &UserId, devices: &mut [Device]) {
-        for device in devices {
+    /// A user's devices as others may see them: without those that were not registered again for too long, and with their tokens open.
+    fn opened(&self, user: &UserId, mut devices: Vec<Device>) -> Vec<Device> {
+        let oldest = self.clock.now() - self.keeping.devices;
+        devices.retain(|device| device.registered_at > oldest);
+        for device in &mut devices {
             self.sealing.open(user, device);
         }
+        devices
     }
 
     async fn write<T, F>(&self, promise: Promise, work: F) -> Result<T, StoreError>
@@ -107,14 +111,11 @@ impl Store for Embedded {
         self.write(Promise::Soon, move |txn| lines::open(txn, &claim, reservation.as_ref(), &charges, now)).await
     }
 
-    async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError> {
+    async fn ring_line(&self, claim: Claim, charges: &[Charge], admits: Admits) -> Result<Callee, StoreError> {
         let (user, charges, now) = (claim.user.clone(), charges.to_vec(), self.clock.now());
-        let mut callee =
-            self.write(Promise::Soon, move |txn| lines::ring(txn, &claim, &charges, now)).await?.decode()?;
-        let oldest = self.clock.now() - self.keeping.devices;
-        callee.devices.retain(|device| device.registered_at > oldest);
-        self.open_devices(&user, &mut callee.devices);
-        Ok(callee)
+        let found = self.write(Promise::Soon, move |txn| lines::ring(txn, &claim, &charges, admits, now)).await?;
+        let callee = lines::decode(found)?;
+        Ok(Callee { devices: self.opened(&user, callee.devices), ..callee })
     }
 
     async fn line(&self, user: &UserId) -> Result<Vec<Claim>, StoreError> {
@@ -152,12 +153,14 @@ impl Store for Embedded {
         self.writer.run(Promise::Durable, put, |gone| gone.iter().map(closed).collect()).await.map(drop)
     }
 
+    async fn holder(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
+        let Some((owner, device)) = devices::holder(&self.file.begin_read()?, token)? else { return Ok(None) };
+        let device = self.opened(&owner, vec![device]).pop();
+        Ok(device.map(|device| (owner, device)))
+    }
+
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
-        let mut devices = devices::list(&self.file.begin_read()?, user)?;
-        let oldest = self.clock.now() - self.keeping.devices;
-        devices.retain(|device| device.registered_at > oldest);
-        self.open_devices(user, &mut devices);
-        Ok(devices)
+        Ok(self.opened(user, devices::list(&self.file.begin_read()?, user)?))
     }
 
     async fn remove_device(&self, user: &UserId, device: &DeviceId) -> Result<bool, StoreError> {
@@ -225,6 +228,20 @@ impl Store for Embedded {
 
     async fn blocks(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
         moderation::blocks(&self.file.begin_read()?, user)
+    }
+
+    async fn put_contacts(&self, user: &UserId, peers: &[UserId]) -> Result<(), StoreError> {
+        let (user, peers) = (user.clone(), peers.to_vec());
+        self.write(Promise::Durable, move |txn| moderation::put_contacts(txn, &user, &peers)).await
+    }
+
+    async fn set_contact(&self, user: &UserId, peer: &UserId, listed: bool, most: usize) -> Result<bool, StoreError> {
+        let (user, peer) = (user.clone(), peer.clone());
+        self.write(Promise::Durable, move |txn| moderation::set_contact(txn, &user, &peer, listed, most)).await
+    }
+
+    async fn contacts(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+        moderation::contacts(&self.file.begin_read()?, user)
     }
 
     async fn put_ban(&self, ban: Ban) -> Result<(), StoreError> {

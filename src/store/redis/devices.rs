@@ -164,6 +164,21 @@ impl Redis {
         owner.map(|owner| read_json("owner", &owner)).transpose()
     }
 
+    pub(super) async fn holder_of(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
+        let Some(owner) = self.owner_of(TokenName::of(token)).await? else { return Ok(None) };
+        let key = self.keys.of_user(&owner.user).key("devices", owner.user.as_str());
+        let value = self.link.ask(cmd("HGET").arg(key).arg(owner.device.as_str())).await?;
+        let Some(value) = from_redis_value::<Option<Vec<u8>>>(value).map_err(unreadable)? else { return Ok(None) };
+        let Stored { mut device, .. } = read_json("device", &value)?;
+        let is_kept = device.registered_at > self.clock.now() - self.keeping.devices;
+        // An owner whose device was registered again without the token is one that a crash has left behind.
+        if !is_kept || !token_names(&device).contains(&TokenName::of(token)) {
+            return Ok(None);
+        }
+        self.sealing.open(&owner.user, &mut device);
+        Ok(Some((owner.user, device)))
+    }
+
     pub(super) async fn forget_token(
         &self,
         user: &UserId,

@@ -22,6 +22,7 @@ const AT_ONCE: usize = 256;
 /// What is kept under a key of a user, as far as it is forgotten with them and counted.
 enum Kept {
     Blocks,
+    Contacts,
     Missed,
     IdempotencyKey,
     Rate,
@@ -70,9 +71,11 @@ impl Redis {
         for key in found {
             let Some(kept) = kept_under(&key[base.len()..], name) else { continue };
             let count = match kept {
-                Kept::Blocks => {
+                Kept::Blocks | Kept::Contacts => {
                     let answer = self.link.ask(cmd("SCARD").arg(&key)).await?;
-                    forgotten.blocks += from_redis_value::<u64>(answer).map_err(unreadable)?;
+                    let listed =
+                        if matches!(kept, Kept::Blocks) { &mut forgotten.blocks } else { &mut forgotten.contacts };
+                    *listed += from_redis_value::<u64>(answer).map_err(unreadable)?;
                     None
                 }
                 Kept::Missed => Some(&mut forgotten.missed),
@@ -88,26 +91,20 @@ impl Redis {
         self.delete(&theirs).await?;
         self.forget_ban(user).await?;
         let of_others = one_of_each(&self.link, &self.keys).into_iter().map(|one| self.forget_at(one, user));
-        for (blocked_by, missed, rates) in try_join_all(of_others).await? {
-            forgotten.blocked_by += blocked_by;
-            forgotten.missed += missed;
-            forgotten.rates += rates;
+        for others in try_join_all(of_others).await? {
+            forgotten.blocked_by += others.blocked_by;
+            forgotten.contacts += others.contacts;
+            forgotten.missed += others.missed;
+            forgotten.rates += others.rates;
         }
         Ok(forgotten)
     }
 
-    /// Forgets what others on one server keep of a user: how many had blocked them, had missed their calls, and called them.
-    async fn forget_at(&self, server: Partition<'_>, user: &UserId) -> Result<(u64, u64, u64), StoreError> {
+    /// Forgets what others on one server keep of a user.
+    async fn forget_at(&self, server: Partition<'_>, user: &UserId) -> Result<Forgotten, StoreError> {
         let prefix = escape(self.keys.prefix());
-        let blocks = self.scan(server, &format!("{prefix}:{{*}}:blocks:*")).await?;
-        let mut blocked_by = 0;
-        for keys in blocks.chunks(AT_ONCE) {
-            let removed = keys.iter().map(async |key| {
-                let answer = self.link.ask(cmd("SREM").arg(key).arg(user.as_str())).await?;
-                from_redis_value::<u64>(answer).map_err(unreadable)
-            });
-            blocked_by += try_join_all(removed).await?.into_iter().sum::<u64>();
-        }
+        let blocked_by = self.take_off_lists(server, "blocks", user).await?;
+        let contacts = self.take_off_lists(server, "contacts", user).await?;
         let hash = Partition::hash_of(user.as_str());
         let pairs = self.scan(server, &format!("{prefix}:{{*}}:*:{hash}:*")).await?;
         let kind = |key: &str| key.split_once("}:").map(|(_, rest)| rest.to_owned()).unwrap_or_default();
@@ -118,7 +115,22 @@ impl Redis {
         for keys in [&missed, &told, &rates] {
             self.delete(keys).await?;
         }
-        Ok((blocked_by, missed.len() as u64, rates.len() as u64))
+        let (missed, rates) = (missed.len() as u64, rates.len() as u64);
+        Ok(Forgotten { blocked_by, contacts, missed, rates, ..Forgotten::default() })
+    }
+
+    /// Takes a user off others' lists of one kind on one server; says of how many.
+    async fn take_off_lists(&self, server: Partition<'_>, kind: &str, user: &UserId) -> Result<u64, StoreError> {
+        let lists = self.scan(server, &format!("{}:{{*}}:{kind}:*", escape(self.keys.prefix()))).await?;
+        let mut count = 0;
+        for keys in lists.chunks(AT_ONCE) {
+            let removed = keys.iter().map(async |key| {
+                let answer = self.link.ask(cmd("SREM").arg(key).arg(user.as_str())).await?;
+                from_redis_value::<u64>(answer).map_err(unreadable)
+            });
+            count += try_join_all(removed).await?.into_iter().sum::<u64>();
+        }
+        Ok(count)
     }
 
     async fn devices_stored(&self, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
@@ -163,6 +175,7 @@ fn kept_under(key: &str, user: &str) -> Option<Kept> {
     let parts: Vec<&str> = kind.split(':').collect();
     match parts[..] {
         ["blocks"] => Some(Kept::Blocks),
+        ["contacts"] => Some(Kept::Contacts),
         ["devices" | "attached" | "told"] => Some(Kept::Other),
         ["missed", hash] if is_hash(hash) => Some(Kept::Missed),
         ["teller", hash] if is_hash(hash) => Some(Kept::Other),
@@ -192,7 +205,7 @@ mod tests {
     #[test]
     fn a_key_is_of_the_user_whose_whole_name_it_ends_with() {
         let hash = "8254c329a92850f6d539dd376f4816ee";
-        for kind in ["blocks", "devices", "attached", "told", "rate:tokens_per_user"] {
+        for kind in ["blocks", "contacts", "devices", "attached", "told", "rate:tokens_per_user"] {
             assert!(kept_under(&format!("{kind}:ann"), "ann").is_some(), "{kind}");
             assert!(kept_under(&format!("{kind}:x:ann"), "ann").is_none(), "{kind} of x:ann");
         }

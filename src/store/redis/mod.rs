@@ -43,8 +43,8 @@ pub use self::open::OpenError;
 use self::server::Fitness;
 use super::sealing::Sealing;
 use super::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Forgotten, Keeping, Missed, Opening, Reservation, Slot, Store,
-    StoreError,
+    Admits, Announcement, Ban, Callee, Charge, Claim, Commit, Forgotten, Keeping, Missed, Opening, Reservation, Slot,
+    Store, StoreError,
 };
 use crate::clock::Clock;
 use crate::config::store::EncryptionKey;
@@ -138,8 +138,8 @@ impl Store for Redis {
         self.open_for(&claim, reservation.as_ref(), charges).await
     }
 
-    async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError> {
-        self.ring_for(&claim, charges).await
+    async fn ring_line(&self, claim: Claim, charges: &[Charge], admits: Admits) -> Result<Callee, StoreError> {
+        self.ring_for(&claim, charges, admits).await
     }
 
     async fn line(&self, user: &UserId) -> Result<Vec<Claim>, StoreError> {
@@ -162,6 +162,10 @@ impl Store for Redis {
         charges: &[Charge],
     ) -> Result<(), StoreError> {
         self.register(user, device, most, charges).await
+    }
+
+    async fn holder(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
+        self.holder_of(token).await
     }
 
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
@@ -217,6 +221,18 @@ impl Store for Redis {
 
     async fn blocks(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
         self.blocked_by(user).await
+    }
+
+    async fn put_contacts(&self, user: &UserId, peers: &[UserId]) -> Result<(), StoreError> {
+        self.list_contacts(user, peers).await
+    }
+
+    async fn set_contact(&self, user: &UserId, peer: &UserId, listed: bool, most: usize) -> Result<bool, StoreError> {
+        self.contact(user, peer, listed, most).await
+    }
+
+    async fn contacts(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+        self.contacts_of(user).await
     }
 
     async fn put_ban(&self, ban: Ban) -> Result<(), StoreError> {

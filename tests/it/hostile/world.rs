@@ -46,6 +46,8 @@ impl World {
         let phone = stage.pixel("dave", "pixel-2").await;
         stage.http.put("/v1/blocks/mallory", &bearer("bob"), json!({})).await.expect(204);
         stage.http.put("/v1/bans/mallory", service_bearer(), json!({"reason": "spam"})).await.expect(200);
+        let contact = stage.http.put("/v1/users/dave/contacts/mallory", service_bearer(), json!({})).await;
+        assert_eq!(contact.status, 204);
 
         let ended = stage.invite("carol", "dave").await["call"]["id"].clone();
         let ended_ticket = stage.ring(&phone, &ended).await;
@@ -99,6 +101,10 @@ impl World {
             }
         }
         state["bans"] = http.get("/v1/bans", service_bearer()).await.expect(200);
+        for user in ["dave", "frank"] {
+            let path = format!("/v1/users/{user}/contacts");
+            state["contacts"][user] = http.get(&path, service_bearer()).await.expect(200);
+        }
         for call in [&self.call, &self.ended] {
             state["calls"][call.as_str().expect("an id")] = self.stage.call(call).await;
         }

@@ -9,7 +9,7 @@ use bellwire::domain::Device;
 use bellwire::store::Role;
 use bellwire::store::embedded::Embedded;
 use bellwire::store::redis::Redis;
-use bellwire::store::{Claim, Store};
+use bellwire::store::{Admits, Claim, Store};
 use serde_json::json;
 
 use super::dump;
@@ -117,7 +117,7 @@ async fn a_call_that_a_gateway_without_the_key_made_is_pushed_to_by_one_with_it(
     gateways.with(&[key(1)]).await.put_device(&user("bob"), phone.clone(), 10, &[]).await.expect("a device");
     let mut call = new_call(clock);
     let claim = Claim { call: call.id, ..claim(clock, "bob", "ann", Role::Callee) };
-    call.legs[0].device = without.ring_line(claim, &[]).await.expect("a callee").devices.remove(0);
+    call.legs[0].device = without.ring_line(claim, &[], Admits::All).await.expect("a callee").devices.remove(0);
     create(&without, &call).await.expect("created");
     assert_eq!(loaded(&with, call.id).await.legs[0].device, phone);
     // The next write is by the new key.

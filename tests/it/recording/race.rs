@@ -8,14 +8,13 @@ use std::time::Duration;
 use bellwire::clock::Clock;
 use bellwire::domain::recording::{Next, Outcome, Policy, RecordingPlan, RecordingState, Stage, Tell};
 use bellwire::domain::room::room_name;
-use bellwire::domain::usage::Plan;
 use bellwire::domain::{Call, Input, JobId, Recording, Rules, State};
-use bellwire::engine::{Asker, Engine, FollowUps, Rates, Settings};
+use bellwire::engine::{Asker, Engine, FollowUps, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use tempfile::TempDir;
 
-use crate::store_laws::fixture::{create, new_call, rules, user};
+use crate::store_laws::fixture::{create, new_call, rules, settings, user};
 use crate::support::SOON;
 
 struct Scene {
@@ -36,17 +35,7 @@ async fn scene() -> Scene {
         bucket: Some("calls".to_owned()),
         ..RecordingPlan::default()
     };
-    let settings = Settings {
-        ring: Duration::from_secs(45),
-        rules: Rules { presence: false, ..rules() },
-        call_waiting: false,
-        devices_per_user: 10,
-        rates: Rates::default(),
-        deployment: "main".to_owned(),
-        plan: Plan::default(),
-        told_of_bans: Vec::new(),
-        recording,
-    };
+    let settings = Settings { rules: Rules { presence: false, ..rules() }, recording, ..settings() };
     let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock.clone(), settings, Arc::default());
     let mut call = new_call(&clock);
     call.room = room_name("main", call.id, &[7; 16]);

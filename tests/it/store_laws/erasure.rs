@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwire::domain::{Limit, Rate, Timestamp};
-use bellwire::store::{Ban, Charge, Claim, Forgotten, Keeping, Opening, Reservation, Role, StoreError};
+use bellwire::store::{Admits, Ban, Charge, Claim, Forgotten, Keeping, Opening, Reservation, Role, StoreError};
 
 use super::Subject;
 use super::fixture::{android, claim, closed, create, new_call, user};
@@ -14,7 +14,13 @@ pub async fn law_27_calls_that_name_a_user_are_found_also_those_that_are_hidden_
     let call = new_call(clock);
     let of_call = |claim: Claim| Claim { call: call.id, ..claim };
     store.open_line(of_call(claim(clock, "ann", "bob", Role::Caller)), None, &[]).await.expect("an opening");
-    assert!(store.ring_line(of_call(claim(clock, "bob", "ann", Role::Callee)), &[]).await.expect("a callee").blocked);
+    assert!(
+        store
+            .ring_line(of_call(claim(clock, "bob", "ann", Role::Callee)), &[], Admits::All)
+            .await
+            .expect("a callee")
+            .blocked
+    );
     create(&**store, &call).await.expect("created");
     for name in ["ann", "bob"] {
         assert_eq!(store.calls_naming(&user(name)).await.expect("calls"), [call.id], "{name}");
@@ -42,6 +48,7 @@ async fn live(subject: &Subject, name: &str, peer: &str, token: &str) {
     store.put_device(&ann, android("phone", token, clock.now()), 10, &[]).await.expect("a device");
     for (one, other) in [(&ann, &bob), (&bob, &ann)] {
         store.set_block(one, other, true).await.expect("blocked");
+        store.set_contact(one, other, true, 10).await.expect("listed");
         store.count_missed(one, other, clock.call_id()).await.expect("counted");
     }
     let until = clock.now() + Duration::from_hours(24);
@@ -69,7 +76,8 @@ pub async fn law_28_what_is_kept_of_a_user_is_forgotten_and_what_others_have_sta
     let mut announcements = store.announcements();
 
     let forgotten = store.forget_user(&user("ann")).await.expect("forgotten");
-    let expected = Forgotten { devices: 1, blocks: 1, blocked_by: 1, missed: 2, idempotency_keys: 1, rates: 3 };
+    let expected =
+        Forgotten { devices: 1, blocks: 1, blocked_by: 1, contacts: 2, missed: 2, idempotency_keys: 1, rates: 3 };
     assert_eq!(forgotten, expected);
     loop {
         if closed(&mut announcements).await == (user("ann"), None) {
@@ -81,6 +89,7 @@ pub async fn law_28_what_is_kept_of_a_user_is_forgotten_and_what_others_have_sta
     assert!(store.devices(&user("ann")).await.expect("devices").is_empty());
     for name in ["ann", "bob"] {
         assert!(store.blocks(&user(name)).await.expect("blocks").is_empty(), "{name}");
+        assert!(store.contacts(&user(name)).await.expect("contacts").is_empty(), "{name}");
     }
     for (one, other) in [("ann", "bob"), ("bob", "ann")] {
         let missed = store.count_missed(&user(one), &user(other), clock.call_id()).await.expect("counted");
@@ -119,7 +128,7 @@ pub async fn law_29_a_device_that_is_not_registered_again_goes_in_time(subject: 
         devices.into_iter().map(|device| device.id.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(ids(store.devices(&user("ann")).await.expect("devices")), ["kept"]);
-    let callee = store.ring_line(claim(clock, "ann", "bob", Role::Callee), &[]).await.expect("a callee");
+    let callee = store.ring_line(claim(clock, "ann", "bob", Role::Callee), &[], Admits::All).await.expect("a callee");
     assert_eq!(ids(callee.devices), ["kept"]);
     put("new").await.expect("a device");
     let dropped = store.remove_device(&user("ann"), &super::fixture::device_id("old")).await;

@@ -5,6 +5,7 @@
 
 mod acks;
 mod calls;
+mod contacts;
 mod devices;
 mod erasure;
 pub mod fixture;
@@ -141,6 +142,7 @@ macro_rules! laws {
                 law_14_a_token_moves_between_devices_of_a_user,
                 law_14_a_token_given_up_is_free,
                 law_14_of_many_that_register_a_token_one_keeps_it,
+                law_33_a_token_leads_to_the_device_that_has_it,
                 law_15_a_dead_token_is_dropped_only_where_it_stands,
                 law_15_a_token_registered_again_since_stays,
                 law_15_a_device_without_tokens_is_removed,
@@ -191,6 +193,12 @@ macro_rules! laws {
                 law_28_what_is_kept_of_a_user_is_forgotten_and_what_others_have_stays,
                 law_28_a_ban_that_is_over_is_forgotten,
                 law_29_a_device_that_is_not_registered_again_goes_in_time,
+            ],
+            contacts: [
+                law_30_a_claim_that_has_lapsed_is_not_made,
+                law_31_where_contacts_alone_are_admitted_a_stranger_changes_nothing,
+                law_32_contacts_are_listed_in_order_and_by_user,
+                law_32_of_many_that_are_added_at_once_as_many_as_may_are,
             ],
             moderation: [
                 law_17_a_ban_ends_at_its_time,

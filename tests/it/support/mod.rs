@@ -116,13 +116,14 @@ async fn start_simulator(clock: &Clock) -> Arc<Simulator> {
 /// The lines with every rate that they do not set so high that nobody meets it: tests make more calls than people do, and all from one
 /// address.
 fn with_high_rates(extra: &str) -> String {
-    const HIGH: [(&str, &str); 8] = [
+    const HIGH: [(&str, &str); 9] = [
         ("ip", "\"1000000/h\""),
         ("invites_per_user", "\"1000000/h\""),
         ("invites_per_callee", "\"1000000/h\""),
         ("invites_per_pair", "\"1000000/h\""),
         ("tokens_per_user", "\"1000000/h\""),
         ("registrations_per_user", "\"1000000/h\""),
+        ("new_tokens_per_user", "\"1000000/h\""),
         ("connections_per_ip", "0"),
         ("requests_per_ip", "0"),
     ];

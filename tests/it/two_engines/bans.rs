@@ -8,7 +8,7 @@ use std::time::Duration;
 use bellwire::domain::job::{self, JobResult};
 use bellwire::domain::{Call, CallId, EndReason, Job, JobId, State, Work};
 use bellwire::engine::{Engine, EngineError, FollowUps};
-use bellwire::store::{Ban, Claim, Opening, Role, Slot, Store};
+use bellwire::store::{Admits, Ban, Claim, Opening, Role, Slot, Store};
 
 use super::lost::committed_call;
 use super::stops::Stops;
@@ -35,7 +35,7 @@ async fn stalled(ground: &Ground) -> Call {
     };
     let opening = ground.store.open_line(claim("ann", "bob", Role::Caller), None, &[]).await.expect("an opening");
     assert_eq!(opening, Opening::Claimed(Vec::new()));
-    let callee = ground.store.ring_line(claim("bob", "ann", Role::Callee), &[]).await.expect("a callee");
+    let callee = ground.store.ring_line(claim("bob", "ann", Role::Callee), &[], Admits::All).await.expect("a callee");
     assert!(!callee.banned);
     call
 }

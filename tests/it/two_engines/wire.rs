@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use bellwire::domain::usage::{Day, DayShare, DayUsage};
 use bellwire::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
 use bellwire::store::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Committed, Forgotten, Missed, Opening, Reservation, Slot, Store,
-    StoreError,
+    Admits, Announcement, Ban, Callee, Charge, Claim, Commit, Committed, Forgotten, Missed, Opening, Reservation, Slot,
+    Store, StoreError,
 };
 use tokio::sync::{RwLock, broadcast, watch};
 use tokio::task::JoinHandle;
@@ -187,9 +187,9 @@ impl Store for Wire {
         self.trip("open_line", self.store.open_line(claim, reservation, charges)).await
     }
 
-    async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError> {
+    async fn ring_line(&self, claim: Claim, charges: &[Charge], admits: Admits) -> Result<Callee, StoreError> {
         let user = claim.user.clone();
-        let callee = self.trip("ring_line", self.store.ring_line(claim, charges)).await?;
+        let callee = self.trip("ring_line", self.store.ring_line(claim, charges, admits)).await?;
         let attached: Vec<DeviceId> =
             self.attached.borrow().iter().filter(|(owner, _)| *owner == user).map(|(_, id)| id.clone()).collect();
         Ok(Callee { attached: [callee.attached, attached].concat(), ..callee })
@@ -215,6 +215,10 @@ impl Store for Wire {
         charges: &[Charge],
     ) -> Result<(), StoreError> {
         self.trip("put_device", self.store.put_device(user, device, most, charges)).await
+    }
+
+    async fn holder(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
+        self.trip("holder", self.store.holder(token)).await
     }
 
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
@@ -280,6 +284,18 @@ impl Store for Wire {
 
     async fn blocks(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
         self.trip("blocks", self.store.blocks(user)).await
+    }
+
+    async fn put_contacts(&self, user: &UserId, peers: &[UserId]) -> Result<(), StoreError> {
+        self.trip("put_contacts", self.store.put_contacts(user, peers)).await
+    }
+
+    async fn set_contact(&self, user: &UserId, peer: &UserId, listed: bool, most: usize) -> Result<bool, StoreError> {
+        self.trip("set_contact", self.store.set_contact(user, peer, listed, most)).await
+    }
+
+    async fn contacts(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+        self.trip("contacts", self.store.contacts(user)).await
     }
 
     async fn put_ban(&self, ban: Ban) -> Result<(), StoreError> {

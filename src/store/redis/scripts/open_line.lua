@@ -27,6 +27,10 @@ end
 if key then
   redis.call('SET', key, ARGV[12] .. ' ' .. call .. ' ' .. ARGV[11], 'PXAT', ARGV[12])
 end
+if tonumber(ARGV[4]) <= now then
+  -- It lapses before it is made.
+  return { 'claimed', before }
+end
 if not stands then
   claim(KEYS[1], ARGV[4], ARGV[5])
 end
