@@ -55,6 +55,8 @@ impl Scene {
         stage.pixel(&erin, IPHONE).await;
         stage.http.put(&format!("/v1/blocks/{}", mallory(number)), &bearer(&bob), json!({})).await.expect(204);
         stage.http.put(&format!("/v1/bans/{}", mallory(number)), service_bearer(), json!({})).await.expect(200);
+        let contact = format!("/v1/users/{}/contacts/{}", mallory(number), trudy(number));
+        stage.http.put(&contact, service_bearer(), json!({})).await.expect(204);
 
         let before = stage.invite(&erin, &bob).await["call"]["id"].take();
         let ticket_of_other_call = stage.ticket(&iphone, &before).await;
@@ -85,7 +87,8 @@ impl Scene {
         let (method, template) = route.split_once(' ').expect("a method and a path");
         let target = template.replace("{id}", self.call.as_str().expect("an id"));
         let user = if method == "PUT" { format!("victim-{}", self.number) } else { mallory(self.number) };
-        let target = target.replace("{user}", &user).replace("{device_id}", kind.device());
+        let target = target.replace("{user}", &user).replace("{peer}", &trudy(self.number));
+        let target = target.replace("{device_id}", kind.device());
         let mut request = self.stage.http.request(Method::from_bytes(method.as_bytes()).expect("a method"), &target);
         let body = self.body(route, kind).map(|body| body.to_string()).unwrap_or_default();
         let is_webhook = template == "/v1/livekit/webhook";
@@ -130,10 +133,17 @@ impl Scene {
             | "POST /v1/calls/{id}/hangup"
             | "POST /v1/calls/{id}/recording"
             | "PUT /v1/blocks/{user}"
-            | "PUT /v1/bans/{user}" => json!({}),
+            | "PUT /v1/bans/{user}"
+            | "PUT /v1/users/{user}/contacts/{peer}" => json!({}),
+            "PUT /v1/users/{user}/contacts" => json!({"contacts": [trudy(self.number)]}),
             _ => panic!("a new route, {route}: say here what a good request to it is"),
         })
     }
+}
+
+/// A contact of theirs.
+fn trudy(number: usize) -> String {
+    format!("trudy-{number}")
 }
 
 /// A user whom Bob has blocked, and who is banned.
