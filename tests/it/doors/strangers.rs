@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bellwire::domain::{CallId, JobId};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -87,16 +88,8 @@ async fn record(fleet: &Fleet, call: &Value, room: &Value) {
     for user in ["alice", "bob"] {
         fleet[0].livekit_tells(&participant_event(user, "participant_joined", room, user, user, "")).await;
     }
-    let begun = async {
-        loop {
-            fleet.proxy(0).record();
-            fleet[0].http.get(&path(call, "recording"), service_bearer()).await.expect(200);
-            // Of one that is only wanted, the call's own record tells, which is read then.
-            if commands(&fleet.proxy(0).recorded(), call).len() == 1 {
-                return;
-            }
-        }
-    };
+    let id = JobId::recording(CallId::parse(call.as_str().expect("an id")).expect("a call id"));
+    let begun = async { while fleet[0].gateway.engine.job(&id).await.expect("a look").is_none() {} };
     tokio::time::timeout(SOON, begun).await.expect("the recording begins");
 }
 
