@@ -1,22 +1,25 @@
 # syntax=docker/dockerfile:1
-# One binary, no shell, no root. Build: docker build -t bellwire .
-# A test (tests/architecture.rs) keeps the Rust version equal to Cargo.toml's and the copied paths existing.
+# One static binary, no shell, no root. Build: docker build -t bellwire .
+# A test (tests/architecture.rs) keeps the Rust version equal to Cargo.toml's and the copied paths existing; docs/DEPLOY.md says how else
+# each step was tried.
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
-# The image has the C compiler that `ring` needs.
+# The image has the C compiler that `ring` needs, and glibc's static libraries.
 COPY . .
-# The caches are gone after the step, so the binary is copied out of them within it.
+# With a target named, build scripts and macros stay dynamic, as they must. The caches are gone after the step, so the binary is
+# copied out of them within it.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --release --bin bellwire \
-    && install -D target/release/bellwire /out/bellwire \
+    target="$(rustc --print host-tuple)" \
+    && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target "$target" --bin bellwire \
+    && install -D "target/$target/release/bellwire" /out/bellwire \
     && install -d /out/data
 
-# Debian 12 as above, so that glibc fits; it has CA certificates, and uid 65532 as `nonroot`.
-FROM gcr.io/distroless/cc-debian12:nonroot
+# CA certificates, time zones, /tmp, and uid 65532 as `nonroot`: two megabytes.
+FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /out/bellwire /usr/local/bin/bellwire
-# The embedded store's folder; relative paths of the defaults start in the working directory.
+# The embedded store's folder, the only place that is written to; relative paths of the defaults start in the working directory.
 COPY --from=build --chown=65532:65532 /out/data /var/lib/bellwire/data
 WORKDIR /var/lib/bellwire
 VOLUME /var/lib/bellwire/data
@@ -24,6 +27,9 @@ VOLUME /var/lib/bellwire/data
 ENV BELLWIRE__HTTP__LISTEN=0.0.0.0:8080 \
     BELLWIRE__HTTP__OPS_LISTEN=0.0.0.0:9090
 EXPOSE 8080 9090
-# `docker stop` kills after 10 s; http.shutdown_grace is 15 s, so stop with `--time 20`.
+# Alive, not ready: an outage of the store must not have every gateway started again.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s \
+    CMD ["/usr/local/bin/bellwire", "health", "--url", "http://127.0.0.1:9090"]
+# SIGTERM ends it gently. `docker stop` kills after 10 s and http.shutdown_grace is 15 s: stop with `--time 20`.
 ENTRYPOINT ["/usr/local/bin/bellwire"]
 CMD ["serve"]

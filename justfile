@@ -16,6 +16,11 @@ test *filter:
 e2e-livekit *filter:
     ./test --test e2e {{ filter }}
 
+# What schemathesis finds at a gateway that it knows by its OpenAPI document alone; docs/SECURITY-MODEL.md. Needs Python with venv.
+schemathesis *args:
+    cargo build --release --locked
+    tests/schemathesis/run --binary target/release/bellwire --examples 150 {{ args }}
+
 # Formats the code.
 fmt:
     cargo fmt

@@ -14,7 +14,7 @@ use bellwire::domain::{
     UserId, begin,
 };
 use bellwire::store::embedded::Embedded;
-use bellwire::store::{Charge, Claim, Commit, Role, Store, codec};
+use bellwire::store::{Admits, Charge, Claim, Commit, Role, Store, codec};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use serde_json::json;
@@ -159,7 +159,7 @@ fn claim_lines(bencher: Bencher, at_once: usize, rate: Option<Rate>) {
             let of_callee: Vec<Charge> = Charge::of_user(Limit::InvitesPerCallee, rate).into_iter().collect();
             async move {
                 store.open_line(outgoing, None, &of_caller).await.expect("opened");
-                store.ring_line(incoming, &of_callee).await.expect("rung");
+                store.ring_line(incoming, &of_callee, Admits::All).await.expect("rung");
             }
         });
     });

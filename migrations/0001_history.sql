@@ -56,4 +56,4 @@ COMMENT ON TABLE bans IS 'Bans as they were given, once their calls had ended. T
 -- Without a policy nobody but the owner sees a row, whatever a role was granted, so that a schema that is open to an API shows nothing.
 ALTER TABLE calls ENABLE ROW LEVEL SECURITY;
 ALTER TABLE bans ENABLE ROW LEVEL SECURITY;
-ALTER TABLE _sqlx_migrations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE _bellwire_migrations ENABLE ROW LEVEL SECURITY;

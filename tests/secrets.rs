@@ -125,6 +125,7 @@ async fn no_secret_is_logged_or_answered() {
     a_call(&stage, &mut secrets, &answered).await;
     refusals_of_providers(&stage, &mut secrets).await;
     let link = a_recording(&stage, &livekit, &answered).await;
+    let personal = a_life(&stage).await;
     bad_requests(&stage, &secrets, &answered).await;
     for text in [stage.http.get("/readyz", "").await.text, stage.http.get("/openapi.json", "").await.text] {
         answered.keep(&text);
@@ -138,6 +139,7 @@ async fn no_secret_is_logged_or_answered() {
 
     assert!(logged.text().contains("bellwire"), "nothing was logged: {}", logged.text());
     secrets.check(&logged.text(), "the log");
+    personal.check(&logged.text(), "the log");
     // Whom it was given to may see it.
     assert!(!logged.text().contains(&link) && !logged.text().contains("X-Amz-Signature"), "a link is in the log");
     secrets.check(&answered.text(), "an answer");
@@ -212,6 +214,60 @@ async fn a_call(stage: &Stage, secrets: &mut Secrets, answered: &Seen) {
     ] {
         answered.keep(&stage.http.get(&path, &token).await.text);
     }
+}
+
+/// What logs have no word of though it is no secret: who people are. All that somebody can give of themselves is given, in calls by the backend
+/// and by users, by a client that says where it comes from, until it is erased.
+async fn a_life(stage: &Stage) -> Secrets {
+    const ADDRESS: &str = "203.0.113.177";
+    let mut personal = Secrets::default();
+    let mut planted = |name: &str, text: &str| {
+        personal.add(name, text);
+        text.to_owned()
+    };
+    let caller = json!({
+        "id": "olivia",
+        "name": planted("a name", "Olivia Plantagenet-Quux"),
+        "avatar": planted("an avatar", "https://avatars.example/olivia-7f3a9c.png"),
+    });
+    let metadata = json!({planted("a key of metadata", "planted-key-7f3a"): planted("metadata", "planted-value-7f3a")});
+    let device = json!({
+        "platform": "android", "app": APP, "fcm_token": planted("a push token", "planted-fcm-token-7f3a"),
+        "name": planted("the name of a device", "Peggy's planted telephone"), "locale": planted("a language", "de-CH-1996-x-planted"),
+        "app_version": planted("a version", "3.1.0-planted"),
+    });
+    planted("an address", ADDRESS);
+    let reason = json!({"reason": planted("the reason of a ban", "planted reason 7f3a")});
+    let claims = json!({
+        "iss": "tests", "aud": "bellwire", "sub": "peggy", "exp": 4_000_000_000_u64,
+        "name": planted("a name of a token", "Peggy Planted-Surname"), "email": planted("an email", "peggy.planted@example.com"),
+    });
+    let peggy = support::user_token(&claims);
+    let send = async |method: Method, path: &str, token: &str, body: &Value| {
+        let request = stage.http.request(method, path).bearer_auth(token).header("x-forwarded-for", ADDRESS);
+        let request = request.header("forwarded", format!("for={ADDRESS}")).header("content-type", "application/json");
+        Http::send(request.body(body.to_string())).await
+    };
+    let nothing = json!({});
+    send(Method::PUT, "/v1/devices/phone", &peggy, &device).await.expect(200);
+    let invite = json!({"caller": caller, "callee": "peggy", "media": "audio", "metadata": metadata});
+    for verb in ["answer", "decline", "wrong"] {
+        let call = send(Method::POST, "/v1/calls", service_bearer(), &invite).await.expect(201)["call"]["id"].clone();
+        stage.push("ring", "planted-fcm-token-7f3a", &call).await;
+        let body = json!({"device_id": "phone"});
+        let reply = send(Method::POST, &path(&call, verb), &peggy, &body).await;
+        assert_eq!(reply.status, if verb == "wrong" { 404 } else { 200 }, "{}", reply.text);
+        send(Method::POST, &path(&call, "hangup"), &peggy, &nothing).await;
+        send(Method::GET, &format!("{}/explain", path(&call, "")), service_bearer(), &nothing).await.expect(200);
+    }
+    let outgoing = json!({"callee": "olivia", "media": "audio", "metadata": metadata});
+    send(Method::POST, "/v1/calls", &peggy, &outgoing).await.expect(201);
+    let wrong = json!({"callee": "olivia", "media": "audio", "metadata": [metadata], "name": caller["name"]});
+    assert!(send(Method::POST, "/v1/calls", &peggy, &wrong).await.status >= 400);
+    send(Method::PUT, "/v1/bans/peggy", service_bearer(), &reason).await.expect(200);
+    while send(Method::DELETE, "/v1/users/peggy?bans=true", service_bearer(), &nothing).await.json["complete"] != true {
+    }
+    personal
 }
 
 /// A call that is recorded, after a start that LiveKit refuses with the storage's keys in its words; then erased by a storage that

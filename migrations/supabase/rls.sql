@@ -8,8 +8,8 @@
 BEGIN;
 
 -- Supabase grants everything on new tables in some schemas; row level security does not hold back TRUNCATE.
-REVOKE ALL ON ALL TABLES IN SCHEMA bellwire FROM PUBLIC, anon, authenticated, service_role;
-REVOKE ALL ON SCHEMA bellwire FROM PUBLIC, anon;
+REVOKE ALL ON bellwire.calls, bellwire.bans, bellwire._bellwire_migrations FROM PUBLIC, anon, authenticated, service_role;
+REVOKE ALL ON SCHEMA bellwire FROM PUBLIC, anon, authenticated, service_role;
 
 -- A user reads the calls that they made or got, as the gateway's own API shows them: who called somebody that has blocked them does not learn
 -- of it, and who has blocked them does not hear of the call. Columns are named, so that what a later release adds is not shown by itself.

@@ -5,6 +5,7 @@
 mod certificates;
 mod measure;
 mod parts;
+mod policy;
 mod settings;
 
 use std::net::SocketAddr;
@@ -17,13 +18,15 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::store::{Store as StoreConfig, StoreUrl};
+use crate::config::store::StoreUrl;
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::recording::Recorder;
 use crate::dispatch::{self, Dispatcher, Turns};
 use crate::domain::AppId;
 use crate::engine::Engine;
 use crate::http::auth::{AuthConfigError, Authenticator};
+use crate::http::connections::Connections;
+use crate::http::load::Load;
 use crate::http::server::{Server, Times};
 use crate::http::{self, App, Links};
 use crate::lifecycle::{Stopper, stop_signal};
@@ -33,7 +36,7 @@ use crate::livekit::storage::{Storage, StorageError};
 use crate::livekit::token::TokenMinter;
 use crate::livekit::twirp::SetUpError;
 use crate::livekit::webhook::Webhooks;
-use crate::outbound::{self, Postgres, Webhooks as Backend};
+use crate::outbound::{self, Policy, Postgres, Webhooks as Backend};
 use crate::push::{PushError, Pushers};
 use crate::scheduler;
 use crate::store::Store;
@@ -43,8 +46,8 @@ use crate::store::redis::{self, Redis};
 use crate::telemetry::Metrics;
 use crate::ticket::{Tickets, TicketsError};
 use measure::measure;
-use parts::{history_part, livekit_part, never_recorded, push_parts, unguarded_history, unreachable_platforms};
-use settings::settings;
+use parts::{history_part, livekit_part, policy_part, push_parts, warnings};
+use settings::{keeping, settings};
 
 /// How long connections that wait for a request go on after the signal to stop, at the most.
 const LINGERS_FOR: Duration = Duration::from_secs(2);
@@ -94,7 +97,7 @@ pub enum StartError {
     /// A key or certificate of a push provider is no good.
     #[error(transparent)]
     Push(#[from] PushError),
-    /// Webhooks cannot be sent.
+    /// Webhooks, or questions whether a call may be, cannot be sent.
     #[error(transparent)]
     Webhooks(#[from] outbound::ClientError),
     /// LiveKit's API cannot be called.
@@ -134,13 +137,13 @@ impl Gateway {
         let tickets = Tickets::new(&config.auth.ticket_secrets)?;
         let auth = Authenticator::new(&config.auth, tickets.clone(), clock.clone())?;
         let minter = TokenMinter::new(&config.livekit.url, &config.livekit.api_key, &config.livekit.api_secret)?;
-        let lingers = LINGERS_FOR.min(config.http.shutdown_grace / 5);
-        let times = Times { headers: config.limits.header_timeout, lingers };
+        let limits = &config.limits;
+        let times = Times::of(limits, LINGERS_FOR.min(config.http.shutdown_grace / 5));
         let api = bind("http.listen", config.http.listen, times).await?;
         let ops = bind("http.ops_listen", config.http.ops_listen, times).await?;
         let pushers = Arc::new(Pushers::start(&config.push, clock.clone()).await?);
         let metrics = Arc::new(Metrics::new(apps(config)));
-        let store = open_store(&config.store, clock.clone()).await?;
+        let store = open_store(config, clock.clone()).await?;
         let store: Arc<dyn Store> = Arc::new(Measured::new(store, Arc::clone(&metrics)));
 
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
@@ -156,7 +159,8 @@ impl Gateway {
         let postgres = config.history.postgres.as_ref().map(|url| Arc::new(Postgres::new(url, &config.history)));
         let backend = Backend::new(&config.webhooks, clock.clone(), work_stop.clone())?;
         let backend = Arc::new(backend.with_history(postgres.as_ref()));
-        let settings = settings(config, &backend);
+        let hook = Policy::of(&config.policy, clock.clone(), Arc::clone(&metrics))?.map(Arc::new);
+        let settings = settings(config, &backend, hook.clone());
         let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings, Arc::clone(&metrics));
         let (requests_stopper, requests_stop) = stop_signal();
         let dispatcher = Arc::new(Dispatcher {
@@ -170,13 +174,11 @@ impl Gateway {
             public_url: public_url.into(),
             metrics: Arc::clone(&metrics),
         });
-        let mut warnings = unreachable_platforms(&pushers);
-        warnings.extend(store.warnings().await);
-        warnings.extend(never_recorded(config));
-        warnings.extend(unguarded_history(config));
+        let warnings = warnings(config, &pushers, &*store).await;
         let auth = Arc::new(auth);
         let mut work = vec![
             tokio::spawn(dispatch::run(Arc::clone(&dispatcher), follow_ups.begun, work_stop.clone())),
+            tokio::spawn(dispatch::proofs::run(Arc::clone(&dispatcher), follow_ups.proofs, work_stop.clone())),
             tokio::spawn(dispatch::jobs::run(dispatcher, follow_ups.begun_jobs, work_stop.clone())),
             tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, work_stop.clone())),
             tokio::spawn(scheduler::jobs::run(engine.clone(), follow_ups.job_wake_ups, work_stop.clone())),
@@ -198,20 +200,26 @@ impl Gateway {
             minter: Arc::new(minter),
             webhooks,
             links: storage.map(|storage| Arc::new(Links { storage, ttl: config.recording.link_ttl })),
-            limits: Arc::new(config.limits.clone()),
+            limits: Arc::new(limits.clone()),
+            store_health: Arc::default(),
+            load: Arc::new(Load::new(limits, &config.http, Arc::clone(&metrics))),
             measure: measure(Arc::clone(&pushers), Arc::clone(&metrics), config),
             parts: Arc::new(move || {
                 let others = rooms.as_ref().map(livekit_part).into_iter().chain(postgres.as_deref().map(history_part));
+                let others = others.chain(hook.as_deref().map(policy_part));
                 push_parts(&pushers).into_iter().chain(others).collect()
             }),
-            metrics,
+            metrics: Arc::clone(&metrics),
             stop: requests_stop.clone(),
         };
         let addresses = (api.address(), ops.address());
-        let requests = vec![tokio::spawn(api.serve(http::api(app.clone(), &config.http), requests_stop))];
+        let (doors, router) =
+            (Connections::of_api(limits, &config.http, &metrics), http::api(app.clone(), &config.http));
+        let requests = vec![tokio::spawn(api.serve(router, doors, Arc::clone(&metrics), requests_stop))];
         // The operators' listener goes on while requests drain, to say so.
         let mut work = Phase { stopper: work_stopper, parts: work };
-        work.parts.push(tokio::spawn(ops.serve(http::ops(app), work_stop)));
+        let doors = Connections::of_operators(&metrics);
+        work.parts.push(tokio::spawn(ops.serve(http::ops(app), doors, metrics, work_stop)));
         Ok(Self {
             http: addresses.0,
             ops: addresses.1,
@@ -267,9 +275,15 @@ fn apps(config: &Config) -> impl Iterator<Item = AppId> + '_ {
 }
 
 /// Opens the store that `store.url` names.
-async fn open_store(config: &StoreConfig, clock: Clock) -> Result<Arc<dyn Store>, StartError> {
+async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn Store>, StartError> {
+    let keeping = keeping(config);
+    let config = &config.store;
     Ok(match &config.url {
-        StoreUrl::Embedded(path) => Arc::new(Embedded::open(path, config.timeout, clock)?),
-        StoreUrl::Redis(url) => Arc::new(Redis::open(url, config.timeout, clock).await?),
+        StoreUrl::Embedded(path) => {
+            Arc::new(Embedded::open(path, config.timeout, clock)?.sealed_by(&config.encryption).keeping(keeping))
+        }
+        StoreUrl::Redis(url) => {
+            Arc::new(Redis::open(url, config.timeout, clock).await?.sealed_by(&config.encryption).keeping(keeping))
+        }
     })
 }

@@ -2,10 +2,12 @@
 
 use crate::config::Config;
 use crate::domain::recording::Policy;
+use crate::http::connections::too_few_files;
 use crate::http::health::Part;
 use crate::livekit::rooms::Rooms;
-use crate::outbound::Postgres;
+use crate::outbound::{self, Postgres};
 use crate::push::Pushers;
+use crate::store::Store;
 
 /// The providers' connections.
 pub(super) fn push_parts(pushers: &Pushers) -> Vec<Part> {
@@ -26,6 +28,14 @@ pub(super) fn history_part(postgres: &Postgres) -> Part {
     Part { name: "postgres".into(), ok, detail: problem.unwrap_or_else(|| "history is written".into()) }
 }
 
+pub(super) fn policy_part(policy: &outbound::Policy) -> Part {
+    let then = if policy.fails_open() { "calls go on without" } else { "no call can be made" };
+    let trouble = policy.trouble();
+    let ok = trouble.is_none();
+    let detail = trouble.map(|(since, why)| format!("since {since}: {why}; {then}"));
+    Part { name: "policy".into(), ok, detail: detail.unwrap_or_else(|| "no question went without an answer".into()) }
+}
+
 pub(super) fn livekit_part(rooms: &Rooms) -> Part {
     let health = rooms.health();
     let detail = match (&health.problem, health.answered_at) {
@@ -36,23 +46,36 @@ pub(super) fn livekit_part(rooms: &Rooms) -> Part {
     Part { name: "livekit".into(), ok: health.problem.is_none(), detail }
 }
 
+/// What operators should know at the start.
+pub(super) async fn warnings(config: &Config, pushers: &Pushers, store: &dyn Store) -> Vec<String> {
+    let mut warnings = unreachable_platforms(pushers);
+    warnings.extend(store.warnings().await);
+    warnings.extend(never_recorded(config));
+    warnings.extend(unguarded_history(config));
+    warnings.extend(too_few_files(&config.limits));
+    warnings
+}
+
 /// Recordings begin when both parties are connected, which nobody knows without LiveKit's rooms.
-pub(super) fn never_recorded(config: &Config) -> Option<String> {
+fn never_recorded(config: &Config) -> Option<String> {
     let wanted = config.recording.policy != Policy::Off && !config.livekit.rooms;
     wanted.then(|| "no call is recorded: recording.policy needs livekit.rooms".to_owned())
 }
 
-/// What must be known of a database that somebody else could pose as.
-pub(super) fn unguarded_history(config: &Config) -> Option<String> {
-    let url = config.history.postgres.as_ref().filter(|url| url.is_open_to_others())?;
-    Some(format!(
-        "history.postgres_url has sslmode={}, so whoever is on the way to {} may read and change what is sent, the password perhaps too: use \
-         verify-full",
-        url.tls, url.server
-    ))
+/// What must be known of a database that somebody else could pose as, or that is connected to in another way than the configuration says.
+fn unguarded_history(config: &Config) -> Vec<String> {
+    let Some(url) = &config.history.postgres else { return Vec::new() };
+    let open = url.is_open_to_others().then(|| {
+        format!(
+            "history.postgres_url has sslmode={}, so whoever is on the way to {} may read and change what is sent, the password perhaps too: use \
+             verify-full",
+            url.tls, url.server
+        )
+    });
+    open.into_iter().chain(Postgres::warnings()).collect()
 }
 
-pub(super) fn unreachable_platforms(pushers: &Pushers) -> Vec<String> {
+fn unreachable_platforms(pushers: &Pushers) -> Vec<String> {
     use crate::domain::Platform;
     let served = pushers.platforms();
     let missing = |platform: Platform| served.iter().all(|one| one.platform != platform);

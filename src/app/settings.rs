@@ -1,22 +1,29 @@
 //! From the configuration to what the engine and its calls are to know: each new call takes these rules along.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::devices::Takeover;
+use crate::config::policy::Allow;
 use crate::config::{self, Config};
+use crate::crypto::proof::Proofs;
 use crate::domain::recording::{Policy, RecordingPlan};
 use crate::domain::time::millis;
 use crate::domain::usage::Plan;
-use crate::domain::{PushRules, Rules, Unknown};
-use crate::engine::{Rates, Settings};
-use crate::outbound::Webhooks as Backend;
+use crate::domain::{PushRules, Rules, Unknown, WebhookEvent};
+use crate::engine::{self, Rates, Settings};
+use crate::outbound::{self, Webhooks as Backend};
+use crate::store::Keeping;
 
 /// How often LiveKit is asked about a call in which all seems well.
 const ASK_EVERY: Duration = Duration::from_mins(5);
+/// How long after its time a record may stand, since nobody was there to remove it.
+const BEFORE_IT_IS_REMOVED: Duration = Duration::from_hours(24 * 7);
 /// How many devices a user may have; the one that was registered longest ago gives way.
 const DEVICES_PER_USER: usize = 10;
 
 /// What the engine is to know.
-pub(super) fn settings(config: &Config, backend: &Backend) -> Settings {
+pub(super) fn settings(config: &Config, backend: &Backend, hook: Option<Arc<outbound::Policy>>) -> Settings {
     let call = &config.call;
     Settings {
         ring: call.ring,
@@ -45,7 +52,25 @@ pub(super) fn settings(config: &Config, backend: &Backend) -> Settings {
             concurrent_participants: config.usage.concurrent_participants,
             warn_at: config.usage.warn_at.clone(),
         },
+        told_of_bans: backend.wanting(WebhookEvent::UserBanned).cloned().collect(),
+        takeover: (config.devices.takeover == Takeover::Proof).then(|| proofs(&config.auth)),
+        policy: engine::Policy {
+            hook: hook.map(|hook| hook as Arc<dyn engine::policy::Hook>),
+            contacts_only: config.policy.allow == Allow::Contacts,
+        },
     }
+}
+
+/// How long the store keeps what nobody removes. Nothing that names a call's parties is kept for longer than this after the call was made.
+pub(super) fn keeping(config: &Config) -> Keeping {
+    let longest = config.call.ring + config.call.max_duration + BEFORE_IT_IS_REMOVED;
+    let recordings = config.recording.s3.as_ref().map(|_| config.recording.retention).unwrap_or_default();
+    Keeping { calls: config.call.retention.max(recordings) + longest, devices: config.store.devices_kept }
+}
+
+/// Made with the secrets of tickets, which are changed as those are.
+fn proofs(auth: &config::Auth) -> Proofs {
+    Proofs::new(auth.ticket_secrets.iter().map(|secret| secret.reveal().as_bytes()))
 }
 
 fn rates(limits: &config::Limits) -> Rates {
@@ -55,6 +80,7 @@ fn rates(limits: &config::Limits) -> Rates {
         invites_per_callee: limits.invites_per_callee,
         tokens_per_user: limits.tokens_per_user,
         registrations_per_user: limits.registrations_per_user,
+        new_tokens_per_user: limits.new_tokens_per_user,
     }
 }
 

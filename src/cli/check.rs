@@ -2,20 +2,23 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::{CliError, ConfigFile, with_causes};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::store::StoreUrl;
+use crate::config::policy::Allow;
+use crate::config::store::{EncryptionKey, StoreUrl};
+use crate::crypto::SealingKey;
 use crate::domain::Limit;
 use crate::http::auth::Authenticator;
+use crate::http::connections::too_few_files;
 use crate::livekit::rooms::Rooms;
 use crate::livekit::storage::Storage;
 use crate::livekit::token::TokenMinter;
-use crate::outbound::Postgres;
+use crate::outbound::{Policy, Postgres};
 use crate::push::Pushers;
 use crate::store::Store;
 use crate::store::embedded::{Embedded, OpenError};
@@ -69,6 +72,7 @@ async fn run(file: &ConfigFile, try_out: bool) -> Result<(), CliError> {
     let clock = Clock::system();
     let mut checks = Checks::default();
     checks.line("store", check_store(&config, &clock).await);
+    note_encryption(&config);
     check_auth(&config, &clock, &mut checks).await;
     check_push(&config, clock.clone(), try_out, &mut checks).await;
     checks.line("livekit", check_livekit(&config, clock.clone()).await);
@@ -78,11 +82,40 @@ async fn run(file: &ConfigFile, try_out: bool) -> Result<(), CliError> {
         let reached = probe.map(|()| format!("{url} can be connected to"));
         checks.line("history.postgres_url", reached.map_err(|error| with_causes(&error)));
     }
+    check_policy(&config, clock, &mut checks).await;
     note_limits(&config);
     match checks.failed {
         0 => Ok(()),
         failed => Err(CliError::Failed(format!("{failed} of the checks failed"))),
     }
+}
+
+/// Whether push tokens are encrypted, and by which key.
+fn note_encryption(config: &Config) {
+    let keys = &config.store.encryption;
+    let ids: Vec<String> =
+        keys.iter().filter_map(EncryptionKey::bytes).map(|key| SealingKey::new(key).id().to_owned()).collect();
+    let how = match keys.first() {
+        None => "not set; push tokens are stored as they are".to_owned(),
+        Some(EncryptionKey::Plain) => format!("push tokens are stored as they are; read by {}", ids.join(", ")),
+        Some(EncryptionKey::Key(_)) => format!("push tokens are encrypted by {}; read by {}", ids[0], ids.join(", ")),
+    };
+    println!("note  store.encryption_key: {how}");
+}
+
+async fn check_policy(config: &Config, clock: Clock, checks: &mut Checks) {
+    if config.policy.allow == Allow::Contacts {
+        println!("note  policy.allow: only contacts that the backend has listed may call a user");
+    }
+    let began = Instant::now();
+    let asked = match Policy::of(&config.policy, clock, Arc::default()) {
+        Ok(Some(policy)) => policy.probe().await.map_err(str::to_owned),
+        Ok(None) => return println!("note  policy.url: not set, so nobody is asked"),
+        Err(error) => Err(with_causes(&error)),
+    };
+    let took = began.elapsed().as_millis();
+    let asked = asked.map(|ruling| format!("a test call of users that nobody has is {ruling}, in {took} ms"));
+    checks.line("policy.url", asked.map_err(|why| format!("a question about a test call had no answer: {why}")));
 }
 
 /// Where limits are counted, and which there are none of.
@@ -95,9 +128,10 @@ fn note_limits(config: &Config) {
         (Limit::InvitesPerCallee, limits.invites_per_callee),
         (Limit::TokensPerUser, limits.tokens_per_user),
         (Limit::RegistrationsPerUser, limits.registrations_per_user),
+        (Limit::NewTokensPerUser, limits.new_tokens_per_user),
     ];
     println!(
-        "note  limits: ip and event_streams_per_user count for each gateway, the other rates for all on one store"
+        "note  limits: ip, and what there may be at a time, count for each gateway, the other rates for all on one store"
     );
     let off: Vec<&str> = rates.iter().filter(|(_, rate)| rate.is_none()).map(|(limit, _)| limit.as_str()).collect();
     if !off.is_empty() {
@@ -105,6 +139,9 @@ fn note_limits(config: &Config) {
     }
     if limits.ip.is_some() && config.http.trusted_proxies.is_empty() {
         println!("note  limits.ip: http.trusted_proxies is empty; behind a proxy all clients would share one rate");
+    }
+    if let Some(too_few) = too_few_files(limits) {
+        println!("note  limits.connections: {too_few}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! A running gateway, as the commands that ask it something reach it: where it is, the backend's key, and what its errors mean.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +51,7 @@ impl Reach {
         let key = self.key()?;
         let base = match &self.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
-            None => url_of(&self.file.load()?)?,
+            None => url_of_api(&self.file.load()?)?,
         };
         if !(base.starts_with("http://") || base.starts_with("https://")) {
             return Err(CliError::Usage(format!("--url must begin with http:// or https://, and {base:?} does not")));
@@ -77,13 +77,17 @@ impl Reach {
     }
 }
 
-fn url_of(config: &Config) -> Result<String, CliError> {
-    if let Some(url) = &config.http.public_url {
-        return Ok(url.clone());
+fn url_of_api(config: &Config) -> Result<String, CliError> {
+    match &config.http.public_url {
+        Some(url) => Ok(url.clone()),
+        None => url_of("http.listen", config.http.listen),
     }
-    let mut address = config.http.listen;
+}
+
+/// How a listener of the gateway is reached on this machine.
+pub(super) fn url_of(key: &str, mut address: SocketAddr) -> Result<String, CliError> {
     if address.port() == 0 {
-        return Err(CliError::Usage("--url is needed, since http.listen leaves the port to the system".to_owned()));
+        return Err(CliError::Usage(format!("--url is needed, since {key} leaves the port to the system")));
     }
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -93,7 +97,8 @@ fn url_of(config: &Config) -> Result<String, CliError> {
     Ok(format!("http://{address}"))
 }
 
-fn client() -> Result<Client, CliError> {
+/// A client that trusts the system's roots and follows no redirects.
+pub(super) fn client() -> Result<Client, CliError> {
     let failed = |error: &dyn std::error::Error| CliError::Failed(with_causes(error));
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod explain;
 mod gateway;
+mod health;
 mod push_test;
 mod serve;
 mod simulate;
@@ -35,6 +36,8 @@ enum Command {
     Serve(serve::Serve),
     /// Print the configuration in force, and try every key, certificate and provider.
     Check(check::Check),
+    /// Ask a gateway whether it is alive: exit code 0 if it is.
+    Health(health::Health),
     /// Make secrets, keys and tokens.
     Token(token::Token),
     /// Run a simulator of APNs and FCM, for tests and staging.
@@ -103,6 +106,7 @@ fn run(command: Command) -> Result<(), CliError> {
         match command {
             Command::Serve(serve) => serve.run().await,
             Command::Check(check) => check.run().await,
+            Command::Health(health) => health.run().await,
             Command::Token(token) => token.run(),
             Command::Simulate(simulate) => simulate.run().await,
             Command::Explain(explain) => explain.run().await,

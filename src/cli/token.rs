@@ -21,6 +21,8 @@ pub(super) struct Token {
 enum Kind {
     /// A secret for `auth.ticket_secret`.
     TicketSecret,
+    /// A key for `store.encryption_key`.
+    EncryptionKey,
     /// A secret for `webhooks.secrets`.
     WebhookSecret,
     /// A key for the app's backend, and what goes into `auth.service_keys`.
@@ -45,11 +47,8 @@ impl Token {
         let clock = Clock::system();
         match &self.kind {
             Kind::TicketSecret => println!("{}", random_text(&clock)),
-            Kind::WebhookSecret => {
-                let mut secret = [0; 32];
-                clock.random(&mut secret);
-                println!("whsec_{}", BASE64.encode(&secret));
-            }
+            Kind::EncryptionKey => println!("{}", BASE64.encode(&random_bytes(&clock))),
+            Kind::WebhookSecret => println!("whsec_{}", BASE64.encode(&random_bytes(&clock))),
             Kind::ServiceKey => {
                 let key = format!("bw_sk_{}", random_text(&clock));
                 let hash = HEXLOWER.encode(digest(&SHA256, key.as_bytes()).as_ref());
@@ -67,9 +66,13 @@ impl Token {
 
 /// 256 random bits as text.
 fn random_text(clock: &Clock) -> String {
+    BASE64URL_NOPAD.encode(&random_bytes(clock))
+}
+
+fn random_bytes(clock: &Clock) -> [u8; 32] {
     let mut bytes = [0; 32];
     clock.random(&mut bytes);
-    BASE64URL_NOPAD.encode(&bytes)
+    bytes
 }
 
 fn user_token(providers: &[Users], user: &str, name: Option<&str>, now: u64, seconds: u64) -> Result<String, CliError> {

@@ -73,6 +73,16 @@ impl Fields {
         nodes.iter().map(|node| self.read_secret(&given, node, least_bytes, &expected)).collect()
     }
 
+    /// As [`secrets`](Self::secrets), where there may be none.
+    pub(super) fn optional_secrets(&mut self, key: &str, least_bytes: usize, hint: &str) -> Option<Vec<Secret>> {
+        let file_key = format!("{key}_file");
+        if self.has(key) || self.has(&file_key) {
+            return self.secrets(key, least_bytes, hint);
+        }
+        self.ignore(&[key, &file_key]);
+        Some(Vec::new())
+    }
+
     /// A table with a section in it.
     pub(super) fn section<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         match self.take(key) {

@@ -20,6 +20,31 @@ const DATABASE: &str = "expected the name of a database after the host, as in po
 const PARAMETER: &str = "the only ? parameter is sslmode, which is disable, prefer, require, verify-ca or verify-full";
 const ONLY_VERIFIED: &str = "is only for a history.postgres_url whose sslmode is verify-full or verify-ca";
 const ONE_HOST: &str = "expected one host";
+const SHARED: &str = "is a schema that others use: give the tables one of their own, such as \"bellwire\"";
+/// Schemas of PostgreSQL's, Supabase's and common extensions', in which the tables would be open to whoever those are.
+const SHARED_SCHEMAS: [&str; 21] = [
+    "public",
+    "information_schema",
+    "auth",
+    "storage",
+    "realtime",
+    "_realtime",
+    "_analytics",
+    "vault",
+    "extensions",
+    "graphql",
+    "graphql_public",
+    "net",
+    "cron",
+    "pgbouncer",
+    "pgsodium",
+    "pgsodium_masks",
+    "pgmq",
+    "pgmq_public",
+    "supabase_functions",
+    "supabase_migrations",
+    "postgis",
+];
 
 /// `[history]`.
 #[derive(Debug, Clone)]
@@ -34,6 +59,8 @@ pub struct History {
     pub connections: u16,
     /// How long one statement may take.
     pub statement_timeout: Duration,
+    /// How long a row is kept after its call, or its ban, began; absent: for good.
+    pub retention: Option<Duration>,
 }
 
 /// The URL of a database. It prints without the password.
@@ -86,14 +113,19 @@ pub(super) fn read(fields: &mut Fields) -> Option<History> {
         fields.problem::<()>("ca_file", ONLY_VERIFIED.to_owned());
     }
     let schema = fields.required("schema", &schema());
+    if schema.as_ref().is_some_and(|schema| SHARED_SCHEMAS.contains(&schema.as_str()) || schema.starts_with("pg_")) {
+        fields.problem::<()>("schema", SHARED.to_owned());
+    }
     let connections = fields.required("connections", &kind::number(3, 32));
     let statement_timeout = fields.required("statement_timeout", &kind::duration("100ms", "5s", "3s"));
+    let retention = fields.optional("retention", &kind::duration("1d", "36500d", "365d"));
     Some(History {
         postgres,
         ca_file,
         schema: schema?,
         connections: connections?,
         statement_timeout: statement_timeout?,
+        retention,
     })
 }
 
@@ -125,7 +157,7 @@ fn ssl_mode(query: &str) -> Result<SslMode, &'static str> {
 fn schema() -> Kind<String> {
     Kind::text("1 to 63 lower-case letters, digits and _, no digit first, such as \"bellwire\"", |text| {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        let begins_well = text.starts_with(|c: char| !c.is_ascii_digit()) && !text.starts_with("pg_");
+        let begins_well = text.starts_with(|c: char| !c.is_ascii_digit());
         (text.len() <= 63 && begins_well && text.chars().all(good)).then(|| text.to_owned())
     })
 }
@@ -164,6 +196,7 @@ impl History {
         out.text("schema", &self.schema);
         out.plain("connections", self.connections);
         out.duration("statement_timeout", self.statement_timeout);
+        out.optional("retention", self.retention.map(humantime::format_duration));
     }
 }
 
@@ -224,6 +257,21 @@ mod tests {
             let node = super::super::layers::parse(&format!("key = {text:?}"), "x".as_ref(), "".as_ref());
             let node = node.expect("TOML").table().expect("a table").remove("key").expect("a value");
             assert_eq!((read.read)(&node).is_some(), good, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_schema_that_others_use_is_refused() {
+        for (name, refused) in
+            [("public", true), ("auth", true), ("information_schema", true), ("pg_catalog", true), ("bellwire", false)]
+        {
+            let keys = [
+                ("BELLWIRE__HISTORY__SCHEMA".to_owned(), name.to_owned()),
+                ("BELLWIRE__AUTH__TICKET_SECRET".to_owned(), "a-secret-for-the-tickets-of-the-tests".to_owned()),
+            ];
+            let loaded = super::super::Config::load(None, keys);
+            assert_eq!(loaded.as_ref().is_err_and(|error| error.to_string().contains(SHARED)), refused, "{name}");
+            assert_eq!(loaded.is_err(), refused, "{name}");
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod call;
 mod describe;
+pub mod devices;
 mod error;
 mod fields;
 pub mod history;
@@ -15,6 +16,7 @@ mod kind;
 mod layers;
 pub mod limits;
 pub mod livekit;
+pub mod policy;
 pub mod push;
 pub mod recording;
 mod redis_url;
@@ -29,11 +31,13 @@ use std::path::Path;
 
 pub use auth::Auth;
 pub use call::Call;
+pub use devices::Devices;
 pub use error::{ConfigError, Problem};
 pub use history::History;
 pub use http::Http;
 pub use limits::Limits;
 pub use livekit::LiveKit;
+pub use policy::Policy;
 pub use push::Push;
 pub use recording::Recording;
 pub use secret::Secret;
@@ -64,6 +68,10 @@ pub struct Config {
     pub livekit: LiveKit,
     /// Apple and Google.
     pub push: Push,
+    /// Who may call whom.
+    pub policy: Policy,
+    /// How a push token comes from one user to another.
+    pub devices: Devices,
     /// Recordings of calls.
     pub recording: Recording,
     /// How much anybody may ask for.
@@ -107,6 +115,8 @@ impl Config {
         let call = fields.section("call", call::read);
         let livekit = fields.section("livekit", livekit::read);
         let push = fields.section("push", push::read);
+        let policy = fields.section("policy", policy::read);
+        let devices = fields.section("devices", devices::read);
         let recording = fields.section("recording", recording::read);
         let limits = fields.section("limits", limits::read);
         let webhooks = fields.sections("webhooks", webhooks::read);
@@ -133,6 +143,8 @@ impl Config {
             call: call?,
             livekit: livekit?,
             push: push?,
+            policy: policy?,
+            devices: devices?,
             recording: recording?,
             limits: limits?,
             webhooks: webhooks?,
@@ -155,6 +167,10 @@ impl Config {
         out.section("livekit");
         self.livekit.describe(&mut out);
         self.push.describe(&mut out);
+        out.section("policy");
+        self.policy.describe(&mut out);
+        out.section("devices");
+        self.devices.describe(&mut out);
         self.recording.describe(&mut out);
         out.section("limits");
         self.limits.describe(&mut out);

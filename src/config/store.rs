@@ -5,6 +5,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use data_encoding::BASE64;
+
 use super::Secret;
 use super::describe::Description;
 use super::fields::Fields;
@@ -18,6 +20,35 @@ pub struct Store {
     pub url: StoreUrl,
     /// How long a command may take.
     pub timeout: Duration,
+    /// What push tokens are encrypted by: the first entry says how they are written, all keys of it read. Empty: not at all.
+    pub encryption: Vec<EncryptionKey>,
+    /// How long a device is kept that is not registered again.
+    pub devices_kept: Duration,
+}
+
+/// An entry of `store.encryption_key`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum EncryptionKey {
+    /// No key: what is written is not encrypted.
+    Plain,
+    /// A key.
+    Key([u8; 32]),
+}
+
+impl EncryptionKey {
+    /// The key, if it is one.
+    pub const fn bytes(&self) -> Option<&[u8; 32]> {
+        match self {
+            Self::Plain => None,
+            Self::Key(key) => Some(key),
+        }
+    }
+}
+
+impl std::fmt::Debug for EncryptionKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
 }
 
 /// `store.url`, with the keys that belong to it.
@@ -92,6 +123,10 @@ const REDIS_KEYS: &[&str] = &[
 ];
 const SENTINEL_KEYS: &[&str] = &["sentinel_username", "sentinel_password", "sentinel_password_file"];
 
+/// In place of the first key: nothing is encrypted.
+const PLAIN: &str = "none";
+const ENCRYPTION: &str = "expected the base64 of 32 bytes, as bellwire token encryption-key makes one, or a list of such that may begin with \"none\"";
+
 const ONLY_REDIS: &str = "is only for a store.url of Redis";
 const ONLY_SENTINEL: &str = "is only for a store.url of redis-sentinel://";
 const ONLY_TLS: &str = "is only for a store.url with TLS: rediss://, or ?tls=true for Sentinel and a cluster";
@@ -111,7 +146,25 @@ pub(super) fn read(fields: &mut Fields) -> Option<Store> {
     // Without a URL, nothing can be said about them.
     fields.ignore(REDIS_KEYS);
     let timeout = fields.required("timeout", &kind::duration("10ms", "1m", "1s"));
-    Some(Store { url: url?, timeout: timeout? })
+    let encryption = encryption(fields);
+    let devices_kept = fields.required("devices_kept", &kind::duration("1d", "3650d", "270d"));
+    Some(Store { url: url?, timeout: timeout?, encryption: encryption?, devices_kept: devices_kept? })
+}
+
+fn encryption(fields: &mut Fields) -> Option<Vec<EncryptionKey>> {
+    let keys = fields.optional_secrets("encryption_key", PLAIN.len(), "bellwire token encryption-key makes one")?;
+    let read: Option<Vec<EncryptionKey>> = keys.iter().map(|key| encryption_key(key.reveal())).collect();
+    match read {
+        Some(keys) if !keys.iter().skip(1).any(|key| *key == EncryptionKey::Plain) => Some(keys),
+        _ => fields.problem("encryption_key", ENCRYPTION.to_owned()),
+    }
+}
+
+fn encryption_key(text: &str) -> Option<EncryptionKey> {
+    if text == PLAIN {
+        return Some(EncryptionKey::Plain);
+    }
+    BASE64.decode(text.as_bytes()).ok()?.try_into().ok().map(EncryptionKey::Key)
 }
 
 /// One of Redis is read, or refused for a reason; anything else is never quoted, because it may have a password in it.
@@ -192,6 +245,10 @@ impl Store {
             StoreUrl::Redis(redis) => redis.describe(out),
         }
         out.duration("timeout", self.timeout);
+        out.duration("devices_kept", self.devices_kept);
+        if !self.encryption.is_empty() {
+            out.secret("encryption_key");
+        }
     }
 }
 

@@ -54,7 +54,7 @@ const EVENTS: &[(&str, WebhookEvent)] = &[
     ("usage.warning", WebhookEvent::UsageWarning),
     ("recording.ready", WebhookEvent::RecordingReady),
 ];
-const HINT: &str = "`bellwire token webhook-secret` makes one";
+pub(super) const HINT: &str = "`bellwire token webhook-secret` makes one";
 
 pub(super) fn read(fields: &mut Fields) -> Option<Webhook> {
     let url = fields.required("url", &kind::safe_url("https://api.example.com/bellwire"));
@@ -81,7 +81,8 @@ pub(super) fn twice(webhooks: &[Webhook]) -> Option<(usize, usize)> {
     })
 }
 
-fn signing(fields: &mut Fields, secrets: &[Secret]) -> Option<Vec<SigningSecret>> {
+/// Secrets that sign as Standard Webhooks has it.
+pub(super) fn signing(fields: &mut Fields, secrets: &[Secret]) -> Option<Vec<SigningSecret>> {
     let secrets: Option<Vec<_>> = secrets.iter().map(|secret| SigningSecret::parse(secret.reveal())).collect();
     secrets.or_else(|| {
         fields.problem("secrets", format!("expected \"whsec_\" and the base64 of 24 to 64 bytes, each ({HINT})"))

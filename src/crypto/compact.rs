@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use thiserror::Error;
 
 use super::VerifyingKey;
+use super::once::NoNameTwice;
 
 /// It is not a compact token, or asks for an algorithm or extension that nobody here knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -33,6 +34,7 @@ pub struct Header {
     pub kid: Option<String>,
     /// What kind of token it is.
     pub typ: Option<String>,
+    cty: Option<String>,
     crit: Option<IgnoredAny>,
 }
 
@@ -52,6 +54,10 @@ impl<'a> Compact<'a> {
         let header: Header = json(header)?;
         // RFC 7515, section 4.1.11: who does not know a critical extension must refuse.
         if header.crit.is_some() {
+            return Err(Malformed);
+        }
+        // RFC 7519, section 5.2: what it holds is a token itself, and nobody here nests them.
+        if header.cty.as_ref().is_some_and(|cty| cty.eq_ignore_ascii_case("JWT")) {
             return Err(Malformed);
         }
         Ok(Self { header, signed, claims, signature })
@@ -81,5 +87,7 @@ impl<'a> Compact<'a> {
 
 fn json<T: DeserializeOwned>(part: &str) -> Result<T, Malformed> {
     let bytes = BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| Malformed)?;
+    // RFC 7515, section 4, and RFC 7519, section 4: of two of a name, readers may choose either, and so disagree on what was signed.
+    serde_json::from_slice::<NoNameTwice>(&bytes).map_err(|_| Malformed)?;
     serde_json::from_slice(&bytes).map_err(|_| Malformed)
 }

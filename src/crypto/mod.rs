@@ -1,10 +1,13 @@
-//! Signatures of tokens: HS256, RS256 and ES256 by ring, and nothing else.
+//! Signatures of tokens: HS256, RS256 and ES256 by ring, and nothing else; and encryption of what is stored (`sealing`).
 //!
 //! `jsonwebtoken` asks one provider per process for its cryptography; [`install`] makes that ours. Who is
 //! believed, and which claims must be there, is for `ticket`, `livekit` and `http::auth` to say.
 
 mod compact;
+mod once;
+pub mod proof;
 mod provider;
+mod sealing;
 mod signing;
 mod verifying;
 
@@ -15,6 +18,7 @@ mod tests;
 
 pub use compact::{Compact, Header, Malformed, Refused};
 pub use provider::{AlreadyInstalled, install};
+pub use sealing::{KEY_BYTES, SealingKey};
 pub use signing::{Es256Key, Rs256Key, SignError};
 pub use verifying::VerifyingKey;
 

@@ -1,5 +1,6 @@
 //! Carries out the attempts of jobs that commits of this instance began, and tells the engine how each went.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Dispatcher;
-use crate::domain::job::JobResult;
-use crate::domain::{Job, UserId, WebhookEvent, Work};
+use crate::domain::job::{self, Erased, Erasure, JobResult};
+use crate::domain::{EndpointId, Job, WebhookEvent, Work};
 use crate::engine::EngineError;
 use crate::lifecycle::Stop;
 use crate::outbound::{Message, Turn, message};
@@ -44,6 +45,9 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, job: Job) {
         // It goes on for long, and says itself when it is due.
         return dispatcher.look_after(&job.id).await;
     }
+    if let Work::Erasure(erasure) = &job.work {
+        return dispatcher.erase_user(&job, erasure).await;
+    }
     let attempt = timeout(job.work.deadline() + LAST_CHANCE, dispatcher.attempt(&job)).await;
     let result = match attempt {
         Ok(Ok(result)) => result,
@@ -62,25 +66,55 @@ async fn carry_out(dispatcher: Arc<Dispatcher>, job: Job) {
 impl Dispatcher {
     async fn attempt(&self, job: &Job) -> Result<JobResult, JobError> {
         match &job.work {
-            Work::Ban(ban) => self.carry_out_ban(&ban.user).await,
+            Work::Ban(ban) => self.carry_out_ban(ban).await,
             Work::Webhook(webhook) => {
                 let (id, event) = (webhook.message, webhook.event);
                 let message = Message { id, endpoint: webhook.endpoint.clone(), event, body: webhook.body.clone() };
-                Ok(self.deliver(&message, Turn::Late, job.created_at).await)
+                Ok(self.deliver(&message, Turn::Late).await)
             }
             Work::UsageCheck(_) => self.check_usage().await,
             // Its time is over.
-            Work::UsageWarned(_) | Work::Recording(_) => Ok(JobResult::Done),
+            Work::UsageWarned(_) | Work::Erased(_) | Work::Erasure(_) | Work::Recording(_) => Ok(JobResult::Done),
         }
     }
 
-    async fn carry_out_ban(&self, user: &UserId) -> Result<JobResult, JobError> {
-        if let Some(ban) = self.engine.carry_out_ban(user).await? {
-            let body = message::of_ban(user, ban.reason.as_deref(), ban.created_at, ban.until)?;
-            let key = format!("{user}/{}", ban.created_at.as_millis());
-            self.tell_backend(WebhookEvent::UserBanned, &key, &body).await?;
+    async fn carry_out_ban(&self, ban: &job::Ban) -> Result<JobResult, JobError> {
+        if self.engine.carry_out_ban(ban).await? {
+            let job::Ban { user, reason, created_at, until, tell, .. } = ban;
+            let body = message::of_ban(user, reason.as_deref(), *created_at, *until)?;
+            let key = format!("{user}/{}", created_at.as_millis());
+            self.tell_backend(WebhookEvent::UserBanned, &key, &body, tell).await?;
         }
         Ok(JobResult::Done)
+    }
+
+    /// Erases what can be erased of a user by now; what it waits for is tried again later.
+    async fn erase_user(&self, job: &Job, erasure: &Erasure) {
+        let (user, ban) = (&erasure.user, erasure.ban);
+        let work = async {
+            let (mut erased, mut left) = self.engine.carry_out_erasure(user, ban).await?;
+            match self.webhooks.erase_history(user, ban).await {
+                Ok(rows) => erased.history_rows = rows,
+                Err(error) => {
+                    tracing::warn!(job_id = %job.id, error = &error as &dyn std::error::Error, "rows of a user could not be deleted yet");
+                    left.push("history".to_owned());
+                }
+            }
+            Ok::<_, EngineError>((erased, left))
+        };
+        let attempt = timeout(job.work.deadline(), work).await;
+        let (erased, left) = match attempt {
+            Ok(Ok(attempt)) => attempt,
+            Ok(Err(error)) => {
+                tracing::warn!(job_id = %job.id, attempt = job.attempt, %error, "an erasure failed and is tried again");
+                (Erased::default(), vec!["store".to_owned()])
+            }
+            Err(_) => (Erased::default(), vec!["store".to_owned()]),
+        };
+        if let Err(error) = self.engine.erasure_attempted(job, erasure, &erased, left).await {
+            // Its lease passes, and the wake-up begins another attempt.
+            tracing::warn!(job_id = %job.id, %error, "the result of an erasure could not be recorded");
+        }
     }
 
     async fn check_usage(&self) -> Result<JobResult, JobError> {
@@ -88,7 +122,7 @@ impl Dispatcher {
             let body = message::of_crossing(&crossing, self.engine.clock().now())?;
             let key = format!("{}/{}/{}/{}", crossing.what, crossing.period, crossing.limit, crossing.per_cent);
             // In this order: after a crash the backend is told again, with the same id, rather than not.
-            self.tell_backend(WebhookEvent::UsageWarning, &key, &body).await?;
+            self.tell_backend(WebhookEvent::UsageWarning, &key, &body, &[]).await?;
             self.engine.warned(&crossing).await?;
             self.metrics.warned(&crossing);
             tracing::warn!(
@@ -103,11 +137,18 @@ impl Dispatcher {
         Ok(JobResult::Done)
     }
 
-    /// Tells the backend what happened: queues a message to each endpoint that wants it. `key` names what happened for good, so that telling it
-    /// again gives messages with the same ids.
-    pub async fn tell_backend(&self, event: WebhookEvent, key: &str, body: &str) -> Result<(), EngineError> {
+    /// Tells the backend what happened: queues a message to each endpoint that wants it, and to `others`, which this gateway need not know yet.
+    /// `key` names what happened for good, so that telling it again gives messages with the same ids.
+    pub async fn tell_backend(
+        &self,
+        event: WebhookEvent,
+        key: &str,
+        body: &str,
+        others: &[EndpointId],
+    ) -> Result<(), EngineError> {
         let now = self.engine.clock().now();
-        for endpoint in self.webhooks.wanting(event) {
+        let endpoints: BTreeSet<&EndpointId> = self.webhooks.wanting(event).chain(others).collect();
+        for endpoint in endpoints {
             let message = Message::new(event, endpoint, key, body.to_owned());
             self.queue_message(message, now).await?;
         }

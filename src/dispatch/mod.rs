@@ -6,6 +6,7 @@
 
 pub mod jobs;
 mod plan;
+pub mod proofs;
 mod pushing;
 pub mod recording;
 mod report;

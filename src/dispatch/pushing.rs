@@ -163,7 +163,7 @@ fn environment(device: &Device, report: &Report) -> Option<Environment> {
 }
 
 /// The word for a verdict in receipts.
-const fn word(verdict: Verdict) -> &'static str {
+pub(super) const fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Accepted => Receipt::ACCEPTED,
         Verdict::Retry { .. } => "retry",

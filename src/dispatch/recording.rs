@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
+
 use super::{Dispatcher, NEXT_ATTEMPT};
 use crate::domain::recording::{Next, Outcome, Tell};
 use crate::domain::{Call, JobId, Recording, Task, TaskKind, TaskResult, WebhookEvent};
 use crate::engine::EngineError;
 use crate::livekit::egress::Egress;
-use crate::livekit::storage::{Storage, StorageError};
+use crate::livekit::storage::Storage;
 use crate::outbound::message;
 
 /// What recordings are made and kept with.
@@ -30,10 +32,11 @@ impl Dispatcher {
         let handed_over = if task.kind == TaskKind::StartRecording {
             self.engine.start_recording(call.id).await
         } else {
-            self.engine.stop_recording(call.id).await
+            self.engine.stop_recording(call.id).await.map(|()| true)
         };
         match handed_over {
-            Ok(()) => TaskResult::Done(Vec::new()),
+            Ok(true) => TaskResult::Done(Vec::new()),
+            Ok(false) => TaskResult::Retry(NEXT_ATTEMPT, Vec::new()),
             Err(error) => {
                 tracing::warn!(call_id = %call.id, %error, "a recording could not be handed over yet");
                 TaskResult::Retry(NEXT_ATTEMPT, Vec::new())
@@ -51,11 +54,11 @@ impl Dispatcher {
 
     async fn do_what_is_due(&self, id: &JobId) -> Result<(), EngineError> {
         while let Some((recording, next)) = self.engine.begin_recording(id).await? {
-            if next == Next::Remove {
-                return self.engine.remove_recording(recording.call).await;
-            }
             let outcome = self.do_next(&recording, next).await;
-            if let Outcome::Refused(why) | Outcome::Unavailable(why) = &outcome {
+            if (next, &outcome) == (Next::Remove, &Outcome::Done) {
+                return self.engine.remove_recording(&recording).await;
+            }
+            if let Outcome::Refused(why) | Outcome::Unavailable(why) | Outcome::Unsure(why) = &outcome {
                 tracing::warn!(call_id = %recording.call, step = ?next, why, "a recording meets a problem");
             }
             self.engine.finish_recording(&recording, next, outcome).await?;
@@ -65,18 +68,17 @@ impl Dispatcher {
 
     async fn do_next(&self, recording: &Recording, next: Next) -> Outcome {
         match next {
-            Next::Tell(Tell::Ready) => told(self.tell_of_ready(recording).await),
+            Next::Tell(Tell::Ready) => told(self.tell_of_ready(recording).await.map(|()| true)),
             Next::Tell(tell) => told(self.engine.tell_of_recording(recording, tell).await),
-            Next::Erase => self.erase(recording).await,
-            Next::Remove => Outcome::Done,
+            Next::Erase | Next::Remove => self.erase(recording).await,
             Next::Start | Next::Look if recording.stop_at.is_none() => {
-                match self.engine.recorded_call_is_over(recording.call).await {
-                    Ok(true) => Outcome::CallOver,
-                    Ok(false) => self.ask_egress(recording, next).await,
+                match self.engine.is_recording_wanted(recording).await {
+                    Ok(true) => self.ask_egress(recording, next).await,
+                    Ok(false) => Outcome::NotWanted,
                     Err(error) => Outcome::Unavailable(error.to_string()),
                 }
             }
-            Next::Start | Next::Look | Next::Stop => self.ask_egress(recording, next).await,
+            Next::Start | Next::Look | Next::Stop | Next::StopStray => self.ask_egress(recording, next).await,
         }
     }
 
@@ -85,21 +87,30 @@ impl Dispatcher {
         match next {
             Next::Start => recorder.egress.start(recording).await,
             Next::Stop => recorder.egress.stop(recording).await,
+            Next::StopStray => recorder.egress.stop_stray(recording).await,
             _ => recorder.egress.look(recording).await,
         }
     }
 
-    /// Deletes every file of a recording.
+    /// Deletes every file of a recording, at once, so that many take no longer than a lease.
     async fn erase(&self, recording: &Recording) -> Outcome {
         let Some(recorder) = &self.recorder else { return Outcome::Unavailable(NO_STORAGE.to_owned()) };
+        let now = self.engine.clock().now();
+        let mut deletions = JoinSet::new();
         for key in recording.keys() {
-            match recorder.storage.erase(&recording.bucket, &key, self.engine.clock().now()).await {
-                Ok(()) => {}
-                Err(error @ StorageError::Unreachable(_)) => return Outcome::Unavailable(error.to_string()),
-                Err(error) => return Outcome::Refused(error.to_string()),
+            let (storage, bucket) = (Arc::clone(&recorder.storage), recording.bucket.clone());
+            deletions.spawn(async move { storage.erase(&bucket, &key, now).await });
+        }
+        let mut outcome = Outcome::Done;
+        while let Some(deleted) = deletions.join_next().await {
+            match deleted {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) if error.may_pass() => outcome = Outcome::Unavailable(error.to_string()),
+                Ok(Err(error)) => return Outcome::Refused(error.to_string()),
+                Err(error) => outcome = Outcome::Unavailable(error.to_string()),
             }
         }
-        Outcome::Done
+        outcome
     }
 
     /// Tells the app's backend that a recording can be watched.
@@ -107,7 +118,7 @@ impl Dispatcher {
         match message::of_recording(recording) {
             Ok(body) => {
                 let key = format!("{}/{}", recording.call, recording.number);
-                self.tell_backend(WebhookEvent::RecordingReady, &key, &body).await
+                self.tell_backend(WebhookEvent::RecordingReady, &key, &body, &[]).await
             }
             Err(error) => {
                 tracing::error!(call_id = %recording.call, %error, "a webhook could not be made");
@@ -117,9 +128,10 @@ impl Dispatcher {
     }
 }
 
-fn told(result: Result<(), EngineError>) -> Outcome {
+fn told(result: Result<bool, EngineError>) -> Outcome {
     match result {
-        Ok(()) => Outcome::Done,
+        Ok(true) => Outcome::Done,
+        Ok(false) => Outcome::NotWanted,
         Err(error) => Outcome::Unavailable(error.to_string()),
     }
 }

@@ -13,10 +13,8 @@ use crate::outbound::{Delivery, Message, Turn};
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
 /// How long a message is tried as a job.
 const TRIED_FOR: Duration = Duration::from_hours(3 * 24);
-/// How long a message waits for a gateway that knows its endpoint: longer than it takes to roll a configuration out.
-const UNKNOWN_FOR: Duration = Duration::from_hours(1);
-/// Its pause, so that it is a job at once, which is anybody's.
-const UNKNOWN_PAUSE: Duration = Duration::from_mins(1);
+/// The pause before its first try as a job, where its endpoint asked for no other.
+const JOB_PAUSE: Duration = Duration::from_mins(1);
 
 impl Dispatcher {
     /// Tries to tell an endpoint of a call's end.
@@ -34,7 +32,7 @@ impl Dispatcher {
                 return TaskResult::Failed(Vec::new());
             }
         };
-        let after = match self.deliver(&message, Turn::Fresh, self.engine.clock().now()).await {
+        let after = match self.deliver(&message, Turn::Fresh).await {
             JobResult::Done => return TaskResult::Done(Vec::new()),
             JobResult::Failed(why) => {
                 // As if it had been a job already.
@@ -43,6 +41,8 @@ impl Dispatcher {
                 return TaskResult::Done(Vec::new());
             }
             JobResult::Later(after) => after,
+            // As a job it is anybody's.
+            JobResult::NotHere => return Self::queued(call, self.queue_message_for_others(message).await),
         };
         let tries = usize::try_from(task.attempt.saturating_sub(1)).unwrap_or(usize::MAX);
         match PAUSES.get(tries) {
@@ -50,14 +50,19 @@ impl Dispatcher {
                 TaskResult::Retry(self.engine.clock().jitter(*pause), Vec::new())
             }
             _ => {
-                let due = self.engine.clock().now() + after.unwrap_or(Duration::from_mins(1));
-                match self.queue_message(message, due).await {
-                    Ok(()) => TaskResult::Done(Vec::new()),
-                    Err(error) => {
-                        tracing::warn!(call_id = %call.id, %error, "a webhook could not be queued yet");
-                        TaskResult::Retry(NEXT_ATTEMPT, Vec::new())
-                    }
-                }
+                let due = self.engine.clock().now() + after.unwrap_or(JOB_PAUSE);
+                Self::queued(call, self.queue_message(message, due).await)
+            }
+        }
+    }
+
+    /// Once its message is a job, a task is done.
+    fn queued(call: &Call, queued: Result<(), EngineError>) -> TaskResult {
+        match queued {
+            Ok(()) => TaskResult::Done(Vec::new()),
+            Err(error) => {
+                tracing::warn!(call_id = %call.id, %error, "a webhook could not be queued yet");
+                TaskResult::Retry(NEXT_ATTEMPT, Vec::new())
             }
         }
     }
@@ -75,27 +80,32 @@ impl Dispatcher {
 
     /// Queues a message, once.
     pub(super) async fn queue_message(&self, message: Message, due: Timestamp) -> Result<(), EngineError> {
-        let Message { id, endpoint, event, body } = message;
-        let work = Work::Webhook(Webhook { endpoint, event, message: id, body, unknown: Unknown::default() });
-        let now = self.engine.clock().now();
-        let job = Job { until: Some(now + TRIED_FOR), ..Job::new(JobId::webhook(id), work, now, due) };
-        self.engine.queue(&job).await.map(drop)
+        self.engine.queue(&job_of(message, self.engine.clock().now(), due)).await.map(drop)
     }
 
-    /// One try, measured, of a message that waits since then.
-    pub(super) async fn deliver(&self, message: &Message, turn: Turn, since: Timestamp) -> JobResult {
+    /// Queues a message, once, whose endpoint this gateway does not know.
+    async fn queue_message_for_others(&self, message: Message) -> Result<(), EngineError> {
+        let now = self.engine.clock().now();
+        self.engine.queue_for_others(&job_of(message, now, now)).await.map(drop)
+    }
+
+    /// One try, measured.
+    pub(super) async fn deliver(&self, message: &Message, turn: Turn) -> JobResult {
         let began = Instant::now();
         let (result, outcome) = match self.webhooks.deliver(message, turn).await {
             Delivery::Done => (JobResult::Done, "taken"),
             Delivery::Gone => (JobResult::Failed("its endpoint is gone"), "gone"),
-            Delivery::Unknown if self.engine.clock().now().since(since) < UNKNOWN_FOR => {
-                (JobResult::Later(Some(UNKNOWN_PAUSE)), "later")
-            }
-            Delivery::Unknown => (JobResult::Failed("its endpoint is not configured"), "gone"),
+            Delivery::Unknown => (JobResult::NotHere, "later"),
             Delivery::Later(after) => (JobResult::Later(after), "later"),
         };
         let endpoint = self.webhooks.number(&message.endpoint);
         self.metrics.told(endpoint, message.event, outcome, began.elapsed());
         result
     }
+}
+
+fn job_of(message: Message, now: Timestamp, due: Timestamp) -> Job {
+    let Message { id, endpoint, event, body } = message;
+    let work = Work::Webhook(Webhook { endpoint, event, message: id, body, unknown: Unknown::default() });
+    Job { until: Some(now + TRIED_FOR), ..Job::new(JobId::webhook(id), work, now, due) }
 }

@@ -53,6 +53,11 @@ impl CallId {
         Timestamp::from_millis((self.0.as_u128() >> 80) as u64)
     }
 
+    /// The least id of a millisecond, which no call has: those that come after it were made then or later.
+    pub const fn first_of(at: Timestamp) -> Self {
+        Self(Uuid::from_u128((at.as_millis() as u128) << 80))
+    }
+
     /// Its last byte, which is random in version 7: by it what calls do alike is spread.
     pub const fn random_byte(self) -> u8 {
         self.0.as_bytes()[15]
@@ -186,9 +191,14 @@ impl EndpointId {
 }
 
 impl JobId {
-    /// The job that ends a banned user's calls, by a digest of the user, whose name may have any characters.
-    pub fn ban(user: Uuid) -> Self {
-        Self(format!("ban:{user}").into())
+    /// The job of a ban, by a digest of the user, whose name may have any characters, and of when it began.
+    pub fn ban(ban: Uuid) -> Self {
+        Self(format!("ban:{ban}").into())
+    }
+
+    /// The job that erases what is held of a user, by a digest of the user.
+    pub fn erasure(user: Uuid) -> Self {
+        Self(format!("erasure:{user}").into())
     }
 
     /// The recording of a call.

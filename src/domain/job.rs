@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::ids::{EndpointId, JobId, UserId};
 use super::recording::Recording;
 use super::time::Timestamp;
-use super::unknown::Unknown;
+use super::unknown::{Unknown, is_default};
 use super::webhook::WebhookEvent;
 
 /// What an attempt has beside its deadline for its turn to come and its result to arrive.
@@ -33,6 +33,9 @@ pub struct Job {
     /// After this it is given up; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// Since when every gateway that began it lacked the configuration for it; absent: none has yet, or one has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_here_since: Option<Timestamp>,
     /// What there is to do.
     pub work: Work,
     /// Fields of a newer release.
@@ -44,7 +47,7 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Work {
-    /// End the live calls of a banned user.
+    /// End the live calls of a banned user, and tell of the ban.
     Ban(Ban),
     /// Deliver a message to an endpoint.
     Webhook(Webhook),
@@ -52,6 +55,10 @@ pub enum Work {
     UsageCheck(Mark),
     /// Nothing: it stands for a warning that was given, so that it is given once, and goes at its time.
     UsageWarned(Mark),
+    /// Erase what is held of a user.
+    Erasure(Erasure),
+    /// Nothing: it stands for an erasure that is complete, so that whoever asked for it can be told, and goes soon.
+    Erased(Erased),
     /// See how the recording of a call goes on.
     Recording(Box<Recording>),
 }
@@ -63,15 +70,31 @@ pub enum JobResult {
     Done,
     /// Not yet: try again, and not before this pause if there is one.
     Later(Option<Duration>),
+    /// Not by this gateway, whose configuration lacks what it takes; another one's may have it.
+    NotHere,
     /// It can never be done.
     Failed(&'static str),
 }
 
-/// Whose calls end.
+/// A ban, of which there may be others of the same user before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
-    /// The user.
+    /// Whose calls end.
     pub user: UserId,
+    /// Why, for the backend's eyes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it ends; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Whether it is known to have been in force, so that it is told though it stands no more.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub was_put: bool,
+    /// Who is told, as the gateway that was asked for it is configured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tell: Vec<EndpointId>,
     /// Fields of a newer release.
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -93,6 +116,74 @@ pub struct Webhook {
     pub unknown: Unknown,
 }
 
+/// Whose data goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erasure {
+    /// The user.
+    pub user: UserId,
+    /// Whether their ban goes too.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ban: bool,
+    /// What has gone so far.
+    #[serde(default)]
+    pub erased: Erased,
+    /// What is still to go, in words; empty before the first attempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// How much of a user was erased.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Erased {
+    /// Records of calls.
+    pub calls: u64,
+    /// Recordings, with their files.
+    pub recordings: u64,
+    /// Devices.
+    pub devices: u64,
+    /// Users whom they had blocked.
+    pub blocks: u64,
+    /// Users who had blocked them.
+    pub blocked_by: u64,
+    /// Contacts: users who were theirs, and users whose they were.
+    #[serde(default)]
+    pub contacts: u64,
+    /// Counts of missed calls: theirs of a caller, and of theirs by a callee.
+    pub missed: u64,
+    /// Idempotency keys.
+    pub idempotency_keys: u64,
+    /// Rates of which something was taken.
+    pub rates: u64,
+    /// Bans.
+    pub bans: u64,
+    /// Rows of the history in PostgreSQL.
+    pub history_rows: u64,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+impl Erased {
+    /// Adds what went in another attempt.
+    pub fn add(&mut self, more: &Self) {
+        self.calls += more.calls;
+        self.recordings += more.recordings;
+        self.devices += more.devices;
+        self.blocks += more.blocks;
+        self.blocked_by += more.blocked_by;
+        self.contacts += more.contacts;
+        self.missed += more.missed;
+        self.idempotency_keys += more.idempotency_keys;
+        self.rates += more.rates;
+        self.bans += more.bans;
+        self.history_rows += more.history_rows;
+    }
+}
+
 /// Work whose job's id says all of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
@@ -109,6 +200,8 @@ impl Work {
             Self::Webhook(_) => "webhook",
             Self::UsageCheck(_) => "usage_check",
             Self::UsageWarned(_) => "usage_warned",
+            Self::Erasure(_) => "erasure",
+            Self::Erased(_) => "erased",
             Self::Recording(_) => "recording",
         }
     }
@@ -118,7 +211,9 @@ impl Work {
         match self {
             Self::Webhook(_) => Duration::from_secs(15),
             Self::Ban(_) | Self::UsageCheck(_) => Duration::from_secs(10),
-            Self::UsageWarned(_) => Duration::from_secs(1),
+            // A store with very many keys is read through.
+            Self::Erasure(_) => Duration::from_mins(2),
+            Self::UsageWarned(_) | Self::Erased(_) => Duration::from_secs(1),
             // It has leases of its own.
             Self::Recording(_) => super::recording::LEASE,
         }
@@ -128,7 +223,9 @@ impl Work {
     const fn pauses(&self) -> (Duration, Duration) {
         match self {
             Self::Webhook(_) => (Duration::from_mins(1), Duration::from_hours(1)),
-            Self::Ban(_) | Self::UsageCheck(_) | Self::UsageWarned(_) | Self::Recording(_) => {
+            // Each attempt reads the store through.
+            Self::Erasure(_) => (Duration::from_secs(1), Duration::from_mins(10)),
+            Self::Ban(_) | Self::UsageCheck(_) | Self::UsageWarned(_) | Self::Erased(_) | Self::Recording(_) => {
                 (Duration::from_secs(1), Duration::from_mins(1))
             }
         }
@@ -138,7 +235,8 @@ impl Work {
 impl Job {
     /// A job that is to begin at `due`.
     pub fn new(id: JobId, work: Work, now: Timestamp, due: Timestamp) -> Self {
-        Self { id, version: 1, due, attempt: 0, created_at: now, until: None, work, unknown: Unknown::default() }
+        let unknown = Unknown::default();
+        Self { id, version: 1, due, attempt: 0, created_at: now, until: None, not_here_since: None, work, unknown }
     }
 
     /// The record in which its next attempt has begun.
@@ -151,7 +249,14 @@ impl Job {
     /// The record in which it waits for `due`.
     #[must_use]
     pub fn put_off(&self, due: Timestamp) -> Self {
-        Self { version: self.version + 1, due, ..self.clone() }
+        Self { version: self.version + 1, due, not_here_since: None, ..self.clone() }
+    }
+
+    /// The record in which it waits for `due` and for a gateway with the configuration for it, which this one lacks.
+    #[must_use]
+    pub fn left_to_others(&self, now: Timestamp, due: Timestamp) -> Self {
+        let since = self.not_here_since.unwrap_or(now);
+        Self { version: self.version + 1, due, not_here_since: Some(since), ..self.clone() }
     }
 
     /// The pause after the current attempt, should it have failed; it doubles.

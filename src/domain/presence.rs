@@ -23,6 +23,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How long one that LiveKit could not be asked about waits where both parties are thought to be there and nothing gave reason to doubt it.
 const ASK_AGAIN_IN_PEACE: Duration = Duration::from_mins(1);
 
+/// How long a call waits that both have left of their own will. Apps that leave before they hang up, or load a page anew, are quicker.
+const BOTH_GONE_FOR: Duration = Duration::from_secs(5);
+
 /// LiveKit's words for a session that ends because its party goes on in another one.
 const GOES_ON: [&str; 2] = ["DUPLICATE_IDENTITY", "MIGRATION"];
 /// Who is in the room, and what that adds up to.
@@ -70,6 +73,12 @@ impl Presence {
 
     fn absent_since(&self) -> Option<Timestamp> {
         [&self.caller, &self.callee].into_iter().flatten().filter_map(|visit| visit.left_at).min()
+    }
+
+    /// Since when both are gone, if both left of their own will.
+    fn both_gone_since(&self) -> Option<Timestamp> {
+        let gone = |visit: &Option<Visit>| visit.as_ref().filter(|visit| visit.on_purpose)?.left_at;
+        Some(gone(&self.caller)?.max(gone(&self.callee)?))
     }
 }
 
@@ -225,7 +234,9 @@ impl Call {
         if self.presence.connected_at.is_none() {
             Some(self.answered_at? + Duration::from_millis(self.rules.connect_timeout_ms))
         } else {
-            Some(self.presence.absent_since()? + Duration::from_millis(self.rules.reconnect_grace_ms))
+            let grace_ends = self.presence.absent_since()? + Duration::from_millis(self.rules.reconnect_grace_ms);
+            let both_gone = self.presence.both_gone_since().map(|since| since + BOTH_GONE_FOR);
+            Some(both_gone.map_or(grace_ends, |ends| ends.min(grace_ends)))
         }
     }
 
@@ -271,8 +282,7 @@ impl Call {
         if self.presence.together_since.is_some() {
             return None;
         }
-        let meant_it = |visit: &Option<Visit>| visit.as_ref().is_some_and(|v| v.left_at.is_some() && v.on_purpose);
-        if self.presence.connected_at.is_some() && meant_it(&self.presence.caller) && meant_it(&self.presence.callee) {
+        if self.presence.connected_at.is_some() && self.presence.both_gone_since().is_some() {
             return Some(EndReason::Completed);
         }
         match self.presence.connected_at {

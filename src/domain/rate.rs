@@ -14,13 +14,17 @@ use super::time::Timestamp;
 pub struct Rate {
     /// How many; at least 1.
     pub count: u32,
-    /// In how long: a second, a minute or an hour.
+    /// In how long: a second, a minute, an hour or a day.
     pub per: Duration,
 }
 
 /// The spans of which a rate may be, by the names that they have in the configuration.
-pub const SPANS: [(&str, Duration); 3] =
-    [("s", Duration::from_secs(1)), ("min", Duration::from_mins(1)), ("h", Duration::from_hours(1))];
+pub const SPANS: [(&str, Duration); 4] = [
+    ("s", Duration::from_secs(1)),
+    ("min", Duration::from_mins(1)),
+    ("h", Duration::from_hours(1)),
+    ("d", Duration::from_hours(24)),
+];
 
 impl Rate {
     /// The time between two, in microseconds.
@@ -76,6 +80,10 @@ pub enum Limit {
     TokensPerDevice,
     /// Device registrations of a user.
     RegistrationsPerUser,
+    /// Registrations of a user that bring a new token.
+    NewTokensPerUser,
+    /// Pushes to a token by which somebody proves that it is theirs.
+    ProofsPerToken,
 }
 
 impl Limit {
@@ -89,6 +97,8 @@ impl Limit {
             Self::TokensPerUser => "tokens_per_user",
             Self::TokensPerDevice => "tokens_per_device",
             Self::RegistrationsPerUser => "registrations_per_user",
+            Self::NewTokensPerUser => "new_tokens_per_user",
+            Self::ProofsPerToken => "proofs_per_token",
         }
     }
 }

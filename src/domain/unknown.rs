@@ -28,6 +28,11 @@ impl Unknown {
         self.0.get_or_insert_default().insert(name, value);
     }
 
+    /// A field.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.as_ref()?.get(name)
+    }
+
     /// Takes a field out.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
         let value = self.0.as_mut()?.remove(name);

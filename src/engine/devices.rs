@@ -1,18 +1,47 @@
 //! The devices of users, and what providers prove about their tokens. The event streams of a device that goes are closed by what
 //! the store announces, at every instance.
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Registration};
 use crate::domain::{CallId, Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
 use crate::store::Missed;
 
 impl Engine {
-    /// Registers or refreshes a device, which takes its tokens from whoever held them.
-    pub async fn register(&self, user: &UserId, device: Device) -> Result<(), EngineError> {
+    /// Registers or refreshes a device, which takes its tokens from whoever held them; where they keep them for now, says so. `proof` is what
+    /// was pushed to the phone.
+    pub async fn register(
+        &self,
+        user: &UserId,
+        device: Device,
+        proof: Option<&str>,
+    ) -> Result<Registration, EngineError> {
         self.refuse_banned(user).await?;
         let settings = &self.0.settings;
-        let charges = settings.rates.of_registration();
+        let charges = settings.rates.of_registration(self.brings_new_token(user, &device).await?);
+        let robbed = if settings.takeover.is_some() { self.robbed(user, &device).await? } else { Vec::new() };
+        let charges = match &settings.takeover {
+            Some(proofs) if !robbed.is_empty() => {
+                // Charged before a push goes out, whatever comes of it.
+                self.within_limits(self.store().admit(user, &charges).await)?;
+                let taken = self.take_over(proofs, user, &device, proof, robbed).await?;
+                if taken != Registration::Done {
+                    return Ok(taken);
+                }
+                Vec::new()
+            }
+            _ => charges,
+        };
         let put = self.store().put_device(user, device, settings.devices_per_user, &charges).await;
-        Ok(self.within_limits(put)?)
+        self.within_limits(put)?;
+        Ok(Registration::Done)
+    }
+
+    /// Whether none of the user's devices has some token of this one. Where that does not matter nobody looks.
+    async fn brings_new_token(&self, user: &UserId, device: &Device) -> Result<bool, EngineError> {
+        if self.0.settings.rates.new_tokens_per_user.is_none() || device.tokens().next().is_none() {
+            return Ok(false);
+        }
+        let known = self.store().devices(user).await?;
+        Ok(!device.tokens().all(|token| known.iter().any(|known| known.tokens().any(|held| held == token))))
     }
 
     /// The user's devices.

@@ -1,6 +1,7 @@
 //! The invite: a short saga over two users' lines, ending in the commit of a call.
 //!
 //! 1. claim the caller's line, with the idempotency key, unless they are banned;
+//!    where somebody is to be asked first whether the call may be, all of this but the claim comes before the question;
 //! 2. claim the callee's line and read their devices, block and ban;
 //! 3. commit the call, which must not exist yet.
 //!
@@ -62,6 +63,19 @@ pub struct Key {
 /// nobody looks for one that lives.
 const RUN_AGAIN_WITHIN: Duration = Duration::from_mins(1);
 
+/// What a caller hears who is none of the callee's contacts, blocked or not.
+const NO_CONTACT: &str = "the user takes calls of their contacts only";
+
+/// What an invite has behind it when it starts over.
+#[derive(Default)]
+struct SoFar {
+    /// Its ids that are out of use.
+    buried: Vec<CallId>,
+    charged: bool,
+    /// Whether it is known that the call may be.
+    allowed: bool,
+}
+
 /// How one try of the saga ended.
 enum Try {
     Done(Arc<Call>),
@@ -80,26 +94,22 @@ impl Engine {
     }
 
     async fn run_invite(&self, request: InviteRequest) -> Result<Arc<Call>, EngineError> {
-        let (mut buried, mut charged) = (Vec::new(), false);
+        let mut so_far = SoFar { allowed: self.0.settings.policy.hook.is_none(), ..SoFar::default() };
         for _ in 0..MAX_TRIES {
-            match self.try_invite(&request, &buried, &mut charged).await? {
+            match self.try_invite(&request, &mut so_far).await? {
                 Try::Done(call) => return Ok(call),
-                Try::Again(id) => buried.push(id),
+                Try::Again(id) => so_far.buried.push(id),
             }
         }
         Err(StoreError::Unavailable("other invites keep overtaking this one".into()).into())
     }
 
-    /// Tries to invite, after ids of this invite were `buried`. It is charged once, however often it starts over.
-    async fn try_invite(
-        &self,
-        request: &InviteRequest,
-        buried: &[CallId],
-        charged: &mut bool,
-    ) -> Result<Try, EngineError> {
-        let (mut id, mut first) = (self.clock().call_id(), buried.first().copied());
-        let charges = if *charged { Vec::new() } else { self.caller_charges(request) };
-        let mut opening = self.claim_own_line(request, id, buried.last().copied(), &charges).await?;
+    /// Tries to invite. It is charged once and asked about once, however often it starts over.
+    async fn try_invite(&self, request: &InviteRequest, so_far: &mut SoFar) -> Result<Try, EngineError> {
+        let (mut id, mut first) = (self.clock().call_id(), so_far.buried.first().copied());
+        let charges = if so_far.charged { Vec::new() } else { self.caller_charges(request) };
+        let claims = so_far.allowed;
+        let mut opening = self.open_own_line(request, id, so_far.buried.last().copied(), &charges, claims).await?;
         if let Opening::Reserved { call, same_body: true } = opening {
             match self.reserved(call).await? {
                 Slot::Call(call) => return Ok(Try::Done(Arc::from(call))),
@@ -108,13 +118,23 @@ impl Engine {
                     // The invite that reserved it died, or is still on its way: run the same call again, which was charged then.
                     id = call;
                     first = first.or(Some(call));
-                    opening = self.claim_own_line(request, id, None, &[]).await?;
+                    opening = self.open_own_line(request, id, None, &[], claims).await?;
                 }
             }
         }
+        if let (Opening::Claimed(_), false) = (&opening, so_far.allowed) {
+            so_far.charged = true;
+            if let Err(why) = self.ask_policy(request).await {
+                return self.refuse(request, id, why).await;
+            }
+            so_far.allowed = true;
+            // Meanwhile the caller may have begun another call.
+            first = first.or(Some(id));
+            opening = self.claim_own_line(request, id, None, &[]).await?;
+        }
         let others = match opening {
             Opening::Claimed(others) => {
-                *charged = true;
+                so_far.charged = true;
                 others
             }
             Opening::Banned => return Err(EngineError::Banned),
@@ -128,12 +148,15 @@ impl Engine {
             OwnLine::Glare(call) => return self.keep_key(request, id, call).await,
         }
         let charges = self.0.settings.rates.of_callee();
-        let rung = self.store().ring_line(self.claim(request, id, Role::Callee), &charges).await;
+        let rung = self.store().ring_line(self.claim(request, id, Role::Callee), &charges, self.admits(request)).await;
         let callee = match self.within_limits(rung) {
             Ok(callee) => callee,
             Err(error @ StoreError::Limited(_)) => return self.refuse(request, id, error.into()).await,
             Err(error) => return Err(error.into()),
         };
+        if callee.is_stranger {
+            return self.refuse(request, id, EngineError::NotAllowed(NO_CONTACT)).await;
+        }
         if !request.callee_device.as_ref().is_none_or(|only| callee.devices.iter().any(|device| device.id == *only)) {
             return self.refuse(request, id, EngineError::UnknownDevice).await;
         }
@@ -208,7 +231,22 @@ impl Engine {
         replaces: Option<CallId>,
         charges: &[Charge],
     ) -> Result<Opening, EngineError> {
-        let claim = self.claim(request, call, Role::Caller);
+        self.open_own_line(request, call, replaces, charges, true).await
+    }
+
+    /// The same, or, if it is not to be claimed yet, all that comes before the claim: nobody waits for a call that is still asked about.
+    async fn open_own_line(
+        &self,
+        request: &InviteRequest,
+        call: CallId,
+        replaces: Option<CallId>,
+        charges: &[Charge],
+        claims: bool,
+    ) -> Result<Opening, EngineError> {
+        let mut claim = self.claim(request, call, Role::Caller);
+        if !claims {
+            claim.until = claim.at;
+        }
         let until = claim.at + KEY_KEPT_FOR;
         let reservation = request.key.as_ref().map(|key| Reservation {
             key: key.key.clone(),

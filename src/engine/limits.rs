@@ -20,6 +20,8 @@ pub struct Rates {
     pub tokens_per_user: Option<Rate>,
     /// Device registrations of a user.
     pub registrations_per_user: Option<Rate>,
+    /// Those of them that bring a token which none of the user's devices has.
+    pub new_tokens_per_user: Option<Rate>,
 }
 
 impl Rates {
@@ -35,9 +37,11 @@ impl Rates {
         Charge::of_user(Limit::InvitesPerCallee, self.invites_per_callee).into_iter().collect()
     }
 
-    /// What a registration takes.
-    pub(super) fn of_registration(&self) -> Vec<Charge> {
-        Charge::of_user(Limit::RegistrationsPerUser, self.registrations_per_user).into_iter().collect()
+    /// What a registration takes, which may bring a new token.
+    pub(super) fn of_registration(&self, is_new: bool) -> Vec<Charge> {
+        let new_tokens = self.new_tokens_per_user.filter(|_| is_new);
+        let of_token = Charge::of_user(Limit::NewTokensPerUser, new_tokens);
+        Charge::of_user(Limit::RegistrationsPerUser, self.registrations_per_user).into_iter().chain(of_token).collect()
     }
 
     /// What a token takes, for which a device may have asked by a ticket.

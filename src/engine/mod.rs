@@ -8,6 +8,7 @@ mod acks;
 mod attachments;
 mod calls;
 mod devices;
+mod erasure;
 mod inbox;
 mod invite;
 mod jobs;
@@ -15,11 +16,13 @@ mod limits;
 mod lines;
 mod meetings;
 mod moderation;
+pub mod policy;
 mod reader;
 mod readers;
 mod recent;
 mod recordings;
 mod rooms;
+mod takeover;
 mod usage;
 
 use std::sync::Arc;
@@ -29,17 +32,21 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 pub use calls::{Asker, Page, joins};
+pub use erasure::Erasing;
 pub use invite::{InviteRequest, Key};
 pub use limits::Rates;
+pub use policy::{MOST_CONTACTS, Policy};
 pub use reader::{ANNOUNCED_WITHIN, Beginning, News, Reader};
 pub use recordings::Shown;
+pub use takeover::{Proof, Registration};
 
 pub use crate::store::{Ban, Missed, StoreError, Tell};
 
 use crate::clock::Clock;
+use crate::crypto::proof::Proofs;
 use crate::domain::recording::RecordingPlan;
 use crate::domain::usage::Plan;
-use crate::domain::{Call, CallId, Job, JobId, Limited, Refusal, Rules, Task, Timestamp, WakeUp};
+use crate::domain::{Call, CallId, EndpointId, Job, JobId, Limited, Refusal, Rules, Task, Timestamp, WakeUp};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use attachments::Attachments;
@@ -49,6 +56,9 @@ use recent::Recent;
 
 /// How many of a user's calls are loaded at once; at a store on the network each is a round trip.
 const LOADS_AT_ONCE: usize = 32;
+
+/// How many pushes that prove whose a phone is may wait to be sent.
+const PROOFS_WAITING: usize = 64;
 
 /// What the engine must know of the configuration.
 #[derive(Debug, Clone)]
@@ -69,6 +79,12 @@ pub struct Settings {
     pub deployment: String,
     /// Of how much use to warn.
     pub plan: Plan,
+    /// Who is told of bans.
+    pub told_of_bans: Vec<EndpointId>,
+    /// Who may call whom.
+    pub policy: Policy,
+    /// What proves that a phone is its new user's, where they are not simply believed.
+    pub takeover: Option<Proofs>,
 }
 
 /// Attempts of tasks that a commit of this instance began, to be carried out now.
@@ -90,6 +106,8 @@ pub struct FollowUps {
     pub begun_jobs: mpsc::UnboundedReceiver<Job>,
     /// When jobs are due, to `scheduler`.
     pub job_wake_ups: mpsc::UnboundedReceiver<(JobId, Timestamp)>,
+    /// Pushes that prove whose a phone is, to `dispatch`.
+    pub proofs: mpsc::Receiver<Proof>,
 }
 
 /// The use cases on one store. Clones share everything.
@@ -110,6 +128,7 @@ struct Inner {
     wake_ups: mpsc::UnboundedSender<(CallId, WakeUp)>,
     begun_jobs: mpsc::UnboundedSender<Job>,
     job_wake_ups: mpsc::UnboundedSender<(JobId, Timestamp)>,
+    proofs: mpsc::Sender<Proof>,
 }
 
 /// Why a use case was not carried out.
@@ -142,6 +161,18 @@ pub enum EngineError {
     /// The call was recorded, and is so once.
     #[error("the call was recorded, which is done once")]
     RecordingOver,
+    /// Whoever rules on calls refused this one; why, if they said so.
+    #[error("{}", .0.as_deref().unwrap_or("the call is not allowed"))]
+    CallRefused(Option<String>),
+    /// Whoever rules on calls cannot be asked.
+    #[error("whether the call is allowed cannot be found out now")]
+    PolicyUnavailable,
+    /// Another user's phone has the token, and cannot be asked whose it is.
+    #[error("the token is of another user's phone, to which no proof can be pushed: it has no alert token")]
+    TokenHeld,
+    /// What was said back is not what was pushed, or came too late. Another one was pushed.
+    #[error("is not the proof that was pushed last, or came too late; another one was pushed")]
+    ProofRefused,
     /// The policy of recordings does not let the asker.
     #[error("{0}")]
     RecordingNotAllowed(&'static str),
@@ -174,6 +205,7 @@ impl Engine {
         let (wake_ups, wake_ups_receiver) = mpsc::unbounded_channel();
         let (begun_jobs, begun_jobs_receiver) = mpsc::unbounded_channel();
         let (job_wake_ups, job_wake_ups_receiver) = mpsc::unbounded_channel();
+        let (proofs, proofs_receiver) = mpsc::channel(PROOFS_WAITING);
         let readers = Readers::new(Arc::clone(&store));
         let inner = Inner {
             store,
@@ -189,12 +221,14 @@ impl Engine {
             wake_ups,
             begun_jobs,
             job_wake_ups,
+            proofs,
         };
         let follow_ups = FollowUps {
             begun: begun_receiver,
             wake_ups: wake_ups_receiver,
             begun_jobs: begun_jobs_receiver,
             job_wake_ups: job_wake_ups_receiver,
+            proofs: proofs_receiver,
         };
         (Self(Arc::new(inner)), follow_ups)
     }

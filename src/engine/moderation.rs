@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use super::lines::COMMIT_WITHIN;
 use super::{Engine, EngineError, LOADS_AT_ONCE};
 use crate::crypto::uuid_of;
-use crate::domain::{CallId, Input, Job, JobId, Unknown, UserId, Work, job};
+use crate::domain::{CallId, Input, Job, JobId, Timestamp, Unknown, UserId, Work, job};
 use crate::store::{Ban, Slot, StoreError};
 
 /// How long a ban's job waits for the request that queued it.
@@ -22,14 +22,26 @@ const MAX_TRIES: usize = 8;
 impl Engine {
     /// Bans a user and ends their live calls, also those that are about to be committed. Their event streams tell so and close.
     ///
-    /// A job is queued first, which ends what this leaves should it not come to its end. Once the ban is written it is a success: what
-    /// cannot be ended now, the job ends.
+    /// A job is queued first, which ends what this leaves should it not come to its end, and tells of the ban. Once the ban is written it is
+    /// a success: what cannot be ended now, the job ends.
     pub async fn ban(&self, ban: Ban) -> Result<(), EngineError> {
         let user = ban.user.clone();
-        let job = self.queue_ban(&user).await?;
+        let mut work = job::Ban {
+            user: user.clone(),
+            reason: ban.reason.clone(),
+            created_at: ban.created_at,
+            until: ban.until,
+            was_put: false,
+            tell: self.0.settings.told_of_bans.clone(),
+            unknown: Unknown::default(),
+        };
+        self.keep_telling(&user).await?;
+        let job = self.queue_ban(&work).await?;
         self.store().put_ban(ban).await?;
-        if let Err(error) = self.requeue_ban(&user, &job).await {
-            tracing::warn!(%error, "the job of a ban could not be seen to yet");
+        work.was_put = true;
+        if let Err(error) = self.queue_ban(&work).await {
+            // Before another one takes its place, or it is lifted, that is noted.
+            tracing::warn!(%error, "that a ban was written could not be noted yet");
         }
         if let Err(error) = self.end_calls_of(&user).await {
             tracing::warn!(%error, "the calls of a banned user could not all be ended yet");
@@ -40,39 +52,50 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends what a banned user has of live calls; nothing for one whose ban was lifted. The answer is the ban.
-    pub async fn carry_out_ban(&self, user: &UserId) -> Result<Option<Ban>, EngineError> {
-        let ban = self.ban_of(user).await?;
-        if ban.is_some() {
-            self.end_calls_of(user).await?;
+    /// Ends what the user of a ban has of live calls, unless they are not banned any more. Says whether that ban is, or was, in force.
+    pub async fn carry_out_ban(&self, ban: &job::Ban) -> Result<bool, EngineError> {
+        let stands = self.ban_of(&ban.user).await?;
+        if stands.is_some() {
+            self.end_calls_of(&ban.user).await?;
         }
-        Ok(ban)
+        Ok(ban.was_put || stands.is_some_and(|stands| stands.created_at == ban.created_at))
     }
 
-    /// Queues the job of a ban, or puts off the one that stands, to after this request.
-    async fn queue_ban(&self, user: &UserId) -> Result<JobId, EngineError> {
-        let id = JobId::ban(uuid_of(&format!("ban/{user}")));
-        let ban = job::Ban { user: user.clone(), unknown: Unknown::default() };
+    /// Queues the job of a ban, or brings the one that stands up to date and puts it off, to after this request. Where the store was slow it
+    /// may have been over before there was a ban: then it is queued again.
+    async fn queue_ban(&self, ban: &job::Ban) -> Result<JobId, EngineError> {
+        let id = job_of(&ban.user, ban.created_at);
         for _ in 0..MAX_TRIES {
             let now = self.clock().now();
             let due = now + LEFT_TO_THE_REQUEST;
+            let work = Work::Ban(ban.clone());
             let queued = match self.job(&id).await? {
-                Some(job) => self.rewrite_job(&job, &job.put_off(due)).await?,
-                None => self.queue(&Job::new(id.clone(), Work::Ban(ban.clone()), now, due)).await?,
+                Some(job) => self.rewrite_job(&job, &Job { work, ..job.put_off(due) }).await?,
+                None => self.queue(&Job::new(id.clone(), work, now, due)).await?,
             };
             if queued {
                 return Ok(id);
             }
         }
-        Err(StoreError::Unavailable("other instances keep changing the job of this ban".into()).into())
+        Err(contended())
     }
 
-    /// Where the store was slow the job may have been over before there was a ban: then it is queued again.
-    async fn requeue_ban(&self, user: &UserId, job: &JobId) -> Result<(), EngineError> {
-        match self.job(job).await? {
-            Some(_) => Ok(()),
-            None => self.queue_ban(user).await.map(drop),
+    /// The ban that stands is about to stand no more: its job, if there still is one, is to tell of it all the same.
+    async fn keep_telling(&self, user: &UserId) -> Result<(), EngineError> {
+        let Some(ban) = self.ban_of(user).await? else { return Ok(()) };
+        let id = job_of(user, ban.created_at);
+        for _ in 0..MAX_TRIES {
+            let Some(job) = self.job(&id).await? else { return Ok(()) };
+            let Work::Ban(work) = &job.work else { return Ok(()) };
+            if work.was_put {
+                return Ok(());
+            }
+            let work = Work::Ban(job::Ban { was_put: true, ..work.clone() });
+            if self.rewrite_job(&job, &Job { work, ..job.put_off(job.due) }).await? {
+                return Ok(());
+            }
         }
+        Err(contended())
     }
 
     /// Ends the live calls of a user who was banned before.
@@ -112,6 +135,7 @@ impl Engine {
 
     /// Lifts a ban; says whether there was one.
     pub async fn lift_ban(&self, user: &UserId) -> Result<bool, EngineError> {
+        self.keep_telling(user).await?;
         Ok(self.store().lift_ban(user).await?)
     }
 
@@ -136,4 +160,12 @@ impl Engine {
             None => Ok(()),
         }
     }
+}
+
+fn job_of(user: &UserId, created_at: Timestamp) -> JobId {
+    JobId::ban(uuid_of(&format!("ban/{user}/{}", created_at.as_millis())))
+}
+
+fn contended() -> EngineError {
+    StoreError::Unavailable("other instances keep changing the job of this ban".into()).into()
 }

@@ -4,7 +4,7 @@
 //! call's own record, so that their events stay in order.
 
 use super::{Asker, Engine, EngineError};
-use crate::domain::recording::{AskedBy, Next, Outcome, Policy, RecordingState, Report, Stage, Tell};
+use crate::domain::recording::{AskedBy, InCall, Next, Outcome, Policy, RecordingState, Report, Stage, Tell};
 use crate::domain::room::call_of_room;
 use crate::domain::{Call, CallId, Input, Job, JobId, Recording, Work};
 use crate::store::StoreError;
@@ -62,21 +62,29 @@ impl Engine {
 
     /// The recording of a call, also when the call's own record is gone.
     pub async fn recording(&self, id: CallId, asker: &Asker) -> Result<Shown, EngineError> {
-        let found = self.load_recording(id).await?;
+        self.refuse_banned_asker(asker).await?;
+        let found = self.find_recording(id).await?;
         self.shown(id, asker, found, Wish::See).await
     }
 
-    /// Ends the recording of a call if it runs, and has it erased if it is over.
+    /// Ends the recording of a call if it runs, and has it erased if it is over. Whoever was banned for what they did in a call must not erase
+    /// what shows it.
     pub async fn end_recording(&self, id: CallId, asker: &Asker) -> Result<Shown, EngineError> {
-        let found = self.load_recording(id).await?;
+        self.refuse_banned_asker(asker).await?;
+        let found = self.find_recording(id).await?;
         let is_there = found.is_some();
         let mut shown = self.shown(id, asker, found, Wish::End).await?;
+        let number = shown.recording.number;
         if !is_there {
-            let call = self.apply(id, Input::RecordingFailed(shown.recording.number)).await?;
+            let call = self.apply(id, Input::RecordingFailed(number)).await?;
             shown.recording = self.wanted(&call).unwrap_or(shown.recording);
         }
         let now = self.clock().now();
+        // Its record may be made at this moment: whoever is to begin it sees then that its call does not want it.
         let changed = self.change_recording(id, |recording| {
+            if recording.number < number {
+                return false;
+            }
             if recording.state.is_over() {
                 recording.ask_erase(now);
             } else {
@@ -84,7 +92,8 @@ impl Engine {
             }
             true
         });
-        Ok(Shown { recording: changed.await?.unwrap_or(shown.recording), is_new: false })
+        let changed = changed.await?.filter(|recording| recording.number >= number);
+        Ok(Shown { recording: changed.unwrap_or(shown.recording), is_new: false })
     }
 
     async fn shown(
@@ -124,47 +133,55 @@ impl Engine {
         Err(EngineError::RecordingNotAllowed(why))
     }
 
-    /// The recording that a call wants and that has no record yet.
+    /// The recording that a call wants and that has no record yet. One that is over had a record, which is gone.
     fn wanted(&self, call: &Call) -> Option<Recording> {
         let plan = &self.0.settings.recording;
-        let wanted = call.recording.as_ref()?;
+        let wanted = call.recording.as_ref().filter(|wanted| wanted.stage != Stage::Over)?;
         let (by, bucket) = (wanted.asked_by.clone(), plan.bucket.clone().unwrap_or_default());
         let mut recording = Recording::new(call, plan, bucket, by, wanted.number, wanted.asked_at);
-        if matches!(wanted.stage, Stage::Over | Stage::Failed) || call.is_ended() {
+        if wanted.stage == Stage::Failed || call.is_ended() {
             recording.ask_stop(call.ended_at.unwrap_or_else(|| self.clock().now()));
         }
         Some(recording)
     }
 
-    /// Makes the record of the recording that a call wants, unless the call is over.
-    pub async fn start_recording(&self, id: CallId) -> Result<(), EngineError> {
-        let call = match self.find_call(id, &Asker::Service).await {
-            Ok(call) => call,
-            Err(EngineError::NotFound) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let Some(recording) = self.wanted(&call).filter(|recording| !recording.state.is_over()) else { return Ok(()) };
-        if recording.bucket.is_empty() {
-            // The configuration has lost its storage since the call began.
-            return self.apply(id, Input::RecordingFailed(recording.number)).await.map(drop);
-        }
-        let job_id = JobId::recording(id);
-        let now = self.clock().now();
-        let (job, expected) = match self.store().load_job(&job_id).await? {
-            Some(Job { work: Work::Recording(known), .. }) if known.number >= recording.number => return Ok(()),
-            Some(job) => {
-                (Job { version: job.version + 1, due: now, work: work(recording), ..job.clone() }, Some(job.version))
+    /// Makes the record of the recording that a call wants, unless the call is over. Says whether that is dealt with: while there is still
+    /// something to be done for the one before, which failed, it is not.
+    pub async fn start_recording(&self, id: CallId) -> Result<bool, EngineError> {
+        for _ in 0..TRIES {
+            let call = match self.find_call(id, &Asker::Service).await {
+                Ok(call) => call,
+                Err(EngineError::NotFound) => return Ok(true),
+                Err(error) => return Err(error),
+            };
+            let wanted = self.wanted(&call).filter(|recording| !recording.state.is_over());
+            let Some(recording) = wanted else { return Ok(true) };
+            if recording.bucket.is_empty() {
+                // The configuration has lost its storage since the call began.
+                return self.apply(id, Input::RecordingFailed(recording.number)).await.map(|_| true);
             }
-            None => (Job::new(job_id, work(recording), now, now), None),
-        };
-        match self.store().commit_job(&job, expected).await {
-            // Another instance has made it.
-            Ok(()) | Err(StoreError::Conflict) => {
-                self.remind(&job);
-                Ok(())
+            let job_id = JobId::recording(id);
+            let now = self.clock().now();
+            let (job, expected) = match self.store().load_job(&job_id).await? {
+                Some(Job { work: Work::Recording(known), .. }) if known.number >= recording.number => return Ok(true),
+                Some(Job { work: Work::Recording(known), .. }) if !known.is_settled() => return Ok(false),
+                Some(job) => (
+                    Job { version: job.version + 1, due: now, work: work(recording), ..job.clone() },
+                    Some(job.version),
+                ),
+                None => (Job::new(job_id, work(recording), now, now), None),
+            };
+            match self.store().commit_job(&job, expected).await {
+                Ok(()) => {
+                    self.remind(&job);
+                    return Ok(true);
+                }
+                // Another instance has made it, or changed the one before.
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
         }
+        Err(StoreError::Conflict.into())
     }
 
     /// The call is over, and so is its recording.
@@ -214,40 +231,56 @@ impl Engine {
         self.change_recording(begun.call, finish).await.map(drop)
     }
 
-    /// Tells a call of its recording.
-    pub async fn tell_of_recording(&self, recording: &Recording, tell: Tell) -> Result<(), EngineError> {
+    /// Tells a call of its recording. Says whether it wants it still, as far as that is known.
+    pub async fn tell_of_recording(&self, recording: &Recording, tell: Tell) -> Result<bool, EngineError> {
         let input = match tell {
             Tell::Started => Input::RecordingStarted(recording.number, recording.content),
             Tell::Stopped => Input::RecordingStopped(recording.number),
             Tell::Failed => Input::RecordingFailed(recording.number),
-            Tell::Ready => return Ok(()),
+            Tell::Ready => return Ok(true),
         };
         match self.apply(recording.call, input).await {
+            // Parties that do not hear of it must not be recorded.
+            Ok(call) => Ok(tell != Tell::Started || wants(&call, recording)),
             // Its record is gone, and nobody listens any more.
-            Ok(_) | Err(EngineError::NotFound | EngineError::Refused(..)) => Ok(()),
+            Err(EngineError::NotFound | EngineError::Refused(..)) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether the call of a recording is over, or its record gone.
-    pub async fn recorded_call_is_over(&self, id: CallId) -> Result<bool, EngineError> {
-        match self.find_call(id, &Asker::Service).await {
-            Ok(call) => Ok(call.is_ended()),
-            Err(EngineError::NotFound) => Ok(true),
+    /// Whether the call of a recording goes on and wants this one.
+    pub async fn is_recording_wanted(&self, recording: &Recording) -> Result<bool, EngineError> {
+        match self.find_call(recording.call, &Asker::Service).await {
+            Ok(call) => Ok(wants(&call, recording)),
+            Err(EngineError::NotFound) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Removes the record of a recording whose retention has passed.
-    pub async fn remove_recording(&self, id: CallId) -> Result<(), EngineError> {
-        let id = JobId::recording(id);
+    /// Removes the record of a recording whose retention has passed, if it stands as it did when that was begun.
+    pub async fn remove_recording(&self, begun: &Recording) -> Result<(), EngineError> {
+        let id = JobId::recording(begun.call);
         match self.store().load_job(&id).await? {
-            Some(job) => Ok(self.store().remove_job(&id, job.version).await?),
-            None => Ok(()),
+            Some(Job { version, work: Work::Recording(stands), .. }) if *stands == *begun => {
+                Ok(self.store().remove_job(&id, version).await?)
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
-    async fn load_recording(&self, id: CallId) -> Result<Option<Recording>, EngineError> {
+    /// The record of a call's recording; none where the call wants another one by now, which has no record yet.
+    async fn find_recording(&self, id: CallId) -> Result<Option<Recording>, EngineError> {
+        let Some(found) = self.load_recording(id).await? else { return Ok(None) };
+        let wants_another =
+            |call: &Call| call.is_recorded() && call.recording.as_ref().is_some_and(|last| last.number > found.number);
+        match self.find_call(id, &Asker::Service).await {
+            Ok(call) if wants_another(&call) => Ok(None),
+            Ok(_) | Err(EngineError::NotFound) => Ok(Some(found)),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn load_recording(&self, id: CallId) -> Result<Option<Recording>, EngineError> {
         Ok(match self.store().load_job(&JobId::recording(id)).await? {
             Some(Job { work: Work::Recording(recording), .. }) => Some(*recording),
             Some(_) | None => None,
@@ -255,7 +288,7 @@ impl Engine {
     }
 
     /// Changes the record of a recording, if there is one and `change` says that it did; the answer is what stands there then.
-    async fn change_recording(
+    pub(super) async fn change_recording(
         &self,
         id: CallId,
         change: impl Fn(&mut Recording) -> bool,
@@ -293,4 +326,11 @@ impl Engine {
 
 fn work(recording: Recording) -> Work {
     Work::Recording(Box::new(recording))
+}
+
+/// Whether a call goes on and wants this recording of it.
+fn wants(call: &Call, recording: &Recording) -> bool {
+    let this = |wanted: &&InCall| wanted.number == recording.number;
+    let stage = call.recording.as_ref().filter(this).map(|wanted| wanted.stage);
+    !call.is_ended() && matches!(stage, Some(Stage::Starting | Stage::On))
 }

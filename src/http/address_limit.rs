@@ -13,12 +13,11 @@ use axum::extract::State;
 use axum::http::Request;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use ipnet::IpNet;
 
 use super::App;
 use super::client_address::client_address;
-use super::problem::Problem;
 use crate::domain::{Limit, Limited, Rate, Timestamp};
 
 /// The most addresses that are remembered in a generation; there are two, of a few megabytes each when they are full.
@@ -70,7 +69,7 @@ pub(super) async fn limit_addresses(
         && !limit.knows(&request)
     {
         limit.app.metrics.limited(limited.limit);
-        return Problem::from(limited).into_response();
+        return limit.app.load.in_words(limited.into());
     }
     next.run(request).await
 }
@@ -82,7 +81,7 @@ fn is_exempt(path: &str) -> bool {
 }
 
 /// The address that a rate is counted for.
-fn counted_as(address: IpAddr) -> IpAddr {
+pub(super) fn counted_as(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),

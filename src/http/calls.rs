@@ -51,7 +51,7 @@ pub struct AlertingBody {
 /// Which device speaks.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DeviceBody {
+pub struct SpeakerBody {
     /// The device; needed with a user's token.
     #[schema(value_type = Option<String>)]
     device_id: Option<DeviceId>,
@@ -183,12 +183,12 @@ pub async fn alerting(
 
 /// Answer: the first device wins.
 #[utoipa::path(post, path = "/v1/calls/{id}/answer", tag = "calls", params(("id" = String, Path)),
-    request_body = DeviceBody, responses((status = 200, body = CallAnswer), (status = "4XX", body = Problem)))]
+    request_body = SpeakerBody, responses((status = 200, body = CallAnswer), (status = "4XX", body = Problem)))]
 pub async fn answer(
     State(app): State<App>,
     who: Authenticated,
     id: CallPath,
-    Body { value: body, .. }: Body<DeviceBody>,
+    Body { value: body, .. }: Body<SpeakerBody>,
 ) -> Result<Json<CallAnswer>, Problem> {
     let asker = who.device_asker(id.0, body.device_id)?;
     let call = app.engine.answer(id.0, &asker).await.map_err(|error| Problem::of_device(error, asker.device()))?;
@@ -246,12 +246,12 @@ pub async fn hang_up(
 
 /// A fresh LiveKit token, to come back after a network change.
 #[utoipa::path(post, path = "/v1/calls/{id}/token", tag = "calls", params(("id" = String, Path)),
-    request_body = DeviceBody, responses((status = 200, body = TokenAnswer), (status = "4XX", body = Problem)))]
+    request_body = SpeakerBody, responses((status = 200, body = TokenAnswer), (status = "4XX", body = Problem)))]
 pub async fn token(
     State(app): State<App>,
     who: Authenticated,
     id: CallPath,
-    Body { value: body, .. }: Body<DeviceBody>,
+    Body { value: body, .. }: Body<SpeakerBody>,
 ) -> Result<Json<TokenAnswer>, Problem> {
     let asker = who.asker(id.0, body.device_id)?;
     let call = app.engine.call(id.0, &asker).await?;

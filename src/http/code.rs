@@ -76,6 +76,7 @@ codes! {
     DeviceNotFound = NOT_FOUND, "device-not-found", "No such device";
     BanNotFound = NOT_FOUND, "ban-not-found", "No such ban";
     BlockNotFound = NOT_FOUND, "block-not-found", "No such block";
+    ContactNotFound = NOT_FOUND, "contact-not-found", "No such contact";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "No such method here";
     NotAcceptable = NOT_ACCEPTABLE, "not-acceptable", "No such form of the answer";
     BodyTooSlow = REQUEST_TIMEOUT, "body-too-slow", "The body did not arrive in time";
@@ -87,6 +88,8 @@ codes! {
     DeviceNotRung = CONFLICT, "device-not-rung", "The device takes no part in the call";
     DeclinedBefore = CONFLICT, "declined-before", "The device has declined before";
     CallerBusy = CONFLICT, "caller-busy", "The caller is on a call already";
+    TokenHeld = CONFLICT, "token-held", "The token is of another user's phone";
+    TooManyContacts = CONFLICT, "too-many-contacts", "The user has too many contacts";
 
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not called JSON";
@@ -97,6 +100,8 @@ codes! {
 
     Internal = INTERNAL_SERVER_ERROR, "internal", "The gateway failed";
     Unavailable = SERVICE_UNAVAILABLE, "unavailable", "Try again in a moment";
+    Overloaded = SERVICE_UNAVAILABLE, "overloaded", "There is too much at the moment";
+    PolicyUnavailable = SERVICE_UNAVAILABLE, "policy-unavailable", "The policy cannot be asked";
     KeysUnavailable = SERVICE_UNAVAILABLE, "keys-unavailable", "The issuer's keys cannot be fetched";
 }
 

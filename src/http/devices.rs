@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,9 +12,10 @@ use super::extract::{Authenticated, Body, IdPath, check_text};
 use super::problem::Problem;
 use super::view::DeviceView;
 use crate::domain::{Acks, AppId, Device, DeviceId, Environment, IosPushMode, Platform, PushToken, Unknown};
+use crate::engine::Registration;
 
 /// A registration.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceBody {
     /// `ios`, `android` or `web`.
@@ -48,6 +50,17 @@ pub struct DeviceBody {
     locale: Option<String>,
     /// The app's version.
     app_version: Option<String>,
+    /// What a push of type `device_proof` carried, where one was asked for.
+    proof: Option<String>,
+}
+
+/// A registration that waits for a proof: nothing has changed yet.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PendingView {
+    /// Always true.
+    pending: bool,
+    /// Until when the proof is good that is on its way to the phone.
+    proof_expires_at: String,
 }
 
 /// The user's devices.
@@ -56,15 +69,15 @@ pub struct DevicesAnswer {
     devices: Vec<DeviceView>,
 }
 
-/// Register or refresh a device. Its tokens leave whichever device had them.
+/// Register or refresh a device. Its tokens leave whichever device had them; 202: once the `proof` that is pushed now comes with it.
 #[utoipa::path(put, operation_id = "put_device", path = "/v1/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
-    request_body = DeviceBody, responses((status = 200, body = DeviceView), (status = "4XX", body = Problem)))]
+    request_body = DeviceBody, responses((status = 200, body = DeviceView), (status = 202, body = PendingView), (status = "4XX", body = Problem)))]
 pub async fn put(
     State(app): State<App>,
     who: Authenticated,
     IdPath(id): IdPath<DeviceId>,
     Body { value: body, .. }: Body<DeviceBody>,
-) -> Result<Json<DeviceView>, Problem> {
+) -> Result<Response, Problem> {
     let user = who.user()?;
     if !user.apps.is_empty() && !user.apps.contains(&body.app) {
         return Err(Problem::field("/app", "is not one of this issuer's apps"));
@@ -72,6 +85,7 @@ pub async fn put(
     check_text("/name", body.name.as_deref(), 128)?;
     check_text("/locale", body.locale.as_deref(), 35)?;
     check_text("/app_version", body.app_version.as_deref(), 64)?;
+    check_text("/proof", body.proof.as_deref(), 128)?;
     let device = Device {
         acks: Acks::default(),
         id,
@@ -91,8 +105,13 @@ pub async fn put(
     };
     device.validate().map_err(|error| Problem::field(format!("/{}", error.field), error.problem))?;
     let shown = DeviceView::from(&device);
-    app.engine.register(&user.id, device).await?;
-    Ok(Json(shown))
+    match app.engine.register(&user.id, device, body.proof.as_deref()).await? {
+        Registration::Done => Ok(Json(shown).into_response()),
+        Registration::Pending(until) => {
+            let pending = PendingView { pending: true, proof_expires_at: until.rfc3339() };
+            Ok((StatusCode::ACCEPTED, Json(pending)).into_response())
+        }
+    }
 }
 
 /// The user's devices.

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
 use axum::http::{HeaderMap, HeaderName, header};
@@ -19,24 +20,27 @@ use super::App;
 use super::auth::Caller;
 use super::code::Code;
 use super::extract::{Params, only_header};
+use super::load::Streaming;
+use super::places;
 use super::problem::Problem;
 use super::view::{CallView, EventView};
 use crate::domain::{CallId, DeviceId, Timestamp};
-use crate::engine::{ANNOUNCED_WITHIN, Beginning, News, Reader};
+use crate::engine::{ANNOUNCED_WITHIN, Beginning, EngineError, News, Reader};
 
 /// Where SSE says what it has seen.
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The subprotocol of the stream; the token comes in another one, since a browser's WebSocket sets no header.
 const PROTOCOL: &str = "bellwire.v1";
 const BEARER_PROTOCOL: &str = "bearer.";
-/// A client that takes nothing for this long is given up.
-const SEND_WITHIN: Duration = Duration::from_secs(20);
 /// A page whose stream breaks opens another one after this time: well within that after which its device is gone.
 const BACK_AFTER: Duration = Duration::from_secs(1);
 /// A client sends nothing but control frames.
 const MAX_MESSAGE: usize = 4096;
 /// The most calls that a reader names when it comes back.
 const MAX_SINCE: usize = 100;
+
+/// The most digits of an event's number; a call has some hundreds of events.
+const SEQ_DIGITS: usize = 9;
 
 /// How to begin.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -60,11 +64,24 @@ pub struct Snapshot {
     calls: Vec<CallView>,
 }
 
+/// A message of the stream as SSE.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the description of what `sse` writes by itself")]
+pub struct StreamMessage {
+    /// Where the stream goes on when it is sent back as `Last-Event-ID`.
+    id: Option<String>,
+    /// In how many milliseconds to come back when the stream breaks.
+    retry: Option<u32>,
+    /// The first time a snapshot, then an event.
+    data: String,
+}
+
 /// Who reads, and for how long.
 struct Listener {
     reader: Reader,
     since: Vec<(CallId, u32)>,
     until: Timestamp,
+    _place: places::Place,
 }
 
 /// What comes next on a stream.
@@ -80,44 +97,54 @@ enum Next {
 #[utoipa::path(get, path = "/v1/events", tag = "events",
     params(EventsParams, ("Last-Event-ID" = Option<String>, Header, description = "As `since`, which goes before it")),
     responses((status = 101, description = "WebSocket: one text message an event"),
-        (status = 200, description = "SSE: one event each", body = EventView, content_type = "text/event-stream"),
+        (status = 200, description = "SSE: one event each", body = StreamMessage, content_type = "text/event-stream"),
         (status = "4XX", body = Problem)))]
 pub async fn events(
     State(app): State<App>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-    Params(params): Params<EventsParams>,
+    params: Result<Params<EventsParams>, Problem>,
 ) -> Result<Response, Problem> {
+    // Before anything else is looked at, as on every route.
+    let caller = authenticate(&app, &headers).await?;
+    let Params(params) = params?;
     let wants_sse = header_text(&headers, &header::ACCEPT).contains("text/event-stream");
     if upgrade.is_err() && !wants_sse {
         let detail = "open a WebSocket, or accept text/event-stream";
         return Err(Problem::new(Code::NotAcceptable, detail));
     }
-    let caller = authenticate(&app, &headers).await?;
     let since = since(&headers, params.since.as_deref())?;
-    let listener = listen(&app, caller, params.device_id, since).await?;
+    let place = app.load.take_stream(matches!(caller, Caller::Device(_)))?;
+    let listener = listen(&app, caller, params.device_id, since, place).await?;
     if let Ok(upgrade) = upgrade {
         let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
+        // Made for large messages, they are 128 KiB each otherwise.
+        let upgrade = upgrade.read_buffer_size(MAX_MESSAGE).write_buffer_size(MAX_MESSAGE);
         // A task of its own serves it, which must come to tell the client that the gateway stops.
         let hold = app.stop.hold();
-        return Ok(upgrade.on_upgrade(async move |socket| {
+        let opened = upgrade.on_upgrade(async move |socket| {
             let _reading = app.metrics.clone().reading("websocket");
             serve_socket(app, listener, socket).await;
             drop(hold);
-        }));
+        });
+        return Ok((Extension(Streaming), opened).into_response());
     }
     let keep_alive = KeepAlive::new().interval(app.limits.event_ping);
-    Ok(Sse::new(sse(app, listener)).keep_alive(keep_alive).into_response())
+    Ok((Extension(Streaming), Sse::new(sse(app, listener)).keep_alive(keep_alive)).into_response())
 }
 
 async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     let header = only_header(headers, &header::AUTHORIZATION)?;
     let protocols = header_text(headers, &header::SEC_WEBSOCKET_PROTOCOL);
-    let bearer = protocols.split(',').find_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL));
-    Ok(match (header, bearer) {
+    Ok(match (header, bearer(protocols)) {
         (None, Some(token)) => app.auth.authenticate_token(token).await?,
         (header, _) => app.auth.authenticate(header).await?,
     })
+}
+
+/// The token among the subprotocols that a WebSocket offers.
+pub(super) fn bearer(protocols: &str) -> Option<&str> {
+    protocols.split(',').find_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL))
 }
 
 fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
@@ -125,20 +152,28 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
 }
 
 fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Vec<(CallId, u32)>, Problem> {
-    let header = only_header(headers, &LAST_EVENT_ID)?;
-    let text = query.or(header).unwrap_or_default();
+    let header = places(only_header(headers, &LAST_EVENT_ID)?.unwrap_or_default())?;
+    query.map_or(Ok(header), places)
+}
+
+/// The places in its calls that a reader names.
+fn places(text: &str) -> Result<Vec<(CallId, u32)>, Problem> {
     let invalid = || {
         let detail =
             format!("Last-Event-ID and since are of the form <call id>:<seq>, at most {MAX_SINCE} with commas");
         Problem::new(Code::InvalidQuery, detail)
     };
-    let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let parts: Vec<&str> = text.split(',').collect();
     if parts.len() > MAX_SINCE {
         return Err(invalid());
     }
     let read = |part: &str| {
         let (call, seq) = part.split_once(':')?;
-        Some((CallId::parse(call).ok()?, seq.parse().ok()?))
+        let is_number = (1..=SEQ_DIGITS).contains(&seq.len()) && seq.bytes().all(|byte| byte.is_ascii_digit());
+        Some((CallId::parse(call).ok()?, seq.parse().ok().filter(|_| is_number)?))
     };
     parts.into_iter().map(|part| read(part).ok_or_else(invalid)).collect()
 }
@@ -149,16 +184,21 @@ async fn listen(
     caller: Caller,
     device: Option<DeviceId>,
     since: Vec<(CallId, u32)>,
+    place: places::Place,
 ) -> Result<Listener, Problem> {
     let (engine, most) = (&app.engine, app.limits.event_streams_per_user);
     let (reader, until) = match caller {
-        Caller::User(user) => (engine.read(&user.id, device, most).await?, user.expires_at),
+        Caller::User(user) => (engine.read(&user.id, device, most).await, user.expires_at),
         Caller::Device(ticket) => {
-            (engine.read_by_ticket(&ticket.user, ticket.device, ticket.call, most).await?, ticket.expires_at)
+            (engine.read_by_ticket(&ticket.user, ticket.device, ticket.call, most).await, ticket.expires_at)
         }
         Caller::Service => return Err(Problem::new(Code::UsersOnly, "a service has no events")),
     };
-    Ok(Listener { reader, since, until })
+    if matches!(reader, Err(EngineError::TooManyReaders)) {
+        app.metrics.shed("event_streams_per_user");
+    }
+    let reader = reader?;
+    Ok(Listener { reader, since, until, _place: place })
 }
 
 impl Listener {
@@ -261,6 +301,7 @@ impl Place {
 
 async fn serve_socket(app: App, listener: Listener, mut socket: WebSocket) {
     use futures_util::StreamExt;
+    let within = app.limits.send_timeout;
     let mut ping = tokio::time::interval(app.limits.event_ping);
     ping.reset();
     // A phone that went out of reach says no goodbye; it must not count as connected until TCP gives up.
@@ -275,7 +316,7 @@ async fn serve_socket(app: App, listener: Listener, mut socket: WebSocket) {
                 Some(Next::Over(why)) => {
                     // 1012, service restart, for all: come back (with a fresh token where that was why).
                     let frame = CloseFrame { code: 1012, reason: why.into() };
-                    let _ = send(&mut socket, Message::Close(Some(frame))).await;
+                    let _ = send(&mut socket, within, Message::Close(Some(frame))).await;
                     return;
                 }
                 None => return,
@@ -288,22 +329,23 @@ async fn serve_socket(app: App, listener: Listener, mut socket: WebSocket) {
                 }
             },
             _ = ping.tick() => {
-                if !std::mem::take(&mut heard) || send(&mut socket, Message::Ping(Vec::new().into())).await.is_err() {
+                if !std::mem::take(&mut heard) || send(&mut socket, within, Message::Ping(Vec::new().into())).await.is_err() {
                     return;
                 }
                 continue;
             }
         };
         for text in texts {
-            if send(&mut socket, Message::Text(text.into())).await.is_err() {
+            if send(&mut socket, within, Message::Text(text.into())).await.is_err() {
                 return;
             }
         }
     }
 }
 
-async fn send(socket: &mut WebSocket, message: Message) -> Result<(), ()> {
-    match tokio::time::timeout(SEND_WITHIN, socket.send(message)).await {
+/// Sends a message; a client that does not take it in time is given up.
+async fn send(socket: &mut WebSocket, within: Duration, message: Message) -> Result<(), ()> {
+    match tokio::time::timeout(within, socket.send(message)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(()),
     }

@@ -12,8 +12,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, Unexpected};
+use serde::{Deserialize, Deserializer};
+use serde_json::Number;
 use utoipa::ToSchema;
 
 use super::App;
@@ -32,7 +33,11 @@ impl FromRequestParts<App> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let header = only_header(&parts.headers, &header::AUTHORIZATION)?;
-        Ok(Self(app.auth.authenticate(header).await?))
+        let caller = app.auth.authenticate(header).await?;
+        if let Caller::User(user) = &caller {
+            app.load.take_user(&parts.extensions, &user.id)?;
+        }
+        Ok(Self(caller))
     }
 }
 
@@ -176,7 +181,7 @@ fn field_problem(pointer: &str, error: &serde_json::Error) -> Problem {
 /// What Rust's words for a kind of value are in JSON.
 fn plain(expected: &str) -> &str {
     match expected {
-        "u64" | "u32" | "usize" => "a whole number that is not negative",
+        "u64" | "u32" | "usize" | "a JSON number" => "a whole number that is not negative",
         kind if kind.starts_with("struct ") => "an object",
         kind => kind,
     }
@@ -222,6 +227,20 @@ impl<S: Send + Sync, T: TryFrom<String, Error = crate::domain::ids::IdError>> Fr
     }
 }
 
+/// Two ids of the same kind in the path.
+pub struct PairPath<T>(pub T, pub T);
+
+impl<S: Send + Sync, T: TryFrom<String, Error = crate::domain::ids::IdError>> FromRequestParts<S> for PairPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((one, other)) = path.map_err(|rejection| bad_path("path", &rejection.body_text()))?;
+        let id = |text| T::try_from(text).map_err(|error| bad_path("id", &error));
+        Ok(Self(id(one)?, id(other)?))
+    }
+}
+
 async fn path_text<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, Problem> {
     let path = Path::<String>::from_request_parts(parts, state).await;
     path.map(|Path(text)| text).map_err(|rejection: PathRejection| bad_path("path", &rejection.body_text()))
@@ -252,11 +271,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 #[serde(deny_unknown_fields)]
 pub struct EmptyBody {}
 
-/// Checks a text that people will see.
+/// Reads a whole number, which JSON may write as `9.0` too.
+pub fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
+    let whole = number.as_u64().or_else(|| {
+        let text = number.to_string();
+        text.strip_suffix(".0")?.parse().ok()
+    });
+    whole.map(Some).ok_or_else(|| D::Error::invalid_type(Unexpected::Other("another number"), &"u64"))
+}
+
+/// Checks a text that people will see, of at most so many characters.
 pub fn check_text(pointer: &str, text: Option<&str>, most: usize) -> Result<(), Problem> {
     match text {
         Some("") => Err(Problem::field(pointer, "must not be empty")),
-        Some(text) if text.len() > most => Err(Problem::field(pointer, format!("must be at most {most} bytes long"))),
+        Some(text) if text.chars().count() > most => {
+            Err(Problem::field(pointer, format!("must be at most {most} characters long")))
+        }
         Some(text) if text.chars().any(|c| c.is_control() || turns_text(c)) => {
             Err(Problem::field(pointer, "must have no control characters and no marks that turn text"))
         }

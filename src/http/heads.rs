@@ -1,56 +1,99 @@
-//! Tells from the bytes of a connection whether a client is slow to send a request's head. One that keeps a connection and sends nothing
-//! is not: a load balancer keeps its connections for a minute and more.
+//! Tells from a connection's bytes and requests whether its client is slow or sends what asks for nothing.
+//!
+//! One that keeps a connection and sends nothing is not slow: a load balancer keeps its connections for a minute and more. What is done about a
+//! client is for `server` to say.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
+use super::connections::Admitted;
+
+/// How many more requests than were answered a client may take back before their answer (CVE-2023-44487).
+const RESETS: u64 = 100;
+/// How many bytes may come that belong to no request: pings, settings and what else HTTP/2 and WebSocket have, all at once …
+const SPARE_BYTES: i64 = 1 << 20;
+/// … and for each second.
+const SPARE_BYTES_A_SECOND: u64 = 64 << 10;
+/// How many bytes come with a request at most, LiveKit's webhooks with their large bodies too.
+const BYTES_OF_A_REQUEST: i64 = 384 << 10;
+
 /// What is known of a connection's requests. Clones share it.
 #[derive(Clone)]
-pub(super) struct Heads(Arc<watch::Sender<State>>);
+pub(super) struct Heads {
+    state: Arc<watch::Sender<State>>,
+    /// Bytes that may still come without a request.
+    spare: Arc<AtomicI64>,
+}
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     /// Heads that were read.
     read: u64,
+    /// Answers that went on their way.
+    answered: u64,
+    /// Requests whose answer nobody wanted any more when it was there, or before.
+    taken_back: u64,
     /// Requests that are being answered; what comes meanwhile is their bodies.
     answering: usize,
     /// Whether the rest of a head is waited for.
     begun: bool,
     /// HTTP/2 has frames of its own accord, and says nothing of heads by its bytes.
     is_http2: bool,
+    /// Streams of HTTP/2 that are open.
+    streams: usize,
+    /// Whether the client has not taken all that was to be sent.
+    is_stuck: bool,
 }
+
+/// A request that is being answered.
+pub(super) struct Answering(Option<Answer>);
+
+/// An answer that is there.
+pub(super) struct Answer {
+    heads: Heads,
+    is_wanted: bool,
+}
+
+/// A stream of HTTP/2 that is open.
+pub(super) struct OpenStream(Heads);
 
 impl Heads {
     /// Of a new connection, which is made for a request: that is waited for as the rest of one.
     pub(super) fn new() -> Self {
-        let state = State { read: 0, answering: 0, begun: true, is_http2: false };
-        Self(Arc::new(watch::Sender::new(state)))
+        let state = State { begun: true, ..State::default() };
+        Self { state: Arc::new(watch::Sender::new(state)), spare: Arc::new(AtomicI64::new(SPARE_BYTES)) }
     }
 
     /// A request's head was read.
-    pub(super) fn read(&self, is_http2: bool) {
-        self.0.send_modify(|state| {
+    pub(super) fn read(&self, is_http2: bool) -> Answering {
+        let spare = |spare: i64| Some(spare.saturating_add(BYTES_OF_A_REQUEST).min(SPARE_BYTES));
+        // It always gives something.
+        let _ = self.spare.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spare);
+        self.state.send_modify(|state| {
             state.read += 1;
             state.answering += 1;
             state.begun = false;
             state.is_http2 |= is_http2;
         });
+        Answering(Some(Answer { heads: self.clone(), is_wanted: false }))
     }
 
-    /// A request was answered.
-    pub(super) fn answered(&self) {
-        self.0.send_modify(|state| state.answering -= 1);
+    /// A stream of HTTP/2 was opened.
+    pub(super) fn opened(&self) -> OpenStream {
+        self.state.send_modify(|state| state.streams += 1);
+        OpenStream(self.clone())
     }
 
     /// Waits for a head that has not come whole in so long.
     pub(super) async fn slow(&self, within: Duration) {
-        let mut state = self.0.subscribe();
+        let mut state = self.state.subscribe();
         // The sender lives as long as this.
         while let Ok(read) = state.wait_for(|state| state.begun).await.map(|state| state.read) {
             if tokio::time::timeout(within, state.wait_for(|state| state.read > read)).await.is_err() {
@@ -59,8 +102,36 @@ impl Heads {
         }
     }
 
+    /// Waits until a connection of HTTP/2 has had no stream for so long. Over HTTP/1 hyper sees to that.
+    pub(super) async fn idle(&self, within: Duration) {
+        self.lasting(within, |state| state.is_http2 && state.streams == 0).await;
+    }
+
+    /// Waits until the client has left for so long what was to be sent.
+    pub(super) async fn stuck(&self, within: Duration) {
+        self.lasting(within, |state| state.is_stuck).await;
+    }
+
+    /// Waits until far more requests have been taken back than answered.
+    pub(super) async fn resets(&self) {
+        let many = |state: &State| state.is_http2 && state.taken_back > RESETS + state.answered;
+        // The sender lives as long as this.
+        let _ = self.state.subscribe().wait_for(many).await;
+    }
+
+    /// Waits until this has been so for so long without a break.
+    async fn lasting(&self, within: Duration, is: impl Fn(&State) -> bool) {
+        let mut state = self.state.subscribe();
+        // The sender lives as long as this.
+        while state.wait_for(&is).await.is_ok() {
+            if tokio::time::timeout(within, state.wait_for(|state| !is(state))).await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn came(&self) {
-        self.0.send_if_modified(|state| {
+        self.state.send_if_modified(|state| {
             let is_head = state.answering == 0 && !state.begun && !state.is_http2;
             state.begun |= is_head;
             is_head
@@ -68,18 +139,91 @@ impl Heads {
     }
 }
 
-/// A stream whose bytes are noted as they come.
+impl Answering {
+    /// The answer is there.
+    pub(super) fn answered(mut self) -> Option<Answer> {
+        self.0.take().inspect(Answer::is_there)
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if let Some(answer) = &self.0 {
+            answer.is_there();
+        }
+    }
+}
+
+impl Answer {
+    fn is_there(&self) {
+        self.heads.state.send_modify(|state| state.answering -= 1);
+    }
+
+    /// It goes on its way.
+    pub(super) fn is_wanted(&mut self) {
+        self.is_wanted = true;
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.heads.state.send_modify(|state| if self.is_wanted { state.answered += 1 } else { state.taken_back += 1 });
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.state.send_modify(|state| state.streams -= 1);
+    }
+}
+
+/// A stream whose bytes are noted as they come and go. It has the connection's place.
 pub(super) struct Watched<S> {
-    pub(super) stream: S,
-    pub(super) heads: Heads,
+    stream: S,
+    heads: Heads,
+    is_stuck: bool,
+    /// Until when spare bytes were given.
+    given_until: Instant,
+    _place: Admitted,
+}
+
+impl<S> Watched<S> {
+    /// Watches from now on.
+    pub(super) fn new(stream: S, heads: Heads, place: Admitted) -> Self {
+        Self { stream, heads, is_stuck: false, given_until: Instant::now(), _place: place }
+    }
+
+    fn set_stuck(&mut self, is_stuck: bool) {
+        if self.is_stuck != is_stuck {
+            self.is_stuck = is_stuck;
+            self.heads.state.send_modify(|state| state.is_stuck = is_stuck);
+        }
+    }
+
+    /// Notes bytes; an error when they are too many for what was asked.
+    fn spend(&mut self, bytes: usize) -> io::Result<()> {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        if self.heads.spare.fetch_sub(bytes, Ordering::Relaxed) >= bytes {
+            return Ok(());
+        }
+        let seconds = self.given_until.elapsed().as_secs();
+        self.given_until += Duration::from_secs(seconds);
+        let more = i64::try_from(seconds.saturating_mul(SPARE_BYTES_A_SECOND)).unwrap_or(SPARE_BYTES).min(SPARE_BYTES);
+        if self.heads.spare.fetch_add(more, Ordering::Relaxed) + more < 0 {
+            return Err(io::Error::other("a client sends much that asks for nothing"));
+        }
+        Ok(())
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
+        let came = buffer.filled().len() - before;
+        if came > 0 {
             self.heads.came();
+            self.spend(came)?;
         }
         Poll::Ready(Ok(()))
     }
@@ -87,11 +231,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if written.is_pending() {
+            self.set_stuck(true);
+        }
+        written
     }
 
+    /// Who writes flushes when all has been written, and not before.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.set_stuck(flushed.is_pending());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -103,7 +254,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        if written.is_pending() {
+            self.set_stuck(true);
+        }
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

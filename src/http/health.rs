@@ -3,15 +3,43 @@
 //! Ready means: the store works and the gateway is not stopping. An outage at Apple or Google is shown and
 //! changes nothing, since it would take every instance out of the balancer at once.
 
+use std::time::{Duration, Instant};
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use super::App;
+use crate::engine::Engine;
 use crate::telemetry::metrics::CONTENT_TYPE;
+
+/// How long what the store has said is good. Anybody may ask, and it answers by a write to the disk.
+const GOOD_FOR: Duration = Duration::from_millis(200);
+
+/// What the store last said of itself: however many ask, it is asked once at a time.
+#[derive(Debug, Default)]
+pub struct StoreHealth(Mutex<Option<(Instant, Part)>>);
+
+impl StoreHealth {
+    async fn part(&self, engine: &Engine) -> Part {
+        let mut known = self.0.lock().await;
+        if let Some((at, part)) = &*known
+            && at.elapsed() < GOOD_FOR
+        {
+            return part.clone();
+        }
+        let part = match engine.store_health().await {
+            Ok(detail) => Part { name: "store".into(), ok: true, detail },
+            Err(error) => Part { name: "store".into(), ok: false, detail: error.to_string() },
+        };
+        *known = Some((Instant::now(), part.clone()));
+        part
+    }
+}
 
 /// A part of the gateway, as operators see it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -41,10 +69,7 @@ pub async fn livez() -> &'static str {
 #[utoipa::path(get, path = "/readyz", tag = "ops", security(()),
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub async fn readyz(State(app): State<App>) -> Response {
-    let store = match app.engine.store_health().await {
-        Ok(detail) => Part { name: "store".into(), ok: true, detail },
-        Err(error) => Part { name: "store".into(), ok: false, detail: error.to_string() },
-    };
+    let store = app.store_health.part(&app.engine).await;
     let ready = store.ok && !app.stop.is_given();
     let mut parts = vec![store];
     parts.extend((app.parts)());

@@ -13,10 +13,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
-use super::auth::Caller;
+use super::auth::{Caller, avatar_of_service};
 use super::calls::{CallAnswer, mint, view};
 use super::code::Code;
-use super::extract::{Authenticated, Body, EmptyBody, Params, check_text, only_header};
+use super::extract::{Authenticated, Body, EmptyBody, Params, check_text, only_header, whole_number};
 use super::problem::Problem;
 use crate::domain::{DeviceId, Media, Party, Unknown, UserId};
 use crate::engine::{Asker, InviteRequest, Key, joins};
@@ -43,6 +43,7 @@ pub struct InviteBody {
     #[schema(value_type = String)]
     media: Media,
     /// How long to ring, 5 to 120 seconds.
+    #[serde(default, deserialize_with = "whole_number")]
     ring_seconds: Option<u64>,
     /// The calling device, which joins the call if the callee is calling at the same moment.
     #[schema(value_type = Option<String>)]
@@ -138,10 +139,11 @@ fn caller_of(who: &Caller, named: Option<CallerBody>) -> Result<Party, Problem> 
         (Caller::Service, Some(caller)) => {
             check_text("/caller/name", caller.name.as_deref(), 128)?;
             check_text("/caller/avatar", caller.avatar.as_deref(), 512)?;
-            if caller.avatar.as_ref().is_some_and(|url| !url.starts_with("https://")) {
-                return Err(Problem::field("/caller/avatar", "must be an https URL"));
-            }
-            Ok(Party { id: caller.id, name: caller.name, avatar: caller.avatar, unknown: Unknown::default() })
+            let avatar = caller.avatar.map(|url| {
+                let problem = || Problem::field("/caller/avatar", "must be an https URL, without a user in it");
+                avatar_of_service(&url).ok_or_else(problem)
+            });
+            Ok(Party { id: caller.id, name: caller.name, avatar: avatar.transpose()?, unknown: Unknown::default() })
         }
     }
 }

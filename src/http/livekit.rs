@@ -21,14 +21,14 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// What LiveKit tells.
 #[utoipa::path(post, operation_id = "livekit_webhook", path = "/v1/livekit/webhook", tag = "livekit",
     security(("livekit" = [])), request_body(content_type = "application/webhook+json", content = Object),
-    responses((status = 200, description = "It has been dealt with."), (status = "4XX", body = Problem),
-        (status = 503, description = "It could not be dealt with now, and is to be sent again.")))]
+    responses((status = 200, description = "It has been dealt with."), (status = "4XX", body = Problem)))]
 pub async fn webhook(State(app): State<App>, headers: HeaderMap, request: Request) -> Result<StatusCode, Problem> {
     let authorization = only_header(&headers, &header::AUTHORIZATION)?.map(str::to_owned);
     let received = match app.webhooks.expect(authorization.as_deref()) {
         // Of whoever is not LiveKit no body is read.
         Err(error) => Err(error),
         Ok(expected) => {
+            let _place = app.load.take_webhook()?;
             let body = collect(request.into_body(), MAX_BODY_BYTES, app.limits.body_timeout).await?;
             Webhooks::receive(&expected, &body)
         }
@@ -67,7 +67,8 @@ async fn apply(app: &App, webhook: &Webhook) -> Result<(), Problem> {
                 status = egress.status,
                 "LiveKit told of a recording"
             );
-            app.engine.recording_reported(&egress.room, &egress.report()).await?;
+            let keys = app.links.as_ref().map(|links| links.storage.keys());
+            app.engine.recording_reported(&egress.room, &egress.report(keys)).await?;
         }
         News::Nothing => tracing::trace!(event = webhook.event, "LiveKit told of something else"),
     }

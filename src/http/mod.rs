@@ -8,6 +8,9 @@ pub mod auth;
 mod calls;
 mod client_address;
 pub mod code;
+pub mod connections;
+mod constraints;
+mod contacts;
 mod devices;
 mod events;
 mod explain;
@@ -16,14 +19,18 @@ mod heads;
 pub mod health;
 mod invite;
 mod livekit;
+pub mod load;
 mod measure;
 mod moderation;
 mod openapi;
+mod pace;
+mod places;
 pub mod problem;
 mod rate_limit;
 mod recording;
 pub mod server;
 mod usage;
+mod users;
 mod view;
 
 use std::sync::Arc;
@@ -48,7 +55,8 @@ use address_limit::{AddressLimit, limit_addresses};
 use auth::Authenticator;
 use code::Code;
 use extract::{EmptyBody, Params};
-use health::Part;
+use health::{Part, StoreHealth};
+use load::{Load, limit_load};
 use measure::measure;
 use problem::Problem;
 
@@ -75,6 +83,10 @@ pub struct App {
     pub links: Option<Arc<Links>>,
     /// Sizes and counts.
     pub limits: Arc<Limits>,
+    /// What is in flight.
+    pub load: Arc<Load>,
+    /// How the store is.
+    pub store_health: Arc<StoreHealth>,
     /// What the parts that `http` does not know say of themselves.
     pub parts: Arc<dyn Fn() -> Vec<Part> + Send + Sync>,
     /// What is measured.
@@ -103,10 +115,13 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(moderation::block, moderation::get_block, moderation::unblock))
         .routes(routes!(moderation::bans))
         .routes(routes!(moderation::ban, moderation::get_ban, moderation::lift_ban))
+        .routes(routes!(contacts::put_all, contacts::list))
+        .routes(routes!(contacts::put, contacts::get, contacts::delete))
         // Those above take no query; an unknown parameter is refused as an unknown field is.
         .route_layer(from_extractor::<Params<EmptyBody>>())
         .routes(routes!(invite::invite, calls::history))
         .routes(routes!(usage::usage))
+        .routes(routes!(users::erase))
         .routes(routes!(events::events))
         .routes(routes!(livekit::webhook))
         .routes(routes!(health::livez))
@@ -117,7 +132,7 @@ fn routes() -> OpenApiRouter<App> {
 
 /// The `OpenAPI` document, as JSON.
 pub fn openapi_json() -> String {
-    openapi::finished(routes().into_openapi()).to_pretty_json().unwrap_or_default()
+    openapi::finished(routes().into_openapi())
 }
 
 /// The API.
@@ -133,6 +148,7 @@ pub fn api(app: App, config: &config::Http) -> Router {
         }
         None => router,
     };
+    let router = router.layer(from_fn_with_state(app.clone(), limit_load));
     let router = match cors(&config.cors_origins) {
         Some(cors) => router.layer(cors),
         None => router,

@@ -13,7 +13,7 @@ use super::auth::AuthError;
 use super::code::Code;
 use super::rate_limit;
 use crate::domain::{DeviceId, EndReason, Limited, RefusalReason, StopReason};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, StoreError};
 
 /// What the `type` of every problem begins with. It is a name and not an address: `.invalid` is nobody's domain and never will be
 /// (RFC 2606), and a gateway that was moved still says the same.
@@ -166,11 +166,16 @@ impl From<EngineError> for Problem {
             EngineError::RecordingOver => Self::new(Code::RecordingOver, detail),
             EngineError::RecordingNotAllowed(why) => Self::new(Code::RecordingNotAllowed, why),
             EngineError::NotAllowed(why) => Self::new(Code::NotAllowed, why),
+            EngineError::TokenHeld => Self::new(Code::TokenHeld, detail),
+            EngineError::ProofRefused => Self::field("/proof", detail),
+            EngineError::CallRefused(_) => Self::new(Code::NotAllowed, detail),
+            EngineError::PolicyUnavailable => Self::new(Code::PolicyUnavailable, detail).retry_after(1),
             EngineError::CallerBusy(_) => Self::new(Code::CallerBusy, detail),
             EngineError::KeyReused => Self::new(Code::IdempotencyKeyReused, detail),
             EngineError::TooManyReaders => Self::new(Code::TooManyStreams, detail).retry_after(5),
             EngineError::Banned => Self::new(Code::Banned, detail),
             EngineError::Limited(limited) => limited.into(),
+            EngineError::Store(StoreError::TooMany) => Self::new(Code::TooManyContacts, detail),
             EngineError::Store(error) if error.is_passing() => {
                 tracing::warn!(%error, "a request met a store that is not available");
                 Self::unavailable("the store is not available")

@@ -1,9 +1,12 @@
 //! The listener: accepts connections, serves HTTP/1.1 and HTTP/2 on them, and lets them go gently at the end.
 //!
-//! TLS is left to the proxy in front. A client that is slow to send its headers is dropped. What is not HTTP, or has a head that is far too
-//! large, never becomes a request: hyper answers that with a bare 400 or 431 and closes the connection.
+//! TLS is left to the proxy in front. A client that is slow to send its headers or to take its answers is dropped, and so is one that sends much
+//! which asks for nothing: `heads` and `pace` find them. What is not HTTP, or has a head that is far too large, never becomes a request:
+//! hyper answers that with a bare 400 or 431 and closes the connection.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,19 +15,24 @@ use axum::extract::State;
 use axum::http::{HeaderValue, Request, Version, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use super::address_limit::Peer;
 use super::code::Code;
+use super::connections::{Admitted, Connections, Crowded};
 use super::heads::{Heads, Watched};
+use super::pace::{Paced, Streams};
 use super::problem::Problem;
+use crate::config::Limits;
 use crate::lifecycle::Stop;
+use crate::telemetry::Metrics;
 
 /// How long an accept that failed (too many open files, say) waits for better times.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -32,11 +40,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HEAD_BYTES: usize = 32 * 1024;
 /// The most headers of a request.
 const HEADERS: usize = 100;
-/// How long a connection of HTTP/1.1 is kept without a request: longer than load balancers do, which would send one to a connection
-/// that is being closed.
-const KEPT_FOR: Duration = Duration::from_secs(75);
 /// How much more than that is still read, so that it can be refused in words.
 const READ_FACTOR: usize = 2;
+/// Requests on one connection of HTTP/2 at a time, event streams among them: each may leave a piece of an answer in its buffers.
+const STREAMS: u32 = 100;
+/// How many bytes of a body may come before they are read: most bodies whole, and of a connection several.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
+/// How many bytes of an answer are taken before they can be sent.
+const SEND_BUFFER: usize = 64 * 1024;
+/// How many streams may be reset before they were looked at, and how many for what was wrong with them.
+const RESETS_UNSEEN: usize = 20;
+const RESETS_FOR_ERRORS: usize = 100;
+/// How long a connection on one of the kept places may take for a request, and be kept without one.
+const HURRY: Duration = Duration::from_secs(2);
 
 /// A bound listener.
 pub struct Server {
@@ -50,6 +67,11 @@ pub struct Server {
 pub struct Times {
     /// How long a client may take to send a request's headers.
     pub headers: Duration,
+    /// How long a client may take to receive what is to be sent.
+    pub sends: Duration,
+    /// How long a connection is kept without a request: longer than load balancers do, which would send one to a connection that is
+    /// being closed.
+    pub idle: Duration,
     /// How long a connection that waits for a request goes on after the signal to stop: clients and proxies that keep one learn from
     /// the next answer that it ends. Were it closed at once, a request on its way would fail.
     pub lingers: Duration,
@@ -69,15 +91,21 @@ impl Server {
     }
 
     /// Serves until `stop` turns true, then finishes the requests that have arrived and returns.
-    pub async fn serve(self, router: Router, stop: Stop) {
+    pub async fn serve(self, router: Router, doors: Connections, metrics: Arc<Metrics>, stop: Stop) {
         let mut connections = JoinSet::new();
         let router = router.layer(from_fn(check_head)).layer(from_fn_with_state(stop.clone(), announce_end));
-        let serve = |stream| serve_connection(stream, router.clone(), self.times, stop.clone());
+        let serve = |stream: TcpStream| {
+            let place = doors.admit(&stream)?;
+            Some(
+                Served { stream, place, times: self.times, metrics: Arc::clone(&metrics) }
+                    .run(router.clone(), stop.clone()),
+            )
+        };
         let mut stopping = stop.clone();
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => drop(connections.spawn(serve(stream))),
+                    Ok((stream, _)) => drop(serve(stream).map(|served| connections.spawn(served))),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -88,7 +116,7 @@ impl Server {
             }
         }
         for stream in waiting(self.listener) {
-            connections.spawn(serve(stream));
+            serve(stream).map(|served| connections.spawn(served));
         }
         while connections.join_next().await.is_some() {}
     }
@@ -130,55 +158,106 @@ async fn check_head(request: Request<Body>, next: Next) -> Response {
     next.run(request).await
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, times: Times, mut stop: Stop) {
-    // Answers are small and awaited: waiting to fill a packet would only delay them.
-    let _ = stream.set_nodelay(true);
-    let peer = stream.peer_addr().map(Peer).ok();
-    let heads = Heads::new();
-    let (read, answered) = (heads.clone(), heads.clone());
-    let service = router
-        .map_request(move |request: Request<Incoming>| {
-            read.read(request.version() == Version::HTTP_2);
-            let mut request = request.map(Body::new);
-            if let Some(peer) = peer {
-                request.extensions_mut().insert(peer);
+/// A connection that is served.
+struct Served {
+    stream: TcpStream,
+    place: Admitted,
+    times: Times,
+    metrics: Arc<Metrics>,
+}
+
+impl Served {
+    async fn run(self, router: Router, mut stop: Stop) {
+        let Self { stream, place, times, metrics } = self;
+        // Answers are small and awaited: waiting to fill a packet would only delay them.
+        let _ = stream.set_nodelay(true);
+        let times = if place.is_crowded { times.in_a_hurry() } else { times };
+        let heads = Heads::new();
+        let builder =
+            builder(times, Streams { heads: heads.clone(), within: times.sends, metrics: Arc::clone(&metrics) });
+        let service = service(router, heads.clone(), stream.peer_addr().map(Peer).ok(), place.is_crowded);
+        let stream = TokioIo::new(Watched::new(stream, heads.clone(), place));
+        let connection = builder.serve_connection_with_upgrades(stream, service_fn(service));
+        tokio::pin!(connection);
+        let ending = async {
+            tokio::select! {
+                () = async { stop.given().await; tokio::time::sleep(times.lingers).await } => None,
+                () = heads.idle(times.idle) => Some(times.sends),
             }
-            request
+        };
+        let result = tokio::select! {
+            // What has come is read before it ends.
+            biased;
+            result = connection.as_mut() => result,
+            () = heads.slow(times.headers) => return metrics.shed("header_timeout"),
+            () = heads.stuck(times.sends) => return metrics.shed("send_timeout"),
+            () = heads.resets() => return metrics.shed("resets"),
+            within = ending => {
+                connection.as_mut().graceful_shutdown();
+                match within {
+                    None => connection.as_mut().await,
+                    // A client that does not say goodbye is not waited for.
+                    Some(within) => match tokio::time::timeout(within, connection.as_mut()).await {
+                        Ok(result) => result,
+                        Err(_) => return,
+                    },
+                }
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, "a connection ended badly");
+        }
+    }
+}
+
+impl Times {
+    /// Those that are configured.
+    pub fn of(limits: &Limits, lingers: Duration) -> Self {
+        let Limits { header_timeout, send_timeout, idle_timeout, .. } = *limits;
+        Self { headers: header_timeout, sends: send_timeout, idle: idle_timeout, lingers }
+    }
+
+    fn in_a_hurry(self) -> Self {
+        Self { headers: self.headers.min(HURRY), idle: self.idle.min(HURRY), ..self }
+    }
+}
+
+/// Answers the requests of a connection.
+fn service(
+    router: Router,
+    heads: Heads,
+    peer: Option<Peer>,
+    is_crowded: bool,
+) -> impl Fn(Request<Incoming>) -> BoxFuture<'static, Result<Response, Infallible>> {
+    move |request| {
+        let answering = heads.read(request.version() == Version::HTTP_2);
+        let mut request = request.map(Body::new);
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        if is_crowded {
+            request.extensions_mut().insert(Crowded);
+        }
+        let answer = router.clone().oneshot(request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            let sent = answering.answered();
+            Ok(answer.map(|body| Body::new(Paced::new(body, sent))))
         })
-        .map_future(move |answering| {
-            let answered = answered.clone();
-            async move {
-                let answer = answering.await;
-                answered.answered();
-                answer
-            }
-        });
+    }
+}
+
+fn builder(times: Times, streams: Streams) -> Builder<Streams> {
     let most = READ_FACTOR * HEAD_BYTES;
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(streams);
     let mut http1 = builder.http1();
-    http1.timer(TokioTimer::new()).header_read_timeout(KEPT_FOR);
+    http1.timer(TokioTimer::new()).header_read_timeout(times.idle);
     http1.max_buf_size(most).max_headers(READ_FACTOR * HEADERS);
     let mut http2 = builder.http2();
     http2.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).enable_connect_protocol();
-    http2.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
-    let stream = TokioIo::new(Watched { stream, heads: heads.clone() });
-    let connection = builder.serve_connection_with_upgrades(stream, TowerToHyperService::new(service));
-    tokio::pin!(connection);
-    let lingering = async {
-        stop.given().await;
-        tokio::time::sleep(times.lingers).await;
-    };
-    let result = tokio::select! {
-        // What has come is read before it ends.
-        biased;
-        result = connection.as_mut() => result,
-        () = heads.slow(times.headers) => return,
-        () = lingering => {
-            connection.as_mut().graceful_shutdown();
-            connection.as_mut().await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended badly");
-    }
+    http2.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX)).max_concurrent_streams(STREAMS);
+    http2.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
+    http2.max_send_buf_size(SEND_BUFFER).max_pending_accept_reset_streams(RESETS_UNSEEN);
+    http2.max_local_error_reset_streams(RESETS_FOR_ERRORS);
+    builder
 }

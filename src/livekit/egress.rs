@@ -12,6 +12,7 @@ use livekit_api::access_token::VideoGrants;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::storage::Keys;
 use super::twirp::{ApiError, Meaning, Twirp};
 use super::webhook;
 use super::wire::{number, word};
@@ -30,6 +31,7 @@ const NOT_CONNECTED: &str = "egress not connected";
 pub struct Egress {
     twirp: Twirp,
     storage: S3,
+    keys: Keys,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +94,9 @@ struct Participant {
 impl Egress {
     /// The egress service behind a caller of LiveKit, with the storage that it writes to.
     pub fn new(twirp: Twirp, storage: S3) -> Self {
-        Self { twirp, storage }
+        let keys = Keys::new(&storage);
+        twirp.hide(keys.clone());
+        Self { twirp, storage, keys }
     }
 
     /// Sees to it that a recording runs: finds it in its room, or starts it if a party publishes something there.
@@ -100,13 +104,13 @@ impl Egress {
         match self.find(recording).await {
             Ok(Some(report)) => Outcome::Report(report),
             Ok(None) => match self.is_published(recording).await {
-                Ok(true) => self.outcome(self.begin(recording).await),
+                Ok(true) => begun(recording, self.begin(recording).await),
                 Ok(false) => Outcome::NothingYet,
                 // LiveKit makes the room anew when somebody comes; until then there is nothing to record.
                 Err(error) if error.is_not_found() => Outcome::NothingYet,
-                Err(error) => self.failure(&error),
+                Err(error) => failure(&error),
             },
-            Err(error) => self.failure(&error),
+            Err(error) => failure(&error),
         }
     }
 
@@ -115,24 +119,41 @@ impl Egress {
         match self.find(recording).await {
             Ok(found) => found.map_or(Outcome::Missing, Outcome::Report),
             Err(error) if error.is_not_found() => Outcome::Missing,
-            Err(error) => self.failure(&error),
+            Err(error) => failure(&error),
         }
     }
 
     /// Stops a recording, which is looked for first if it is not known whether it began.
     pub async fn stop(&self, recording: &Recording) -> Outcome {
-        let egress = match &recording.egress {
-            Some(egress) => egress.clone(),
-            None => match self.find(recording).await {
-                Ok(Some(report)) => report.egress,
-                Ok(None) => return Outcome::Missing,
-                Err(error) => return self.failure(&error),
-            },
+        let Some(egress) = &recording.egress else {
+            return match self.find(recording).await {
+                Ok(Some(found)) if found.status < Status::Ending => match self.stop_egress(&found.egress).await {
+                    // It may be over since; looking says what became of it.
+                    Outcome::Refused(_) => Outcome::Report(found),
+                    outcome => outcome,
+                },
+                Ok(found) => found.map_or(Outcome::Missing, Outcome::Report),
+                Err(error) => failure(&error),
+            };
         };
+        self.stop_egress(egress).await
+    }
+
+    /// Stops the first of the egresses that should not run.
+    pub async fn stop_stray(&self, recording: &Recording) -> Outcome {
+        let Some(stray) = recording.strays.first() else { return Outcome::Done };
+        match self.stop_egress(stray).await {
+            Outcome::Report(_) => Outcome::Done,
+            outcome => outcome,
+        }
+    }
+
+    async fn stop_egress(&self, egress: &str) -> Outcome {
         match self.call("StopEgress", json!({"egress_id": egress})).await {
+            Ok(report) => Outcome::Report(report),
             // Looking says what became of it.
             Err(error) if error.is_not_found() => Outcome::Refused(error.to_string()),
-            answer => self.outcome(answer),
+            Err(error) => failure(&error),
         }
     }
 
@@ -147,7 +168,13 @@ impl Egress {
             Some(egress) => info.egress_id == *egress,
             None => info.writes().as_ref() == Some(&recording.key),
         };
-        Ok(listed.items.into_iter().find(ours).map(Info::report))
+        // Of two that were started by mistake the one that is not over.
+        Ok(listed
+            .items
+            .into_iter()
+            .filter(ours)
+            .map(|info| info.report(Some(&self.keys)))
+            .min_by_key(|found| found.status))
     }
 
     /// Whether a party of the call publishes anything.
@@ -188,25 +215,33 @@ impl Egress {
 
     async fn call(&self, method: &'static str, body: Value) -> Result<Report, ApiError> {
         let info: Info = self.twirp.call(SERVICE, method, record(), &body, WITHIN).await?;
-        Ok(info.report())
+        Ok(info.report(Some(&self.keys)))
     }
+}
 
-    fn outcome(&self, answer: Result<Report, ApiError>) -> Outcome {
-        answer.map_or_else(|error| self.failure(&error), Outcome::Report)
+/// What came of asking LiveKit to start a recording: where there is no answer to be read, it may have begun.
+fn begun(recording: &Recording, answer: Result<Report, ApiError>) -> Outcome {
+    match answer {
+        // Whatever it says of the file, it is the one that was asked for.
+        Ok(report) => Outcome::Report(Report { file: Some(recording.key.clone()), ..report }),
+        Err(error @ (ApiError::Unreadable(_) | ApiError::TooLarge)) => Outcome::Unsure(error.to_string()),
+        Err(error) => match failure(&error) {
+            Outcome::Unavailable(why) if !is_unsent(&error) => Outcome::Unsure(why),
+            outcome => outcome,
+        },
     }
+}
 
-    fn failure(&self, error: &ApiError) -> Outcome {
-        let why = self.masked(&error.to_string());
-        match error.meaning() {
-            Meaning::Unavailable if !why.contains(NOT_CONNECTED) => Outcome::Unavailable(why),
-            Meaning::Unavailable | Meaning::NotFound | Meaning::Refused => Outcome::Refused(why),
-        }
-    }
+fn is_unsent(error: &ApiError) -> bool {
+    matches!(error, ApiError::Unreachable(error) if error.is_connect())
+}
 
-    /// What LiveKit says, which parties and backend are shown, without the keys that it was given.
-    fn masked(&self, why: &str) -> String {
-        let S3 { access_key, secret, .. } = &self.storage;
-        why.replace(secret.reveal(), "(secret)").replace(access_key, "(access key)")
+/// What an error means; LiveKit's words, which parties and backend are shown, have no keys in them (`Twirp::hide`).
+fn failure(error: &ApiError) -> Outcome {
+    let why = error.to_string();
+    match error.meaning() {
+        Meaning::Unavailable if !why.contains(NOT_CONNECTED) => Outcome::Unavailable(why),
+        Meaning::Unavailable | Meaning::NotFound | Meaning::Refused => Outcome::Refused(why),
     }
 }
 
@@ -223,13 +258,15 @@ impl Info {
         asked.into_iter().chain(made).find(|file| !file.is_empty()).map(str::to_owned)
     }
 
-    fn report(self) -> Report {
+    /// What it says, without the keys if they are known.
+    fn report(self, keys: Option<&Keys>) -> Report {
         let writes = self.writes();
         let file = self.file_results.into_iter().next().or(self.file);
         let status = status(&self.status, file.is_some());
         let (started_at, ended_at) = file.as_ref().map_or((0, 0), |file| (file.started_at, file.ended_at));
         let first = |one: u64, other: u64| if one == 0 { other } else { one };
         let error = if self.error.is_empty() { self.details } else { self.error };
+        let error = keys.map_or_else(|| error.clone(), |keys| keys.masked(&error));
         Report {
             egress: self.egress_id,
             status,
@@ -266,8 +303,8 @@ fn status(word: &str, has_file: bool) -> Status {
 }
 
 impl webhook::Egress {
-    /// What it says of the recording.
-    pub fn report(&self) -> Report {
+    /// What it says of the recording, without the keys of its storage, which `[recording.s3]` has.
+    pub fn report(&self, keys: Option<&Keys>) -> Report {
         let info = serde_json::from_str(&self.raw).unwrap_or_else(|_| Info {
             egress_id: self.id.clone(),
             status: self.status.clone(),
@@ -279,7 +316,7 @@ impl webhook::Egress {
             file: None,
             room_composite: Value::Null,
         });
-        info.report()
+        info.report(keys)
     }
 }
 
@@ -288,7 +325,7 @@ mod tests {
     use super::*;
 
     fn read(info: Value) -> Report {
-        serde_json::from_value::<Info>(info).expect("an EgressInfo").report()
+        serde_json::from_value::<Info>(info).expect("an EgressInfo").report(None)
     }
 
     #[test]
@@ -342,5 +379,39 @@ mod tests {
         assert_eq!(writes(json!({"file_outputs": [{"filepath": "r/1.mp4"}]})), Some("r/1.mp4".to_owned()));
         assert_eq!(writes(json!({"fileOutputs": [{"filepath": "r/2.mp4"}]})), Some("r/2.mp4".to_owned()));
         assert_eq!(writes(Value::Null), None);
+    }
+
+    #[test]
+    fn a_lease_outlasts_the_three_requests_of_a_start() {
+        assert!(crate::domain::recording::LEASE >= 3 * WITHIN + Duration::from_secs(10));
+    }
+
+    #[test]
+    fn only_an_answer_that_can_be_read_says_whether_it_was_started() {
+        let recording: Recording = serde_json::from_value(json!({
+            "call": "0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a", "parties": ["alice", "bob"], "room": "bw_1", "content": "audio",
+            "state": "requested", "asked_by": "service", "asked_at": 1, "number": 1, "bucket": "calls", "key": "r/1.mp4",
+            "retention_ms": 1, "next_at": 1,
+        }))
+        .expect("a recording");
+        let answered = |status, code: &str, message: &str| {
+            Err(ApiError::Answered { status, code: code.to_owned(), message: message.to_owned() })
+        };
+        let unreadable = serde_json::from_str::<Value>("<html>").expect_err("no JSON");
+        for unsure in [
+            Err(ApiError::TooSlow(WITHIN)),
+            Err(ApiError::TooLarge),
+            Err(ApiError::Unreadable(unreadable)),
+            answered(504, "", ""),
+            answered(408, "deadline_exceeded", ""),
+        ] {
+            assert!(matches!(begun(&recording, unsure), Outcome::Unsure(_)));
+        }
+        for refused in [answered(400, "invalid_argument", ""), answered(500, "internal", NOT_CONNECTED)] {
+            assert!(matches!(begun(&recording, refused), Outcome::Refused(_)));
+        }
+        let without_file = read(json!({"egress_id": "EG_1", "status": "EGRESS_STARTING"}));
+        let Outcome::Report(report) = begun(&recording, Ok(without_file)) else { panic!("a report") };
+        assert_eq!(report.file.as_deref(), Some("r/1.mp4"));
     }
 }

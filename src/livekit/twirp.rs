@@ -5,7 +5,7 @@
 //! client is in docs/decisions/0012-livekit-api.md. Sources: <https://twitchtv.github.io/twirp/docs/spec_v7.html> and
 //! <https://docs.livekit.io/reference/server/server-apis/>.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::{Algorithm, EncodingKey};
@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::storage::Keys;
 use crate::clock::Clock;
 use crate::config::LiveKit;
 use crate::crypto::{self, AlreadyInstalled};
@@ -45,6 +46,8 @@ struct Inner {
     clock: Clock,
     metrics: Arc<Metrics>,
     health: Mutex<Health>,
+    /// What LiveKit was given and may repeat.
+    keys: OnceLock<Keys>,
 }
 
 /// Why there cannot be a client.
@@ -151,7 +154,14 @@ impl Twirp {
             clock,
             metrics,
             health: Mutex::default(),
+            keys: OnceLock::new(),
         })))
+    }
+
+    /// From now on these keys are left out of what LiveKit says.
+    pub(super) fn hide(&self, keys: Keys) {
+        // Whoever came first gave the same: there is one storage.
+        let _ = self.0.keys.set(keys);
     }
 
     /// Calls `livekit.<service>/<method>` with this body and a token that has these grants and no others; the answer must be there
@@ -191,7 +201,11 @@ impl Twirp {
         let response = request.body(serde_json::to_vec(body)?).send().await?;
         let status = response.status().as_u16();
         let bytes = collect(response).await?;
-        if status == 200 { Ok(serde_json::from_slice(&bytes)?) } else { Err(answered(status, &bytes)) }
+        if status == 200 {
+            Ok(serde_json::from_slice(&bytes)?)
+        } else {
+            Err(answered(status, &bytes, inner.keys.get()))
+        }
     }
 
     fn token(&self, grants: VideoGrants) -> Result<String, ApiError> {
@@ -233,10 +247,12 @@ async fn collect(mut response: Response) -> Result<Vec<u8>, ApiError> {
 
 /// What an answer with another status than 200 says. Where it is no Twirp error its words are not kept: to a token that it refuses LiveKit
 /// answers with that token.
-fn answered(status: u16, body: &[u8]) -> ApiError {
+fn answered(status: u16, body: &[u8], keys: Option<&Keys>) -> ApiError {
     let error: Value = serde_json::from_slice(body).unwrap_or_default();
     let word = |key: &str| {
         let text = error[key].as_str().unwrap_or_default();
+        // Before it is shortened: half a key would not be known.
+        let text = keys.map_or_else(|| text.to_owned(), |keys| keys.masked(text));
         text.chars().filter(|char| !char.is_control()).take(MAX_MESSAGE).collect()
     };
     ApiError::Answered { status, code: word("code"), message: word("msg") }
@@ -268,7 +284,7 @@ mod tests {
     use super::*;
 
     fn meaning(status: u16, body: &str) -> Meaning {
-        answered(status, body.as_bytes()).meaning()
+        answered(status, body.as_bytes(), None).meaning()
     }
 
     #[test]
@@ -290,7 +306,7 @@ mod tests {
     #[test]
     fn what_an_error_says_is_shortened_and_of_one_line() {
         let long = format!(r#"{{"code":"internal","msg":"a\nb{}"}}"#, "x".repeat(1000));
-        let text = answered(500, long.as_bytes()).to_string();
+        let text = answered(500, long.as_bytes(), None).to_string();
         assert!(text.len() < MAX_MESSAGE + 50 && !text.contains('\n') && text.contains("ab"), "{text}");
     }
 }

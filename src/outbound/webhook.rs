@@ -14,11 +14,11 @@ use tokio::time::timeout;
 
 use super::client::client;
 use super::message::Message;
-use super::postgres::Postgres;
+use super::postgres::{Postgres, PostgresError};
 use super::signature::Keys;
 use crate::clock::Clock;
 use crate::config::Webhook;
-use crate::domain::{EndpointId, Subscribers, Unknown, WebhookEvent};
+use crate::domain::{EndpointId, Subscribers, Unknown, UserId, WebhookEvent};
 use crate::lifecycle::Stop;
 
 /// How long a try may take, the wait for its turn included.
@@ -93,6 +93,9 @@ pub enum ClientError {
     /// The URL of an endpoint is none.
     #[error("the url of webhooks[{0}] cannot be read")]
     Url(usize),
+    /// The URL of the policy is none.
+    #[error("policy.url cannot be read")]
+    PolicyUrl,
     /// No TLS.
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
@@ -156,6 +159,16 @@ impl Webhooks {
         let wanting = |event| self.wanting(event).cloned().collect();
         let (ended, missed) = (wanting(WebhookEvent::CallEnded), wanting(WebhookEvent::CallMissed));
         Subscribers { ended, missed, unknown: Unknown::default() }
+    }
+
+    /// Deletes what the database has of a user, their bans only if `bans`; says how many rows that were. There are none without a database.
+    pub async fn erase_history(&self, user: &UserId, bans: bool) -> Result<u64, PostgresError> {
+        for endpoint in &self.endpoints {
+            if let Way::Rows(postgres) = &endpoint.way {
+                return postgres.erase(user, bans).await;
+            }
+        }
+        Ok(0)
     }
 
     /// Tries to deliver a message.

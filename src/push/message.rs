@@ -4,7 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::domain::{CallId, Device, Party, StopReason, Timestamp, UserId};
+use crate::domain::{CallId, Device, DeviceId, Party, StopReason, Timestamp, UserId};
 
 /// One push to one device.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct Push {
 }
 
 /// What a push says.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Message {
     /// A call rings.
     Ring(Ring),
@@ -44,23 +44,42 @@ pub enum Message {
         /// When the last one was missed.
         at: Timestamp,
     },
+    /// Somebody registers this phone as theirs, and its app is to say this back.
+    Proof {
+        /// The name that they gave the phone.
+        device: DeviceId,
+        /// What is to be said back.
+        proof: String,
+    },
+}
+
+impl fmt::Debug for Message {
+    /// Leaves out what is secret: tickets and proofs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ring(ring) => ring.fmt(f),
+            other => f.debug_tuple(other.kind().as_str()).field(&other.call_id()).finish(),
+        }
+    }
 }
 
 impl Message {
-    /// Which of the three it is.
+    /// Which of them it is.
     pub const fn kind(&self) -> MessageKind {
         match self {
             Self::Ring(_) => MessageKind::Ring,
             Self::Cancel { .. } => MessageKind::Cancel,
             Self::Missed { .. } => MessageKind::Missed,
+            Self::Proof { .. } => MessageKind::Proof,
         }
     }
 
-    /// The call it is about.
-    pub const fn call_id(&self) -> CallId {
+    /// The call it is about, if it is about one.
+    pub const fn call_id(&self) -> Option<CallId> {
         match self {
-            Self::Ring(ring) => ring.call_id,
-            Self::Cancel { call_id, .. } | Self::Missed { call_id, .. } => *call_id,
+            Self::Ring(ring) => Some(ring.call_id),
+            Self::Cancel { call_id, .. } | Self::Missed { call_id, .. } => Some(*call_id),
+            Self::Proof { .. } => None,
         }
     }
 }
@@ -74,6 +93,8 @@ pub enum MessageKind {
     Cancel,
     /// A call was missed.
     Missed,
+    /// Whose the phone is.
+    Proof,
 }
 
 impl MessageKind {
@@ -83,6 +104,7 @@ impl MessageKind {
             Self::Ring => "ring",
             Self::Cancel => "cancel",
             Self::Missed => "missed",
+            Self::Proof => "device_proof",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Jobs, beside calls and not before them: nobody waits for one.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -33,8 +34,13 @@ impl Kind for Jobs {
         (job, (due.since(now) <= KEPT_IN_MIND).then_some(due))
     }
 
-    async fn overdue(engine: &Engine, by: Duration, limit: usize) -> Result<Vec<JobId>, EngineError> {
-        engine.overdue_jobs(by, limit).await
+    async fn overdue(
+        engine: &Engine,
+        by: Duration,
+        limit: usize,
+        beside: &HashSet<JobId>,
+    ) -> Result<Vec<JobId>, EngineError> {
+        engine.overdue_jobs(by, limit, beside).await
     }
 
     async fn wake(engine: Engine, job: JobId) -> Woken {

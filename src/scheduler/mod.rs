@@ -8,6 +8,7 @@ mod agenda;
 pub mod jobs;
 mod wake;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -40,8 +41,13 @@ impl Kind for Calls {
         (call, wake_up.urgent.then_some(wake_up.at))
     }
 
-    async fn overdue(engine: &Engine, by: Duration, limit: usize) -> Result<Vec<CallId>, EngineError> {
-        engine.overdue(by, limit).await
+    async fn overdue(
+        engine: &Engine,
+        by: Duration,
+        limit: usize,
+        beside: &HashSet<CallId>,
+    ) -> Result<Vec<CallId>, EngineError> {
+        engine.overdue(by, limit + beside.len()).await
     }
 
     async fn wake(engine: Engine, call: CallId) -> Woken {

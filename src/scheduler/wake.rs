@@ -34,11 +34,12 @@ pub(super) trait Kind: 'static {
     /// Which one it is, and when it is woken here; without a time it is left to the sweep.
     fn news(news: Self::News, now: Timestamp) -> (Self::Id, Option<Timestamp>);
 
-    /// Those of any instance that were due at least so long ago.
+    /// Those of any instance that were due at least so long ago: at most `limit`, and those of `beside` as well.
     fn overdue(
         engine: &Engine,
         by: Duration,
         limit: usize,
+        beside: &HashSet<Self::Id>,
     ) -> impl Future<Output = Result<Vec<Self::Id>, EngineError>> + Send;
 
     /// Wakes one.
@@ -110,7 +111,7 @@ async fn sweep<K: Kind>(engine: Engine, mut stop: Stop) {
 /// Says whether there is more to do at once. Those whose records this release cannot read are `stuck`: they stay due, and nobody else's
 /// turn shall be theirs.
 async fn sweep_once<K: Kind>(engine: &Engine, stuck: &mut HashSet<K::Id>) -> bool {
-    let due = match K::overdue(engine, K::SWEEP_AFTER, K::SWEEP_BATCH + stuck.len()).await {
+    let due = match K::overdue(engine, K::SWEEP_AFTER, K::SWEEP_BATCH, stuck).await {
         Ok(due) => due,
         Err(error) => {
             tracing::warn!(%error, of = K::NAME, "the sweep cannot read what is due");
@@ -122,13 +123,11 @@ async fn sweep_once<K: Kind>(engine: &Engine, stuck: &mut HashSet<K::Id>) -> boo
     *stuck = stays.into_iter().collect();
     let full = due.len() >= K::SWEEP_BATCH;
     let mut waking = JoinSet::new();
-    let mut woken = 0;
+    let (mut woken, mut met_stuck) = (0, false);
     let mut note = |id, done: Woken| match done {
         Woken::GoesOn => woken += 1,
         Woken::Later => {}
-        Woken::Stuck => {
-            stuck.insert(id);
-        }
+        Woken::Stuck => met_stuck |= stuck.insert(id),
     };
     for id in due {
         if waking.len() == K::AT_ONCE
@@ -144,6 +143,6 @@ async fn sweep_once<K: Kind>(engine: &Engine, stuck: &mut HashSet<K::Id>) -> boo
             note(id, done);
         }
     }
-    // Where nothing could be woken, more of the same would only spin.
-    full && woken > 0
+    // Where nothing could be woken, more of the same would only spin; behind those that are newly stuck may stand others.
+    met_stuck || (full && woken > 0)
 }

@@ -1,5 +1,6 @@
 //! Any store, with every operation measured: how long it took, and why it failed if it did. It adds nothing else.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,7 +8,8 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use super::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, Waiting,
+    Admits, Announcement, Ban, Callee, Charge, Claim, Commit, Forgotten, Missed, Opening, Reservation, Slot, Store,
+    StoreError, Waiting,
 };
 use crate::domain::usage::{Day, DayShare, DayUsage};
 use crate::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
@@ -63,11 +65,12 @@ measured! {
     remove(id: CallId, version: u64) -> ();
     due(now: Timestamp, limit: usize) -> Vec<CallId>;
     open_line(claim: Claim, reservation: Option<Reservation>, charges: &[Charge]) -> Opening;
-    ring_line(claim: Claim, charges: &[Charge]) -> Callee;
+    ring_line(claim: Claim, charges: &[Charge], admits: Admits) -> Callee;
     line(user: &UserId) -> Vec<Claim>;
     free_line(user: &UserId, call: CallId) -> ();
     history(user: &UserId, before: Option<CallId>, limit: usize) -> Vec<CallId>;
     put_device(user: &UserId, device: Device, most: usize, charges: &[Charge]) -> ();
+    holder(token: &PushToken) -> Option<(UserId, Device)>;
     devices(user: &UserId) -> Vec<Device>;
     remove_device(user: &UserId, device: &DeviceId) -> bool;
     drop_token(user: &UserId, device: &DeviceId, token: &PushToken, since: Option<Timestamp>) -> bool;
@@ -79,6 +82,9 @@ measured! {
     forget_missed(callee: &UserId, caller: &UserId) -> ();
     set_block(user: &UserId, peer: &UserId, blocked: bool) -> bool;
     blocks(user: &UserId) -> Vec<UserId>;
+    put_contacts(user: &UserId, peers: &[UserId]) -> ();
+    set_contact(user: &UserId, peer: &UserId, listed: bool, most: usize) -> bool;
+    contacts(user: &UserId) -> Vec<UserId>;
     put_ban(ban: Ban) -> ();
     ban(user: &UserId, now: Timestamp) -> Option<Ban>;
     admit(user: &UserId, charges: &[Charge]) -> bool;
@@ -87,9 +93,12 @@ measured! {
     load_job(id: &JobId) -> Option<Job>;
     commit_job(job: &Job, expected: Option<u64>) -> ();
     remove_job(id: &JobId, version: u64) -> ();
-    due_jobs(now: Timestamp, limit: usize) -> Vec<JobId>;
+    due_jobs(now: Timestamp, limit: usize, beside: &HashSet<JobId>) -> Vec<JobId>;
     account(call: CallId, shares: &[DayShare]) -> bool;
     usage(from: Day, to: Day, peaks_from: Day) -> Vec<DayUsage>;
+    calls_naming(user: &UserId) -> Vec<CallId>;
+    forget_call(user: &UserId, call: CallId) -> ();
+    forget_user(user: &UserId) -> Forgotten;
     waiting() -> Waiting;
     health() -> String;
 }

@@ -11,7 +11,9 @@ pub mod embedded;
 pub mod measured;
 mod rates;
 pub mod redis;
+pub mod sealing;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +98,8 @@ pub trait Store: Send + Sync + 'static {
     /// Law 7: the claim is added after those that are there, which are returned in order; of two that claim, one sees the other.
     /// A claim of the same call again changes nothing, and those before it are returned. Claims past their `until` are gone.
     /// Law 8: a key that is taken by another call claims nothing and names that call, unless it is the one to be replaced.
+    /// Law 30: where the claim has lapsed already (`until` is not later than now) all is done but the claim: the ban, the key and the charges
+    /// are seen to, no claim is made, and the call stands in no history.
     /// Law 9: the call is the newest of the user's history; what they missed from this peer counts from zero again.
     /// Law 19: while the user is banned nothing is claimed, reserved or recorded. A ban and a claim are ordered: the claim that
     /// does not see the ban stands in the history that whoever wrote the ban reads after it.
@@ -115,7 +119,9 @@ pub trait Store: Send + Sync + 'static {
     /// A callee who is banned is claimed as any other, and the answer says so; ban and claim are ordered as in law 19.
     /// Law 23: charges are taken of the callee's rates, unless the claim stands. A caller whom they have blocked is refused as any other
     /// where a rate has none left, and takes nothing of it.
-    async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError>;
+    /// Law 31: where only contacts are admitted and the caller is none, that is all that the answer says, blocked or banned as they may be: nothing
+    /// is claimed, recorded, charged or refused.
+    async fn ring_line(&self, claim: Claim, charges: &[Charge], admits: Admits) -> Result<Callee, StoreError>;
 
     /// The claims on a user's line.
     ///
@@ -148,7 +154,14 @@ pub trait Store: Send + Sync + 'static {
         charges: &[Charge],
     ) -> Result<(), StoreError>;
 
+    /// The device that has a token, and whose it is.
+    ///
+    /// Law 33: it is the one that registered the token last, and none once that has another token, was removed or lost it.
+    async fn holder(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError>;
+
     /// The user's devices, in the order of their ids.
+    ///
+    /// Law 29: one that was not registered again for as long as [`Keeping::devices`] says is gone.
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError>;
 
     /// Removes a device; says whether it was there.
@@ -212,6 +225,19 @@ pub trait Store: Send + Sync + 'static {
     /// Whom a user has blocked, in order.
     async fn blocks(&self, user: &UserId) -> Result<Vec<UserId>, StoreError>;
 
+    /// Lists these peers as a user's contacts, and no others: those whose calls ring them where only contacts may.
+    ///
+    /// Law 32: all of them are listed or nothing changes, and a call that rings meanwhile sees the list of before or after.
+    async fn put_contacts(&self, user: &UserId, peers: &[UserId]) -> Result<(), StoreError>;
+
+    /// Adds a peer to a user's contacts, or takes them off; says whether that changed anything.
+    ///
+    /// Law 32: where `most` are listed no other one is added, which is [`StoreError::TooMany`].
+    async fn set_contact(&self, user: &UserId, peer: &UserId, listed: bool, most: usize) -> Result<bool, StoreError>;
+
+    /// A user's contacts, in order.
+    async fn contacts(&self, user: &UserId) -> Result<Vec<UserId>, StoreError>;
+
     /// Bans a user; a ban that stands is replaced.
     ///
     /// Law 20: the user is announced as closed.
@@ -249,10 +275,11 @@ pub trait Store: Send + Sync + 'static {
     /// Law 24: only the version named is removed; otherwise [`StoreError::Conflict`]. Where no record stands, a wake-up that is left goes.
     async fn remove_job(&self, id: &JobId, version: u64) -> Result<(), StoreError>;
 
-    /// Jobs whose wake-up is due at `now`, by time; at most `limit`.
+    /// Jobs whose wake-up is due at `now`, by time; at most `limit`, and those of `beside` that come before the last of these.
     ///
     /// Law 24: a job is found from the moment that its wake-up is due until a commit moves it, and never before; and never among calls.
-    async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError>;
+    /// However many jobs of `beside`, or wake-ups of what has no job's name, are due, they take no other's place.
+    async fn due_jobs(&self, now: Timestamp, limit: usize, beside: &HashSet<JobId>) -> Result<Vec<JobId>, StoreError>;
 
     /// Adds a call's shares to what is used on their days; says whether it was added.
     ///
@@ -265,9 +292,27 @@ pub trait Store: Send + Sync + 'static {
     /// Law 25: only days of `peaks_from` on have their peak, for which every minute of a day is read; the others have 0.
     async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError>;
 
+    /// Ids of the calls whose record, or whose recording's, may name a user, in no order; also of calls that are hidden from them.
+    ///
+    /// Law 27: every call whose line was opened or rung for the user is among them for as long as [`Keeping::calls`] says, or until
+    /// [`forget_call`](Self::forget_call).
+    async fn calls_naming(&self, user: &UserId) -> Result<Vec<CallId>, StoreError>;
+
+    /// Forgets that a call names a user, in their history too: its record is gone.
+    ///
+    /// Law 27: doing it again changes nothing.
+    async fn forget_call(&self, user: &UserId, call: CallId) -> Result<(), StoreError>;
+
+    /// Forgets what is kept of a user and by their name beside calls, claims in force, jobs and their ban; says how much of it there was.
+    ///
+    /// Law 28: devices, blocks by them and of them, missed calls of theirs and from them, idempotency keys and rates are gone, and all
+    /// else that names them; what others have stays. It is done in steps, and doing it again changes nothing more.
+    /// Law 20: the user is announced as closed.
+    async fn forget_user(&self, user: &UserId) -> Result<Forgotten, StoreError>;
+
     /// How much waits in the store, for its operators; it may be a moment old.
     ///
-    /// Law 30: a call counts while its wake-up is urgent, a job until it is removed.
+    /// Law 34: a call counts while its wake-up is urgent, a job until it is removed.
     async fn waiting(&self) -> Result<Waiting, StoreError>;
 
     /// What the store announces, from now on: each at most once. A listener that falls behind is told so by the channel, which
@@ -282,6 +327,40 @@ pub trait Store: Send + Sync + 'static {
 
     /// Finishes what waits and lets go of what is open. Whatever is asked after that may be unavailable.
     async fn close(&self);
+}
+
+/// How long a store keeps what nobody removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    /// That a call names a user: as long as any record of it is kept.
+    pub calls: Duration,
+    /// A device that is not registered again.
+    pub devices: Duration,
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        Self { calls: Duration::from_hours(90 * 24), devices: Duration::from_hours(270 * 24) }
+    }
+}
+
+/// How much was forgotten of a user.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Devices.
+    pub devices: u64,
+    /// Users whom they had blocked.
+    pub blocks: u64,
+    /// Users who had blocked them.
+    pub blocked_by: u64,
+    /// Contacts: users who were theirs, and users whose they were.
+    pub contacts: u64,
+    /// Counts of missed calls: theirs of a caller, and of theirs by a callee.
+    pub missed: u64,
+    /// Idempotency keys.
+    pub idempotency_keys: u64,
+    /// Rates of which something was taken.
+    pub rates: u64,
 }
 
 /// How much waits in a store.
@@ -421,6 +500,15 @@ pub enum Opening {
     Banned,
 }
 
+/// Whose calls ring a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admits {
+    /// Everybody's.
+    All,
+    /// Those of their contacts.
+    Contacts,
+}
+
 /// What an invite must know of its callee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callee {
@@ -434,6 +522,16 @@ pub struct Callee {
     pub blocked: bool,
     /// Whether the callee is banned.
     pub banned: bool,
+    /// Whether the caller is none of the contacts whose calls alone the callee takes; then nothing else is told.
+    pub is_stranger: bool,
+}
+
+impl Callee {
+    /// What is told of a callee who takes no calls of this caller.
+    pub(crate) fn of_a_stranger() -> Self {
+        let (others, devices, attached) = (Vec::new(), Vec::new(), Vec::new());
+        Self { others, devices, attached, blocked: false, banned: false, is_stranger: true }
+    }
 }
 
 /// What is known of a missed call.
@@ -487,6 +585,9 @@ pub enum StoreError {
     /// The user has done it as often as they may for now: nothing was changed.
     #[error("{0}")]
     Limited(Limited),
+    /// There are as many as there may be.
+    #[error("there are as many as there may be")]
+    TooMany,
     /// The store cannot be reached or did not answer in time: try later. Nothing is known of a write.
     #[error("the store is not available: {0}")]
     Unavailable(String),
@@ -504,6 +605,7 @@ impl StoreError {
         match self {
             Self::Conflict => "conflict",
             Self::Limited(_) => "limited",
+            Self::TooMany => "too_many",
             Self::Unavailable(_) => "unavailable",
             Self::Corrupt(_) => "corrupt",
             Self::Newer(_) => "newer",

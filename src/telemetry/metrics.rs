@@ -73,7 +73,7 @@ pub(super) struct Kind {
 pub(super) struct Pushed {
     pub(super) provider: &'static str,
     pub(super) app: String,
-    /// `ring`, `ring_alert`, `stop` or `missed`.
+    /// `ring`, `ring_alert`, `stop`, `missed` or `proof`.
     pub(super) push: &'static str,
 }
 
@@ -114,6 +114,13 @@ pub(super) struct Refused {
     pub(super) limit: &'static str,
 }
 
+/// What is open at a listener.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Listener {
+    /// `api` or `ops`.
+    pub(super) listener: &'static str,
+}
+
 /// Webhooks of which the same came.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Told {
@@ -145,6 +152,13 @@ pub(super) struct LiveKitCall {
     /// The method, such as `CreateRoom`.
     pub(super) method: &'static str,
     /// `ok`, `not_found`, `unavailable` or `refused`.
+    pub(super) outcome: &'static str,
+}
+
+/// Questions whether a call may be that came to the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Asked {
+    /// `allowed`, `refused`, or why there was no answer.
     pub(super) outcome: &'static str,
 }
 
@@ -200,8 +214,14 @@ metrics! {
     ring_answer_seconds: Seconds<Kind> = Family::new_with_constructor(seconds),
     /// From handing a push to the connections to its provider until the answer.
     push_seconds: Seconds<Pushed> = Family::new_with_constructor(seconds),
-    /// Requests that were refused since somebody had asked as often as they may, by the limit.
+    /// Requests that were refused since somebody had asked as often as they may, and what was refused or ended since there was too much at a time, by the limit.
     limited: Counts<Refused> = Family::default(),
+    /// Connections that are open.
+    open_connections: Family<Listener, Gauge> = Family::default(),
+    /// Requests to the API that are in flight, event streams not among them.
+    requests_in_flight: Gauge = Gauge::default(),
+    /// Event streams that are open.
+    open_event_streams: Gauge = Gauge::default(),
     /// What providers answered to pushes, and what was made of it.
     pushes: Counts<Answered> = Family::default(),
     /// Tries to deliver a webhook, by what came of them; later means that it is tried again.
@@ -216,6 +236,8 @@ metrics! {
     livekit_webhooks: Counts<Webhook> = Family::default(),
     /// Calls of LiveKit's API, by method and outcome, from the request until the answer or until it was given up.
     livekit_seconds: Seconds<LiveKitCall> = Family::new_with_constructor(seconds),
+    /// Questions to policy.url whether a call may be, by the answer (allowed, refused) or why there was none, from the question until the answer or until it was given up.
+    policy_seconds: Seconds<Asked> = Family::new_with_constructor(seconds),
     /// Calls that came to a state: rates of it add up over gateways, also where one is started again in between.
     call_states: Counts<Reached> = Family::default(),
     /// From a call's beginning until a device said that it rings: what its caller waits for.
@@ -232,7 +254,7 @@ metrics! {
     event_readers: Gauges<Transport> = Family::default(),
     /// What the store was asked for, by operation, until its answer.
     store_seconds: Seconds<Operation> = Family::new_with_constructor(quick),
-    /// What the store did not do, by why: a conflict is tried again, limited is a refusal, and the others are trouble.
+    /// What the store did not do, by why: a conflict is tried again, limited and too_many are refusals, and the others are trouble.
     store_failures: Counts<Failure> = Family::default(),
     /// Calls that live or have tasks open, and jobs that are not done, in the whole store: each of its gateways tells the same number.
     store_waiting: Gauges<Waiting> = Family::default(),
@@ -291,9 +313,34 @@ impl Metrics {
         self.limited.get_or_create(&Refused { limit: limit.as_str() }).inc();
     }
 
+    /// Counts what was refused or ended since there was too much at a time; by the key in `[limits]`, or a word of its own.
+    pub fn shed(&self, limit: &'static str) {
+        self.limited.get_or_create(&Refused { limit }).inc();
+    }
+
+    /// How many connections are open at a listener.
+    pub fn open_connections(&self, listener: &'static str) -> Gauge {
+        self.open_connections.get_or_create_owned(&Listener { listener })
+    }
+
+    /// How many requests to the API are in flight.
+    pub fn requests_in_flight(&self) -> Gauge {
+        self.requests_in_flight.clone()
+    }
+
+    /// How many event streams are open.
+    pub fn open_event_streams(&self) -> Gauge {
+        self.open_event_streams.clone()
+    }
+
     /// Notes how a call of LiveKit's API went.
     pub fn livekit_called(&self, method: &'static str, outcome: &'static str, latency: Duration) {
         observe(&self.livekit_seconds, &LiveKitCall { method, outcome }, latency);
+    }
+
+    /// Notes what came of a question whether a call may be.
+    pub fn policy_asked(&self, outcome: &'static str, latency: Duration) {
+        observe(&self.policy_seconds, &Asked { outcome }, latency);
     }
 
     /// Notes what was done about a webhook of LiveKit.

@@ -24,7 +24,7 @@ pub struct Attempt<'a> {
     pub device: &'a Device,
     /// `apns`, `fcm` or `none`.
     pub provider: &'static str,
-    /// `ring`, `ring_alert`, `stop` or `missed`.
+    /// `ring`, `ring_alert`, `stop`, `missed` or `proof`.
     pub push: &'static str,
     /// What was made of the answer.
     pub verdict: &'static str,

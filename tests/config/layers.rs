@@ -99,6 +99,23 @@ fn the_example_for_production_loads() {
 }
 
 #[test]
+fn the_example_for_kubernetes_loads() {
+    let manifest = fs::read_to_string("deploy/kubernetes/bellwire.yaml").expect("the manifest");
+    let (_, rest) = manifest.split_once("  bellwire.toml: |\n").expect("the configuration");
+    let (toml, _) = rest.split_once("---").expect("its end");
+    let toml = toml.replace("/run/secrets/bellwire/", "secrets/");
+    let folder = Folder::with(&[
+        ("bellwire.toml", &toml.lines().map(str::trim_start).collect::<Vec<_>>().join("\n")),
+        ("secrets/ticket-secret", TICKET_SECRET),
+        ("secrets/livekit-secret", "livekit-secret"),
+        ("secrets/redis-password", "redis-password"),
+    ]);
+    let config = Config::load(Some(&folder.path("bellwire.toml")), []).expect("a configuration");
+    assert_eq!(config.http.ops_listen.port(), 9090);
+    assert_eq!(config.push.apns.len() + config.push.fcm.len(), 2);
+}
+
+#[test]
 fn variables_go_over_the_file_and_the_file_over_the_defaults() {
     let file = "[call]\nring = \"30s\"\nmax_duration = \"1h\"\n[http]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]";
     let config = by_file(file, &[TICKET, ("BELLWIRE__CALL__RING", "60s")]).expect("a configuration");

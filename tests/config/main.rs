@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, reason = "Clippy knows a test by its attribute, not the functions that help it")]
 
 mod layers;
+mod policy;
 mod problems;
 mod recording;
 mod redis_url;

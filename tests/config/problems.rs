@@ -65,7 +65,7 @@ fn every_problem_is_told_at_once() {
             "push.payload: expected \"bellwire\" or \"callkeep\" or \"expo-callkit-telecom\" or \"flutter-callkit-incoming\"; \
              got \"callkit\"",
             "push.repush_max: expected a whole number from 0 to 10; got 2.5",
-            "limits.ip: expected a rate per s, min or h, such as \"30/min\", or \"\" for no limit; \
+            "limits.ip: expected a rate per s, min, h or d, such as \"30/min\", or \"\" for no limit; \
              got \"50 per second\"",
             "limits.event_streams_per_user: expected a whole number from 1 to 1000; got 0",
             "telemetry.log_level: expected \"off\" or \"error\" or \"warn\" or \"info\" or \"debug\" or \"trace\"; \

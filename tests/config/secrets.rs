@@ -156,7 +156,14 @@ fn keys_that_the_defaults_show_commented_out_are_keys() {
     let shown = |line: &&str| {
         let key = line.split(" = ").next().unwrap_or_default();
         let named = line.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        let alternatives = ["secret_file", "secrets_file", "password_file", "public_key_file", "postgres_url_file"];
+        let alternatives = [
+            "secret_file",
+            "secrets_file",
+            "password_file",
+            "public_key_file",
+            "postgres_url_file",
+            "encryption_key_file",
+        ];
         let alternative = alternatives.iter().any(|end| key.ends_with(end));
         line.starts_with('[') || (named && !alternative)
     };

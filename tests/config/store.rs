@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bellwire::config::Config;
 use bellwire::config::Secret;
-use bellwire::config::store::{Redis, StoreUrl, Topology};
+use bellwire::config::store::{EncryptionKey, Redis, StoreUrl, Topology};
 
 use super::{Folder, TICKET, TICKET_SECRET, by_file, by_variables, described, problems, variables};
 
@@ -178,4 +178,46 @@ fn the_example_for_production_loads_with_its_redis_too() {
     let redis = redis_of(Config::load(Some(&folder.path("bellwire.toml")), []).expect("a configuration"));
     assert_eq!(redis.to_string(), "rediss://bellwire@redis.example.com:6379/0");
     assert_eq!(shown(redis.password.as_ref()), Some("redis-password"));
+}
+
+/// Two keys as `bellwire token encryption-key` makes them.
+const KEYS: [&str; 2] =
+    ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="];
+
+#[test]
+fn encryption_keys_are_one_or_a_list_that_may_begin_with_none_here_or_in_files() {
+    let [first, second] = [EncryptionKey::Key([0; 32]), EncryptionKey::Key([1; 32])];
+    let folder = Folder::with(&[
+        ("bellwire.toml", "[store]\nencryption_key_file = [\"first\", \"second\"]\n"),
+        ("first", &format!("{}\n", KEYS[0])),
+        ("second", KEYS[1]),
+    ]);
+    let in_files = Config::load(Some(&folder.path("bellwire.toml")), variables(&[TICKET])).expect("a configuration");
+    assert_eq!(in_files.store.encryption, [first.clone(), second.clone()]);
+    for (given, expected) in [
+        (format!("\"{}\"", KEYS[0]), vec![first.clone()]),
+        (format!("[\"{}\", \"{}\"]", KEYS[1], KEYS[0]), vec![second, first.clone()]),
+        (format!("[\"none\", \"{}\"]", KEYS[0]), vec![EncryptionKey::Plain, first]),
+        ("\"none\"".to_owned(), vec![EncryptionKey::Plain]),
+        ("\"\"".to_owned(), Vec::new()),
+    ] {
+        let config = by_file(&format!("[store]\nencryption_key = {given}\n"), &[TICKET]).expect("a configuration");
+        assert_eq!(config.store.encryption, expected, "{given}");
+        let shown = format!("{config:?} {:?}", config.describe());
+        assert!(KEYS.iter().all(|key| !shown.contains(key)), "{shown}");
+    }
+}
+
+#[test]
+fn what_is_no_encryption_key_is_refused_and_not_shown() {
+    for wrong in [
+        "\"hidden-hidden-hidden\"".to_owned(),
+        format!("\"{}hidden\"", KEYS[0]),
+        format!("[\"{}\", \"none\"]", KEYS[0]),
+        format!("[\"{}\", \"hidden\"]", KEYS[0]),
+    ] {
+        let found = problems(by_file(&format!("[store]\nencryption_key = {wrong}\n"), &[TICKET]));
+        assert!(found.len() == 1 && found[0].starts_with("store.encryption_key"), "{wrong}: {found:?}");
+        assert!(!found[0].contains("hidden") && !found[0].contains(KEYS[0]), "{found:?}");
+    }
 }

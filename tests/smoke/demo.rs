@@ -1,11 +1,12 @@
 //! `bellwire demo`: sees everything, says so in both forms, names what it did not see, and leaves nothing behind.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::process::{Running, http, run, stderr, stdout};
+use super::process::{Running, bellwire, field, http, run, stderr, stdout};
 
 fn assert_empty(folder: &Path) {
     let left: Vec<_> = folder.read_dir().expect("a folder").flatten().map(|entry| entry.path()).collect();
@@ -141,4 +142,28 @@ fn served_it_goes_on_and_shows_what_to_do_with_each_push() {
     let (status, _, stderr) = demo.end();
     assert_eq!(status.code(), Some(0), "{stderr:?}");
     assert_empty(folder.path());
+}
+
+#[test]
+fn it_calls_through_a_gateway_that_was_started_elsewhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let (url, file) = (format!("http://{free}"), folder.path().join("stage/bellwire.toml"));
+    let mut demo = Running::start(folder.path(), &["demo", "--gateway", &url, "--folder", "stage"]);
+    demo.error_line("bellwire: waiting for a gateway");
+    let listen =
+        [("BELLWIRE__HTTP__LISTEN", free.to_string()), ("BELLWIRE__HTTP__OPS_LISTEN", "127.0.0.1:0".to_owned())];
+    let gateway = Running::spawn(bellwire(folder.path(), &["serve", "--config", "stage/bellwire.toml"]).envs(listen));
+    let ops = format!("http://{}", field(&gateway.line("ready "), "ops"));
+    for ask in [&["health", "--url", &ops][..], &["health", "--ready", "--url", &ops][..]] {
+        assert_eq!(run(folder.path(), ask).status.code(), Some(0), "{ask:?}");
+    }
+    let (status, lines, errors) = demo.end();
+    assert!(status.success(), "{lines:?} {errors:?}");
+    assert!(lines.iter().any(|line| line.ends_with("expectations were seen.")), "{lines:?}");
+    assert!(file.exists(), "its folder stays");
+    drop(gateway);
+    let gone = run(folder.path(), &["health", "--url", &ops]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(stderr(&gone).contains("cannot reach the gateway"), "{}", stderr(&gone));
 }

@@ -41,8 +41,12 @@ pub struct Running {
 
 impl Running {
     pub fn start(folder: &Path, args: &[&str]) -> Self {
-        let mut child =
-            bellwire(folder, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        Self::spawn(&mut bellwire(folder, args))
+    }
+
+    /// Starts a command that was made with [`bellwire`].
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let stdout = lines(child.stdout.take().expect("stdout"));
         let stderr = lines(child.stderr.take().expect("stderr"));
         Self { child, stdout, stderr }

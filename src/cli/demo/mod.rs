@@ -1,10 +1,12 @@
 //! `bellwire demo`: three calls on this machine, from the invite to the end, with everything shown that went over the wire.
 //!
 //! The gateway and a simulator of APNs and FCM run in this process and speak real HTTP and HTTP/2 over TLS on loopback; no
-//! credentials, no network and no other service are needed. What must be seen is checked; what was not makes the exit code 1.
+//! credentials, no network and no other service are needed. With `--gateway` the gateway runs elsewhere, as `compose.yaml` has it. What
+//! must be seen is checked; what was not makes the exit code 1.
 
 mod client;
 mod expect;
+mod folder;
 mod play;
 mod scenes;
 mod screen;
@@ -12,11 +14,13 @@ mod seen;
 mod stage;
 mod try_it;
 
+use std::path::PathBuf;
+
 use super::CliError;
 use crate::lifecycle;
 use crate::simulator::Rule;
 use screen::Screen;
-use stage::Stage;
+use stage::{Elsewhere, Stage};
 
 /// Show three calls on this machine: no credentials, no network.
 #[derive(Debug, clap::Args)]
@@ -30,14 +34,29 @@ pub(super) struct Demo {
     /// A fault for the simulator, such as "10% of apns 503"; may be given several times.
     #[arg(long = "rule", value_name = "RULE")]
     rules: Vec<Rule>,
+    /// Call through a gateway that is started elsewhere, on the configuration that is written to --folder; it is waited for.
+    #[arg(long, value_name = "URL", requires = "folder")]
+    gateway: Option<String>,
+    /// Where to write that gateway's bellwire.toml and keys. They stay.
+    #[arg(long, requires = "gateway")]
+    folder: Option<PathBuf>,
+    /// The name by which that gateway reaches this process, if it is on another machine.
+    #[arg(long, value_name = "NAME", requires = "gateway")]
+    host: Option<String>,
 }
 
 impl Demo {
+    fn elsewhere(&self) -> Option<Elsewhere> {
+        let (url, folder) = (self.gateway.as_ref()?, self.folder.as_ref()?);
+        let url = url.trim_end_matches('/').to_owned();
+        Some(Elsewhere { url, folder: folder.clone(), host: self.host.clone() })
+    }
+
     pub(super) async fn run(self) -> Result<(), CliError> {
         let ended = lifecycle::asked_to_end()?;
         tokio::pin!(ended);
         let stage = tokio::select! {
-            stage = Stage::start(self.rules.clone()) => stage?,
+            stage = Stage::start(self.rules.clone(), self.elsewhere()) => stage?,
             () = &mut ended => return Err(interrupted()),
         };
         let screen = Screen::new(!self.json);

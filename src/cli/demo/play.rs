@@ -12,8 +12,8 @@ use super::expect::{joins, livekit_claims, same};
 use super::screen::Screen;
 use super::seen::{CallSeen, Mark, Moment, Seen, push_data};
 use super::stage::{Phone, Stage};
-use crate::domain::{CallId, Platform, Timestamp};
-use crate::engine::Asker;
+use crate::cli::explain::devices;
+use crate::domain::{Platform, Timestamp};
 use crate::simulator::Received;
 
 /// How often the backend looks whether the pushes were accepted.
@@ -180,14 +180,15 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    /// When the providers accepted stands in the call's record, which the API does not show yet.
+    /// When the providers accepted, as the gateway explains it to the backend.
     async fn mark_receipts(&mut self) {
-        let Ok(id) = CallId::parse(&self.id) else { return };
-        let Ok(call) = self.stage.gateway.engine.call(id, &Asker::Service).await else { return };
-        for leg in &call.legs {
-            let what = if leg.device.platform == Platform::Ios { Moment::ApnsAccepted } else { Moment::FcmAccepted };
-            if let Some(receipt) = leg.receipts.iter().find(|receipt| receipt.push == "ring") {
-                self.mark(what, receipt.at);
+        let path = format!("/v1/calls/{}/explain", self.id);
+        let explanation = self.stage.client.send(Method::GET, &path, &self.stage.service, None).await;
+        let Ok(explanation) = explanation.and_then(|reply| reply.expect(200)) else { return };
+        for device in devices(&explanation) {
+            let what = if device["platform"] == "ios" { Moment::ApnsAccepted } else { Moment::FcmAccepted };
+            if let Some(at) = device["sent"]["at"].as_str().and_then(Timestamp::parse_rfc3339) {
+                self.mark(what, at);
             }
         }
     }

@@ -76,15 +76,22 @@ impl Screen {
 
     /// What runs where.
     pub(super) fn opening(self, stage: &Stage) {
-        let (gateway, simulator) = (stage.gateway.url(), &stage.simulator);
+        let (gateway, simulator) = (&stage.url, &stage.simulator);
         let (apns, fcm) = (simulator.apns_url(Environment::Production), simulator.fcm_url());
-        self.line("Bellwire's demo. All of it runs in this process, on loopback, with keys made a moment ago.\n");
+        if stage.is_alone() {
+            self.line("Bellwire's demo. All of it runs in this process, on loopback, with keys made a moment ago.\n");
+        } else {
+            self.line("Bellwire's demo, through a gateway of its own process, with keys made a moment ago.\n");
+        }
         self.line(&format!("  gateway  {gateway:<25}HTTP"));
         self.line(&format!("  APNs     {apns:<25}simulator, HTTP/2 over TLS"));
         self.line(&format!("  FCM      {fcm:<25}simulator, HTTP/2 over TLS"));
         self.line(&format!("  files    {}", stage.folder.path().display()));
-        self.line("           configuration, keys and store; removed at the end");
-        self.line("  LiveKit  not needed: tokens are made for it, and it is never asked\n");
+        if stage.is_alone() {
+            self.line("           configuration, keys and store; removed at the end");
+            self.line("  LiveKit  not needed: tokens are made for it, and it is never asked");
+        }
+        self.line("");
         self.line("Alice's phone, Bob's iPhone (APNs) and Bob's Pixel (FCM) were registered over HTTP.");
         self.line("Times are when a thing happened, in milliseconds after the invite was sent. Tickets are cut short.");
     }

@@ -1,32 +1,50 @@
 //! The demo's stage: a simulator and a gateway in this process, their files in a folder of their own, three phones.
 //!
-//! The folder goes when the stage goes, however that happens; what is shown on the stage is in `scenes`.
+//! That folder goes when the stage goes, however that happens. A gateway elsewhere finds its configuration in a folder that stays. What is
+//! shown on the stage is in `scenes`.
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use jsonwebtoken::{EncodingKey, Header};
 use reqwest::Method;
-use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::folder::{Folder, config_text};
 use crate::app::Gateway;
 use crate::cli::{CliError, with_causes};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::{Environment, Platform};
+use crate::domain::Platform;
 use crate::simulator::{Options, Rule, Simulator};
 
 /// The app that rings.
 pub(super) const APP: &str = "com.example.phone";
 
+/// How long a gateway elsewhere is waited for, and how often it is looked for.
+const STARTS_WITHIN: Duration = Duration::from_mins(2);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// A gateway that somebody else starts, on a configuration that is written for it.
+#[derive(Debug, Clone)]
+pub(super) struct Elsewhere {
+    /// Where its API is.
+    pub(super) url: String,
+    /// Where its configuration and keys are written.
+    pub(super) folder: PathBuf,
+    /// The name by which it reaches the simulator; not given, it is on this machine.
+    pub(super) host: Option<String>,
+}
+
 /// A running gateway, and who takes part.
 pub(super) struct Stage {
-    pub(super) gateway: Gateway,
+    /// The gateway of this process, if it is not elsewhere.
+    gateway: Option<Gateway>,
+    /// Where its API is.
+    pub(super) url: String,
     pub(super) simulator: Simulator,
     pub(super) clock: Clock,
     pub(super) config: Config,
@@ -55,47 +73,44 @@ pub(super) struct Phone {
     pub(super) notice_token: String,
 }
 
-/// A folder that is removed when this is dropped.
-pub(super) struct Folder(PathBuf);
-
-impl Folder {
-    fn create(clock: &Clock) -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("bellwire-demo-{}", clock.uuid()));
-        DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("bellwire: {} could not be removed: {error}", self.0.display());
-        }
-    }
-}
-
 impl Stage {
     /// Starts everything, and registers the phones.
-    pub(super) async fn start(rules: Vec<Rule>) -> Result<Self, CliError> {
+    pub(super) async fn start(rules: Vec<Rule>, elsewhere: Option<Elsewhere>) -> Result<Self, CliError> {
         let failed = |error: &dyn std::error::Error| CliError::Failed(with_causes(error));
         let clock = Clock::system();
-        let folder = Folder::create(&clock)?;
-        let simulator = Simulator::start(Options::new(clock.clone())).await.map_err(|error| failed(&error))?;
+        let folder = match &elsewhere {
+            Some(elsewhere) => Folder::given(elsewhere.folder.clone())?,
+            None => Folder::create(&clock)?,
+        };
+        let host = elsewhere.as_ref().and_then(|elsewhere| elsewhere.host.clone());
+        let listen = if host.is_some() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        let options = Options { listen: IpAddr::V4(listen), host, ..Options::new(clock.clone()) };
+        let simulator = Simulator::start(options).await.map_err(|error| failed(&error))?;
         let (user_secret, service) = (random_text(&clock), format!("bw_sk_{}", random_text(&clock)));
-        let file = folder.path().join("bellwire.toml");
         simulator.credentials().write_to(folder.path())?;
-        fs::write(&file, config_text(&simulator, &user_secret, &random_text(&clock), &service))?;
-        let config = Config::load(Some(&file), [])?;
-        let gateway = Gateway::start(&config, clock.clone(), false).await?;
+        let text = config_text(&simulator, &user_secret, &random_text(&clock), &service, elsewhere.is_some());
+        let config = folder.write_config(&text)?;
+        let (gateway, url) = if let Some(elsewhere) = elsewhere {
+            let file = folder.file();
+            eprintln!(
+                "bellwire: waiting for a gateway at {}: bellwire serve --config {}",
+                elsewhere.url,
+                file.display()
+            );
+            (None, elsewhere.url)
+        } else {
+            let gateway = Gateway::start(&config, clock.clone(), false).await?;
+            let url = gateway.url();
+            (Some(gateway), url)
+        };
         // Only now, so that they befall pushes and nothing of the start.
         for rule in rules {
             simulator.add_rule(rule);
         }
-        let client = Client::new(gateway.url())?;
+        let client = Client::new(url.clone())?;
+        if gateway.is_none() {
+            wait_for(&client, &url).await?;
+        }
         let user = |id: &str, name: &str| user_token(&clock, &user_secret, id, name);
         let fcm = format!("fcm-{}", random_text(&clock));
         let stage = Self {
@@ -117,6 +132,7 @@ impl Stage {
                 notice_token: fcm,
             },
             gateway,
+            url,
             simulator,
             clock,
             config,
@@ -144,6 +160,11 @@ impl Stage {
         Ok(())
     }
 
+    /// Whether the gateway runs in this process too.
+    pub(super) fn is_alone(&self) -> bool {
+        self.gateway.is_some()
+    }
+
     /// The phone that a push went to.
     pub(super) fn phone(&self, target: &str) -> Option<&Phone> {
         [&self.iphone, &self.pixel]
@@ -155,8 +176,10 @@ impl Stage {
     pub(super) async fn stop(self) {
         let Self { gateway, simulator, client, .. } = self;
         drop(client);
-        // All is thrown away now, so what was still running is no loss.
-        let _ = gateway.stop().await;
+        if let Some(gateway) = gateway {
+            // All is thrown away now, so what was still running is no loss.
+            let _ = gateway.stop().await;
+        }
         simulator.stop().await;
     }
 }
@@ -174,59 +197,15 @@ impl Phone {
     }
 }
 
-/// The configuration; its relative paths start in the folder that it is written to.
-fn config_text(simulator: &Simulator, user_secret: &str, ticket_secret: &str, service_key: &str) -> String {
-    let credentials = simulator.credentials();
-    let service_key = HEXLOWER.encode(digest(&SHA256, service_key.as_bytes()).as_ref());
-    format!(
-        r#"[http]
-listen = "127.0.0.1:0"
-ops_listen = "127.0.0.1:0"
-shutdown_grace = "5s"
-
-[auth]
-ticket_secret = "{ticket_secret}"
-service_keys = ["sha256:{service_key}"]
-
-[[auth.users]]
-issuer = "demo"
-audience = "bellwire"
-algorithm = "HS256"
-secret = "{user_secret}"
-name_claim = "name"
-
-[store]
-url = "embedded:calls.redb"
-
-[livekit]
-deployment = "demo"
-rooms = false
-
-[limits]
-invites_per_user = ""
-invites_per_callee = ""
-invites_per_pair = ""
-
-[[push.apns]]
-app = "{APP}"
-environment = "production"
-team_id = "{team_id}"
-key_id = "{key_id}"
-key_file = "apns.p8"
-endpoint = "{apns}"
-ca_file = "ca.pem"
-
-[[push.fcm]]
-app = "{APP}"
-service_account_file = "fcm-service-account.json"
-endpoint = "{fcm}"
-ca_file = "ca.pem"
-"#,
-        team_id = credentials.apns_team_id,
-        key_id = credentials.apns_key_id,
-        apns = simulator.apns_url(Environment::Production),
-        fcm = simulator.fcm_url(),
-    )
+/// Waits until a gateway elsewhere takes calls.
+async fn wait_for(client: &Client, url: &str) -> Result<(), CliError> {
+    let ready = async {
+        while !client.send(Method::GET, "/readyz", "", None).await.is_ok_and(|reply| reply.status == 200) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let given_up = |_| CliError::Failed(format!("no gateway was ready at {url} within {} s", STARTS_WITHIN.as_secs()));
+    tokio::time::timeout(STARTS_WITHIN, ready).await.map_err(given_up)
 }
 
 /// A token as the app's identity provider would make it, good for a day.

@@ -23,7 +23,7 @@ pub(super) async fn serve(stage: &Stage, screen: Screen) -> Infallible {
 }
 
 fn explain(stage: &Stage, screen: Screen) {
-    let (url, iphone) = (stage.gateway.url(), &stage.iphone);
+    let (url, iphone) = (&stage.url, &stage.iphone);
     screen.line("\nThe gateway goes on until Ctrl-C, and shows every push. To try, in another terminal:\n");
     screen.line(&format!("URL={url}\nALICE={}\nBOB={}", stage.alice, stage.bob));
     screen.line("JSON='content-type: application/json'\n");

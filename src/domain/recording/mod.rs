@@ -1,17 +1,19 @@
 //! A recording of a call: a record of its own, since it outlives the call's.
 //!
-//! Here is what it holds; `progress` is how it goes on, by what LiveKit says and by what is asked of it, and `in_call` what the call's own
-//! record knows of it. Nothing in it is secret: where the file lies, and no key to it.
+//! Here is what it holds; `progress` is how it goes on, by what is asked of it, `report` what LiveKit says of it, and `in_call` what the
+//! call's own record knows of it. Nothing in it is secret: where the file lies, and no key to it.
 
 mod in_call;
 mod progress;
+mod report;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use in_call::{InCall, Stage};
-pub use progress::{LEASE, Next, Outcome, Report, Status};
+pub use progress::{LEASE, Next, Outcome};
+pub use report::{Report, Status};
 
 use super::ids::{CallId, UserId};
 use super::time::Timestamp;
@@ -201,12 +203,18 @@ pub struct Recording {
     /// Why it is not there, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Whether LiveKit may have been asked to start it with no answer.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub start_sent: bool,
     /// When it was asked to stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_at: Option<Timestamp>,
     /// Whether LiveKit knows that it shall stop.
     #[serde(default, skip_serializing_if = "is_default")]
     pub stop_sent: bool,
+    /// Egresses of LiveKit that write its files and should not run; they are to be stopped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strays: Vec<String>,
     /// What its call and the app's backend are still to be told, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tell: Vec<Tell>,

@@ -1,20 +1,18 @@
 //! How a recording goes on: what is to be done next, and what comes of it. Pure, as a call's steps are.
 //!
-//! Whoever looks after a recording takes [`Recording::next`] under a lease, does it, and hands the [`Outcome`] back. What LiveKit says
-//! (webhooks, or its answers) comes late, twice and out of order; it only ever leads forward. Asking LiveKit comes before starting, so
-//! that a crash between the two leads to one recording and not to two.
+//! Whoever looks after a recording takes [`Recording::next`] under a lease, does it, and hands the [`Outcome`] back; what LiveKit says is
+//! `report`'s. Asking LiveKit comes before starting, so that a crash between the two leads to one recording and not to two. Where it is
+//! not known whether LiveKit was asked to start, one empty list does not mean that it was not.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::{AskedBy, Recording, RecordingPlan, RecordingState, Tell};
+use super::{AskedBy, Recording, RecordingPlan, RecordingState, Report, Status, Tell};
 use crate::domain::call::Call;
 use crate::domain::time::Timestamp;
 use crate::domain::unknown::Unknown;
 
-/// How long an instance has for one thing, the time for its answer included.
-pub const LEASE: Duration = Duration::from_secs(20);
+/// How long an instance has for one thing, the time for its answer included: three requests of LiveKit take 18 s at most.
+pub const LEASE: Duration = Duration::from_secs(30);
 
 /// The pause until LiveKit is asked again about one that is about to begin or to end.
 const LOOK_SOON: Duration = Duration::from_secs(2);
@@ -32,7 +30,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE_OF_ERASING: Duration = Duration::from_hours(1);
 /// How often in a row it is tried to start a recording: for about two minutes.
 const START_TRIES: u32 = 10;
-/// How long LiveKit may know nothing of a recording that it has taken.
+/// How often in a row it is tried to stop an egress that should not run; it ends with its room in any case.
+const STRAY_TRIES: u32 = START_TRIES;
+/// How long LiveKit may know nothing of a recording that it has taken, or may have taken.
 const MISSING_FOR: Duration = Duration::from_mins(1);
 /// How long a recording may take to be uploaded after it was to stop. A worker that died never says so.
 const UPLOAD_FOR: Duration = Duration::from_hours(1);
@@ -50,11 +50,13 @@ pub enum Next {
     Look,
     /// Tell LiveKit to stop.
     Stop,
+    /// Tell LiveKit to stop the first of the egresses that should not run.
+    StopStray,
     /// Tell the call or the app's backend.
     Tell(Tell),
     /// Delete the file.
     Erase,
-    /// Remove the record.
+    /// Delete the file, also one that came after it was deleted, and remove the record.
     Remove,
 }
 
@@ -67,56 +69,16 @@ pub enum Outcome {
     Missing,
     /// Nothing is published in the room yet.
     NothingYet,
-    /// The call is over.
-    CallOver,
+    /// The call is over, or does not want it any more.
+    NotWanted,
     /// LiveKit, or the storage, will not do it, and says why.
     Refused(String),
     /// It could not be had, for this reason.
     Unavailable(String),
-    /// Told, or deleted.
+    /// LiveKit was asked to start it, and whether it did is not known, for this reason.
+    Unsure(String),
+    /// Told, stopped or deleted.
     Done,
-}
-
-/// What LiveKit says of a recording.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// LiveKit's id of it.
-    pub egress: String,
-    /// How it stands.
-    pub status: Status,
-    /// The file that it writes, where LiveKit says so.
-    pub file: Option<String>,
-    /// When it began.
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-    /// How long it is, in milliseconds.
-    pub duration_ms: Option<u64>,
-    /// How large its file is.
-    pub bytes: Option<u64>,
-    /// What went wrong, in words.
-    pub error: Option<String>,
-}
-
-/// LiveKit's word for how a recording stands, in the order in which they come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// It has said nothing, or a word that this release does not know.
-    #[default]
-    Unknown,
-    /// It has been taken.
-    Starting,
-    /// It runs.
-    Active,
-    /// It is being finished and uploaded.
-    Ending,
-    /// It is in the storage.
-    Complete,
-    /// It failed.
-    Failed,
-    /// It was stopped before it began.
-    Aborted,
 }
 
 impl Recording {
@@ -148,8 +110,10 @@ impl Recording {
             duration_ms: None,
             bytes: None,
             why: None,
+            start_sent: false,
             stop_at: None,
             stop_sent: false,
+            strays: Vec::new(),
             tell: Vec::new(),
             tries: 0,
             missing_since: None,
@@ -161,34 +125,41 @@ impl Recording {
 
     /// What is to be done, if it is time.
     pub fn next(&self, now: Timestamp) -> Option<Next> {
-        if self.due() > now {
-            return None;
-        }
+        (self.due() <= now).then(|| self.step())
+    }
+
+    fn step(&self) -> Next {
         if let Some(tell) = self.tell.first() {
-            return Some(Next::Tell(*tell));
+            return Next::Tell(*tell);
         }
-        Some(match self.state {
+        if !self.strays.is_empty() {
+            return Next::StopStray;
+        }
+        match self.state {
             RecordingState::Requested if self.egress.is_none() => Next::Start,
-            RecordingState::Stopping if self.stop_at.is_some() && !self.stop_sent => Next::Stop,
+            RecordingState::Stopping if !self.stop_sent => Next::Stop,
             RecordingState::Requested
             | RecordingState::Starting
             | RecordingState::Active
             | RecordingState::Stopping => Next::Look,
-            RecordingState::Erased => Next::Remove,
+            RecordingState::Erasing => Next::Erase,
             // Also of one that failed something may lie in the storage.
-            RecordingState::Erasing | RecordingState::Complete | RecordingState::Failed | RecordingState::Aborted => {
-                Next::Erase
+            RecordingState::Complete | RecordingState::Failed | RecordingState::Aborted | RecordingState::Erased => {
+                Next::Remove
             }
-        })
+        }
     }
 
     /// An instance begins what is next.
     pub fn begin(&mut self, now: Timestamp) {
+        // Whoever was at work never came back, and may have started it.
+        self.start_sent |= self.busy_until.is_some() && self.egress.is_none();
         self.busy_until = Some(now + LEASE);
     }
 
     /// Takes note of what came of what was begun until `begun`. If somebody else has taken it up since, only what LiveKit says counts.
     pub fn finish(&mut self, begun: Option<Timestamp>, next: Next, outcome: Outcome, now: Timestamp) {
+        self.start_sent |= matches!(outcome, Outcome::Unsure(_));
         if self.busy_until != begun {
             if let Outcome::Report(report) = &outcome {
                 self.reported(report, now);
@@ -197,7 +168,7 @@ impl Recording {
         }
         self.busy_until = None;
         self.next_at = now;
-        if !matches!(outcome, Outcome::Unavailable(_)) {
+        if !matches!(outcome, Outcome::Unavailable(_) | Outcome::Unsure(_)) {
             self.tries = 0;
         }
         match outcome {
@@ -206,58 +177,18 @@ impl Recording {
                 self.reported(&report, now);
                 self.rest(now);
             }
+            // What was said or asked for meanwhile has led on.
+            _ if self.step() != next => self.rest(now),
             Outcome::Done => self.done(next, now),
-            Outcome::Missing => self.missing(next, now),
+            Outcome::Missing => self.missing(now),
             Outcome::NothingYet => self.next_at = now + NOTHING_YET,
-            Outcome::CallOver => self.ask_stop(now),
+            Outcome::NotWanted => {
+                self.ask_stop(now);
+                self.done(next, now);
+            }
             Outcome::Refused(why) => self.refused(next, &why, now),
-            Outcome::Unavailable(why) => self.unavailable(next, &why, now),
+            Outcome::Unavailable(why) | Outcome::Unsure(why) => self.unavailable(next, &why, now),
         }
-    }
-
-    /// LiveKit says how it stands. Says whether that was news.
-    pub fn reported(&mut self, report: &Report, now: Timestamp) -> bool {
-        let of_another = match &self.egress {
-            Some(egress) => *egress != report.egress,
-            // An operator may record the room too.
-            None => report.file.as_ref() != Some(&self.key),
-        };
-        // One that was given up for lost may turn up after all.
-        let found_again = self.state == RecordingState::Failed && report.status == Status::Complete;
-        let known = report.status <= self.heard && self.egress.is_some();
-        if of_another || known || self.heard >= Status::Complete || (self.state.is_over() && !found_again) {
-            return false;
-        }
-        let before = self.heard;
-        self.heard = before.max(report.status);
-        self.egress = Some(report.egress.clone());
-        self.missing_since = None;
-        let recorded = matches!(report.status, Status::Active | Status::Ending | Status::Complete);
-        if recorded && self.started_at.is_none() {
-            self.started_at = Some(report.started_at.unwrap_or(now));
-            self.tell.push(Tell::Started);
-        }
-        if before < Status::Ending && self.heard >= Status::Ending && self.started_at.is_some() {
-            self.tell.push(Tell::Stopped);
-        }
-        match report.status {
-            Status::Unknown | Status::Starting => self.goes_on(RecordingState::Starting),
-            Status::Active => self.goes_on(RecordingState::Active),
-            Status::Ending => self.state = RecordingState::Stopping,
-            Status::Complete => self.complete(report, now),
-            Status::Failed => {
-                let why = report.error.as_deref().unwrap_or("LiveKit does not say why");
-                self.over(RecordingState::Failed, Some(why), report.ended_at.unwrap_or(now), now);
-            }
-            Status::Aborted => {
-                let why = report.error.as_deref();
-                self.over(RecordingState::Aborted, why, report.ended_at.unwrap_or(now), now);
-            }
-        }
-        if self.state.is_over() || !self.tell.is_empty() {
-            self.next_at = now;
-        }
-        true
     }
 
     /// It is to stop. What LiveKit was never asked for is over at once.
@@ -266,7 +197,7 @@ impl Recording {
             return;
         }
         self.stop_at = Some(now);
-        if self.egress.is_none() && self.busy_until.is_none() && self.tries == 0 {
+        if self.was_never_started() {
             return self.over(RecordingState::Aborted, Some(NEVER_BEGAN), now, now);
         }
         self.state = RecordingState::Stopping;
@@ -282,36 +213,46 @@ impl Recording {
         }
     }
 
-    fn goes_on(&mut self, to: RecordingState) {
-        if self.stop_at.is_none() {
-            self.state = to;
-        }
+    /// Whether nothing is left to be done for it until its time is over, so that another one may follow.
+    pub fn is_settled(&self) -> bool {
+        let at_rest = self.state.is_over() && self.state != RecordingState::Erasing;
+        at_rest && self.tell.is_empty() && self.strays.is_empty()
     }
 
-    fn complete(&mut self, report: &Report, now: Timestamp) {
-        self.started_at = report.started_at.or(self.started_at);
-        self.duration_ms = report.duration_ms;
-        self.bytes = report.bytes;
-        self.over(RecordingState::Complete, None, report.ended_at.unwrap_or(now), now);
+    const fn was_never_started(&self) -> bool {
+        self.egress.is_none() && self.busy_until.is_none() && !self.start_sent
     }
 
-    fn over(&mut self, state: RecordingState, why: Option<&str>, at: Timestamp, now: Timestamp) {
+    pub(super) fn over(&mut self, state: RecordingState, why: Option<&str>, at: Timestamp, now: Timestamp) {
         self.state = state;
-        self.ended_at = Some(at);
+        // LiveKit's clock may be ahead, which must not keep a file for longer.
+        self.ended_at = Some(at.min(now));
         self.why = why.map(shortened);
         self.tell.push(if state == RecordingState::Complete { Tell::Ready } else { Tell::Failed });
         self.next_at = now;
+    }
+
+    /// An egress is to be stopped that nobody was told of, or nobody waits for. Says whether that is news.
+    pub(super) fn stop_stray(&mut self, egress: &str, now: Timestamp) -> bool {
+        if self.strays.iter().any(|stray| stray == egress) {
+            return false;
+        }
+        self.strays.push(egress.to_owned());
+        self.next_at = now;
+        true
     }
 
     /// When LiveKit, or nobody until the retention's end, is asked next.
     fn rest(&mut self, now: Timestamp) {
         let stopped_lately = self.stop_at.is_some_and(|at| now < at + SOON_FOR);
         self.next_at = match self.state {
-            _ if !self.tell.is_empty() => now,
-            RecordingState::Stopping if self.stop_at.is_some() && !self.stop_sent => now,
+            _ if !self.tell.is_empty() || !self.strays.is_empty() => now,
+            RecordingState::Stopping if self.was_never_started() => {
+                return self.over(RecordingState::Aborted, Some(NEVER_BEGAN), now, now);
+            }
+            RecordingState::Stopping if !self.stop_sent => now,
             RecordingState::Stopping if self.stop_at.is_some_and(|at| at + UPLOAD_FOR <= now) => {
-                let why = "LiveKit has not finished it in an hour";
-                return self.over(RecordingState::Failed, Some(why), now, now);
+                return self.give_up("LiveKit has not finished it in an hour", now);
             }
             RecordingState::Starting => now + LOOK_SOON,
             RecordingState::Stopping if stopped_lately => now + LOOK_SOON,
@@ -325,52 +266,82 @@ impl Recording {
 
     fn done(&mut self, next: Next, now: Timestamp) {
         match next {
-            Next::Tell(told) => {
-                if self.tell.first() == Some(&told) {
-                    self.tell.remove(0);
-                }
-            }
+            Next::Tell(_) => drop(self.tell.remove(0)),
+            Next::StopStray => drop(self.strays.remove(0)),
             Next::Erase => self.state = RecordingState::Erased,
             Next::Start | Next::Look | Next::Stop | Next::Remove => {}
         }
         self.rest(now);
     }
 
-    fn missing(&mut self, next: Next, now: Timestamp) {
-        if self.egress.is_none() && next == Next::Stop {
-            return self.over(RecordingState::Aborted, Some(NEVER_BEGAN), now, now);
-        }
+    fn missing(&mut self, now: Timestamp) {
         let since = *self.missing_since.get_or_insert(now);
-        if since + MISSING_FOR <= now {
-            return self.over(RecordingState::Failed, Some("LiveKit knows nothing of it any more"), now, now);
+        if now < since + MISSING_FOR {
+            self.next_at = now + LOOK_SOON;
+            return;
         }
-        self.next_at = now + LOOK_SOON;
+        match (&self.egress, self.why.take()) {
+            (Some(_), _) => self.give_up("LiveKit knows nothing of it any more", now),
+            (None, Some(why)) => self.over(RecordingState::Failed, Some(&why), now, now),
+            (None, None) => self.over(RecordingState::Aborted, Some(NEVER_BEGAN), now, now),
+        }
     }
 
     fn refused(&mut self, next: Next, why: &str, now: Timestamp) {
         match next {
-            Next::Start => self.over(RecordingState::Failed, Some(why), now, now),
+            Next::Start => self.give_up_starting(why, now),
             // It may be over already; looking tells.
             Next::Stop => {
                 self.stop_sent = true;
                 self.next_at = now;
             }
-            Next::Erase => self.next_at = now + LONGEST_PAUSE_OF_ERASING,
-            Next::Look | Next::Tell(_) | Next::Remove => self.unavailable(next, why, now),
+            // As above, and nobody looks.
+            Next::StopStray => self.done(next, now),
+            Next::Erase | Next::Remove => {
+                self.state = RecordingState::Erasing;
+                self.next_at = now + LONGEST_PAUSE_OF_ERASING;
+            }
+            Next::Look | Next::Tell(_) => self.unavailable(next, why, now),
         }
     }
 
     fn unavailable(&mut self, next: Next, why: &str, now: Timestamp) {
-        let longest = if next == Next::Erase { LONGEST_PAUSE_OF_ERASING } else { LONGEST_PAUSE };
-        self.next_at = now + FIRST_PAUSE.saturating_mul(1 << self.tries.min(16)).min(longest);
-        self.tries += 1;
-        let given_up = match next {
-            Next::Start => self.tries >= START_TRIES,
-            Next::Look | Next::Stop => self.stop_at.is_some_and(|at| at + UPLOAD_FOR <= now),
-            Next::Tell(_) | Next::Erase | Next::Remove => false,
+        let longest = match next {
+            Next::Erase | Next::Remove => LONGEST_PAUSE_OF_ERASING,
+            _ => LONGEST_PAUSE,
         };
-        if given_up {
-            self.over(RecordingState::Failed, Some(why), now, now);
+        self.next_at = now + FIRST_PAUSE.saturating_mul(1 << self.tries.min(16)).min(longest);
+        self.tries = self.tries.saturating_add(1);
+        // What LiveKit knows meanwhile is not known.
+        self.missing_since = None;
+        match next {
+            Next::Start if self.tries >= START_TRIES => self.give_up_starting(why, now),
+            Next::StopStray if self.tries >= STRAY_TRIES => {
+                self.tries = 0;
+                self.done(next, now);
+            }
+            Next::Look | Next::Stop if self.stop_at.is_some_and(|at| at + UPLOAD_FOR <= now) => self.give_up(why, now),
+            // Its time is over, wherever its file still lies.
+            Next::Remove => self.state = RecordingState::Erasing,
+            _ => {}
+        }
+    }
+
+    /// LiveKit does not start it. If it may have, it is looked for to be stopped before it counts as failed.
+    fn give_up_starting(&mut self, why: &str, now: Timestamp) {
+        if !self.start_sent {
+            return self.over(RecordingState::Failed, Some(why), now, now);
+        }
+        self.why = Some(shortened(why));
+        self.tries = 0;
+        self.ask_stop(now);
+    }
+
+    /// It is waited for no longer. If it runs on after all, it does so unknown to the parties, and so it is told to stop.
+    fn give_up(&mut self, why: &str, now: Timestamp) {
+        self.over(RecordingState::Failed, Some(why), now, now);
+        if let Some(egress) = self.egress.clone() {
+            self.stop_stray(&egress, now);
         }
     }
 }

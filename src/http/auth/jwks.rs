@@ -23,6 +23,9 @@ use crate::domain::Timestamp;
 
 /// How long fetched keys are taken as they are.
 const FRESH: Duration = Duration::from_mins(10);
+/// How long they are taken at all: while the provider is down. A key that was withdrawn is good no longer than this, whoever keeps the
+/// gateway from hearing of it.
+const STALE: Duration = Duration::from_hours(24);
 /// The least time between two fetches, whatever tokens come.
 const FLOOR: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -87,21 +90,22 @@ impl Jwks {
 
     /// The key `kid`, or the only key for a token that names none; fetches when it must.
     ///
-    /// A key that was once fetched is good while the provider is down. While somebody fetches because the keys
+    /// A key that was once fetched is good for [`STALE`] while the provider is down. While somebody fetches because the keys
     /// are old, others go on with the old ones.
     pub(super) async fn key(&self, kid: Option<&str>) -> Result<VerifyingKey, AuthError> {
         if kid.is_some_and(|kid| kid.len() > MAX_KID_BYTES) {
             return Err(AuthError::Malformed);
         }
-        let known = self.find(kid);
+        let known = self.find(kid).filter(|_| self.are_younger_than(STALE));
         let last = match &known {
-            Some(key) if self.is_fresh() => return Ok(key.clone()),
+            Some(key) if self.are_younger_than(FRESH) => return Ok(key.clone()),
             Some(_) => self.0.last.clone().try_lock_owned().ok(),
             None => Some(self.0.last.clone().lock_owned().await),
         };
         let Some(last) = last else { return known.ok_or(AuthError::UnknownKey) };
         let last = self.refetch(last).await;
-        self.find(kid).ok_or(if last.failed { AuthError::KeysUnavailable } else { AuthError::UnknownKey })
+        let found = self.find(kid).filter(|_| self.are_younger_than(STALE));
+        found.ok_or(if last.failed { AuthError::KeysUnavailable } else { AuthError::UnknownKey })
     }
 
     /// Fetches the keys before the first token needs them.
@@ -124,9 +128,9 @@ impl Jwks {
         }
     }
 
-    fn is_fresh(&self) -> bool {
+    fn are_younger_than(&self, age: Duration) -> bool {
         let fetched_at = self.0.keys.borrow().fetched_at;
-        fetched_at.is_some_and(|at| self.0.clock.now().since(at) < FRESH)
+        fetched_at.is_some_and(|at| self.0.clock.now().since(at) < age)
     }
 
     /// Fetches unless that was done a moment ago, and says how the last fetch went.

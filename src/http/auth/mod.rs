@@ -22,6 +22,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use error::AuthError;
+pub(super) use profile::avatar_of_service;
 
 use self::claims::Claims;
 use self::service::ServiceKeys;

@@ -17,14 +17,20 @@ pub(super) fn display_name(text: &str) -> Option<String> {
 
 /// An avatar's URL, normalised, if it is https on its standard port at one of `hosts`.
 pub(super) fn avatar(text: &str, hosts: &[String]) -> Option<String> {
-    if text.len() > MAX_AVATAR_BYTES {
-        return None;
-    }
-    let url = Url::parse(text).ok()?;
-    let plain =
-        url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && url.password().is_none();
+    let url = plain(text)?;
     let listed = url.host_str().is_some_and(|host| hosts.iter().any(|listed| listed.eq_ignore_ascii_case(host)));
-    (plain && listed).then(|| url.into())
+    (url.port().is_none() && listed).then(|| url.into())
+}
+
+/// The same of the app's backend, which may name any host and port.
+pub fn avatar_of_service(text: &str) -> Option<String> {
+    plain(text).map(String::from)
+}
+
+/// An https URL that shows whoever reads it where it leads.
+fn plain(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok().filter(|_| text.len() <= MAX_AVATAR_BYTES && text.starts_with("https://"))?;
+    (url.username().is_empty() && url.password().is_none()).then_some(url)
 }
 
 #[cfg(test)]
@@ -51,6 +57,16 @@ mod tests {
             "https://cdn.example@evil.example/a.png",
             "https://user@cdn.example/a.png",
             "https://cdn.example:8443/a.png",
+            "https://cdn.example./a.png",
+            "https://img.cdn.example/a.png",
+            "https://example/a.png",
+            "https://cdn.ex\u{430}mple/a.png",
+            "https://cdn.example%2eevil.example/a.png",
+            "https://evil.example?@cdn.example/a.png",
+            "https://evil.example#@cdn.example/a.png",
+            "https://user:password@cdn.example/a.png",
+            "https://127.0.0.1/a.png",
+            "https:cdn.example/a.png",
             "//cdn.example/a.png",
             "javascript:alert(1)",
             "",
@@ -58,5 +74,29 @@ mod tests {
             assert_eq!(avatar(bad, &hosts), None, "{bad}");
         }
         assert_eq!(avatar(&format!("https://cdn.example/{}", "a".repeat(2000)), &hosts), None);
+        assert_eq!(avatar("https://cdn.example:443/a", &hosts).as_deref(), Some("https://cdn.example/a"));
+        let listed = ["xn--caf-dma.example".to_owned()];
+        assert_eq!(
+            avatar("https://caf\u{e9}.example/a", &listed).as_deref(),
+            Some("https://xn--caf-dma.example/a"),
+            "a host beyond ASCII is listed as DNS has it"
+        );
+    }
+
+    #[test]
+    fn an_avatar_of_the_backend_is_https_and_shows_where_it_leads() {
+        let shown = avatar_of_service("https://anywhere.example:8443/a b.png");
+        assert_eq!(shown.as_deref(), Some("https://anywhere.example:8443/a%20b.png"));
+        for bad in [
+            "http://cdn.example/a.png",
+            "https://cdn.example@evil.example/a.png",
+            "https://user:password@cdn.example/a.png",
+            "https://",
+            "https:/cdn.example/a.png",
+            "//cdn.example/a.png",
+            "data:image/png;base64,AAAA",
+        ] {
+            assert_eq!(avatar_of_service(bad), None, "{bad}");
+        }
     }
 }

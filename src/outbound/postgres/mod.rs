@@ -3,9 +3,11 @@
 //! `link` holds its connections, `tables` what is in it. That a message comes, and comes again until it was taken, is `dispatch`'s, as for
 //! every endpoint. While the database cannot be used, messages are sent back at once; `keep` finds out when it can be again.
 
+mod erasure;
 mod link;
 mod tables;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -22,7 +24,7 @@ use link::Link;
 
 /// How often a database that works is looked at.
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(15);
-/// The pause before a database that does not work is tried again, at first and at last; it doubles.
+/// The pause before a database that does not work is tried again, at first and at last; it doubles until a row was written.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// How long it may take to find the database, to wait for another gateway that migrates it, and to migrate it.
 const MIGRATED_WITHIN: Duration = Duration::from_mins(1);
@@ -36,6 +38,11 @@ pub struct Postgres {
     pub(super) connections: usize,
     state: watch::Sender<State>,
     failed: Notify,
+    /// Whether a row was written since it last failed.
+    has_written: AtomicBool,
+    retention: Option<Duration>,
+    /// When rows that are too old were last looked for.
+    swept: std::sync::Mutex<Option<std::time::Instant>>,
 }
 
 /// What is known of the database.
@@ -76,10 +83,12 @@ pub enum PostgresError {
 }
 
 impl PostgresError {
-    /// Whether it says nothing of the database: a value that it cannot take, or that breaks a rule of the table. These are the classes 22 and
-    /// 23 of <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+    /// Whether it says nothing of the database: a value that it cannot take, that is too much for it, or that breaks a rule of the table or of
+    /// a trigger. These are the classes 22, 23 and 54, and P0001, of <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
     fn is_of_the_row(&self) -> bool {
-        matches!(self, Self::Statement(code, _) if code.starts_with("22") || code.starts_with("23"))
+        let is_of_the_row =
+            |code: &str| code == "P0001" || ["22", "23", "54"].contains(&code.get(..2).unwrap_or_default());
+        matches!(self, Self::Statement(code, _) if is_of_the_row(code))
     }
 }
 
@@ -91,28 +100,49 @@ impl Postgres {
             connections: section.connections.into(),
             state: watch::Sender::new(State::New),
             failed: Notify::new(),
+            has_written: AtomicBool::new(false),
+            retention: section.retention,
+            swept: std::sync::Mutex::default(),
         }
     }
 
     /// The events that it has tables for.
     pub(super) const EVENTS: [WebhookEvent; 2] = [WebhookEvent::CallEnded, WebhookEvent::UserBanned];
 
+    /// Waits until something is known of it; at the start of the gateway that is in a moment.
+    async fn works(&self) -> bool {
+        let mut states = self.state.subscribe();
+        states.wait_for(|state| *state != State::New).await.is_ok_and(|state| *state == State::Works)
+    }
+
     /// Writes what a message tells of, unless it stands there.
     pub(super) async fn write(&self, message: &Message) -> Result<(), PostgresError> {
         let Some(statement) = tables::insert(message.event) else { return Ok(()) };
-        // At the start of the gateway that is known in a moment.
-        let mut states = self.state.subscribe();
-        if !states.wait_for(|state| *state != State::New).await.is_ok_and(|state| *state == State::Works) {
+        if !self.works().await {
             return Err(PostgresError::Away);
         }
-        let written = self.link.run(statement, Some(&tables::storable(&message.body))).await;
+        let written = self.run(statement, &tables::storable(&message.body)).await.map(drop);
+        if written.is_ok() {
+            self.has_written.store(true, Ordering::Relaxed);
+        }
+        written
+    }
+
+    /// Runs one statement; an error that is not of its row says that the database does not work.
+    async fn run(&self, statement: &'static str, text: &str) -> Result<u64, PostgresError> {
+        let written = self.link.run(statement, Some(text)).await;
         if let Err(error) = &written
             && !error.is_of_the_row()
         {
-            self.state.send_replace(State::Fails(error.to_string()));
+            self.note(&written);
             self.failed.notify_one();
         }
         written
+    }
+
+    /// What in the environment of this process changes how it is connected to, in words.
+    pub fn warnings() -> Vec<String> {
+        link::ambient(|name| std::env::var_os(name).is_some())
     }
 
     /// Why it cannot be used; nothing while it can.
@@ -132,30 +162,53 @@ impl Postgres {
                 looked_at = self.look() => looked_at,
                 () = stop.given() => break,
             };
-            let next = if looked_at.is_ok() { LOOKED_AT_EVERY } else { pause };
-            pause = if looked_at.is_ok() { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
+            if looked_at.is_ok() {
+                tokio::select! {
+                    () = self.forget_old() => {}
+                    () = stop.given() => break,
+                }
+                tokio::select! {
+                    () = sleep(LOOKED_AT_EVERY) => continue,
+                    () = self.failed.notified() => {}
+                    () = stop.given() => break,
+                }
+            }
+            // That it could be used when it was looked at is no proof: rows are.
+            if self.has_written.swap(false, Ordering::Relaxed) {
+                pause = Duration::ZERO;
+            }
             tokio::select! {
-                () = sleep(next) => {}
-                () = self.failed.notified(), if looked_at.is_ok() => {}
+                () = sleep(pause) => {}
                 () = stop.given() => break,
             }
+            pause = (pause * 2).clamp(PAUSES.0, PAUSES.1);
         }
         self.link.close().await;
     }
 
-    /// Looks once whether it can be used, with its tables up to date; from then on that is known.
+    /// Looks once whether it can be used, with its tables up to date and rows written to them; from then on that is known.
     pub async fn look(&self) -> Result<(), PostgresError> {
         let works = *self.state.borrow() == State::Works;
-        let looked_at = if works {
-            self.link.run(tables::NOTHING, None).await
-        } else {
-            timeout(MIGRATED_WITHIN, self.migrate()).await.unwrap_or(Err(PostgresError::Slow))
+        if works {
+            let answers = self.link.run(tables::NOTHING, None).await.map(drop);
+            if answers.is_err() {
+                self.note(&answers);
+            }
+            // A row that was refused meanwhile says more than an answer.
+            return answers;
+        }
+        let prepared = timeout(MIGRATED_WITHIN, self.migrate()).await.unwrap_or(Err(PostgresError::Slow));
+        let looked_at = match prepared {
+            Ok(()) => self.link.rehearse(tables::rehearsals()).await,
+            failed => failed,
         };
         self.note(&looked_at);
         looked_at
     }
 
     async fn migrate(&self) -> Result<(), PostgresError> {
+        // What befell it may have befallen them.
+        self.link.forget_idle();
         // If it fails the connection is closed, and the lock that it may hold goes with it.
         let mut connection = self.link.connect(MIGRATED_WITHIN).await?;
         tables::migrate(&mut connection, self.link.schema()).await.map_err(PostgresError::Migration)?;
@@ -169,16 +222,16 @@ impl Postgres {
         self.link.connect(PROBED_WITHIN).await.map(drop)
     }
 
-    fn note(&self, looked_at: &Result<(), PostgresError>) {
+    fn note<T>(&self, looked_at: &Result<T, PostgresError>) {
         let state = match looked_at {
-            Ok(()) => State::Works,
+            Ok(_) => State::Works,
             Err(error) => State::Fails(error.to_string()),
         };
         if self.state.send_replace(state.clone()) == state {
             return;
         }
         match looked_at {
-            Ok(()) => tracing::info!("history is written to PostgreSQL"),
+            Ok(_) => tracing::info!("history is written to PostgreSQL"),
             Err(error) => {
                 let error = error as &dyn std::error::Error;
                 tracing::warn!(error, "history cannot be written to PostgreSQL for now; it is kept until it can");

@@ -8,8 +8,8 @@ use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType};
 
 use crate::domain::WebhookEvent;
 
-/// Where sqlx writes down which migrations were applied.
-const APPLIED: &str = "_sqlx_migrations";
+/// Where sqlx writes down which migrations were applied; not under its own name, for the app may have migrations of its own.
+const APPLIED: &str = "_bellwire_migrations";
 
 /// Asks nothing; for whoever wants to know whether somebody answers.
 pub(super) const NOTHING: &str = "SELECT 1";
@@ -21,6 +21,17 @@ pub(super) fn insert(event: WebhookEvent) -> Option<&'static str> {
         WebhookEvent::UserBanned => Some(include_str!("ban.sql")),
         WebhookEvent::CallMissed | WebhookEvent::UsageWarning | WebhookEvent::RecordingReady => None,
     }
+}
+
+/// The statements that write, each with a message of what never was, which shall stand nowhere.
+pub(super) fn rehearsals() -> [(&'static str, &'static str); 2] {
+    const CALL: &str = r#"{"data": {
+        "id": "00000000-0000-0000-0000-000000000000", "caller": {"id": "-"}, "callee": {"id": "-"}, "media": "audio",
+        "end_reason": "failed", "created_at": "1970-01-01T00:00:00Z", "ended_at": "1970-01-01T00:00:00Z",
+        "statistics": {"talk_ms": 0, "total_ms": 0, "peak_participants": 0, "reconnects": 0}
+    }}"#;
+    const BAN: &str = r#"{"data": {"user": "-", "created_at": "1970-01-01T00:00:00Z"}}"#;
+    [(include_str!("call.sql"), CALL), (include_str!("ban.sql"), BAN)]
 }
 
 /// Makes the tables, or brings them up to date. Gateways that do it at a time wait for one another.

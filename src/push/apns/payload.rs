@@ -90,7 +90,9 @@ impl Rules {
         let again_by_voip = kind == MessageKind::Cancel && rings_by_voip && self.cancel_by_voip;
         let first = match kind {
             MessageKind::Ring => device.ring_token().map(|token| (ring_type, token)),
-            MessageKind::Cancel => device.notice_token().map(|token| (PushType::Background, token)),
+            MessageKind::Cancel | MessageKind::Proof => {
+                device.notice_token().map(|token| (PushType::Background, token))
+            }
             MessageKind::Missed => device.notice_token().map(|token| (PushType::Alert, token)),
         };
         let second = device.ring_token().filter(|_| again_by_voip).map(|token| (PushType::Voip, token));
@@ -159,7 +161,7 @@ fn expiration(push: &Push, push_type: PushType, rules: &Rules, now: Timestamp) -
         Message::Ring(_) if rules.ring_expiration.is_zero() => 0,
         Message::Ring(ring) => (now + rules.ring_expiration).min(ring.ring_until).as_secs(),
         Message::Missed { .. } if push.expires_at <= now => (now + MISSED_KEPT_FOR).as_secs(),
-        Message::Cancel { .. } | Message::Missed { .. } => push.expires_at.as_secs(),
+        Message::Cancel { .. } | Message::Missed { .. } | Message::Proof { .. } => push.expires_at.as_secs(),
     }
 }
 

@@ -45,7 +45,7 @@ impl Rules {
     /// The body that stops the ring, beside a notification of the missed call, which does not wake the app.
     pub(in crate::push) fn stop_beside(self, push: &Push, now: Timestamp) -> Option<Bytes> {
         self.notified_caller(&push.message)?;
-        let message = Message::Cancel { call_id: push.message.call_id(), reason: StopReason::Ended };
+        let message = Message::Cancel { call_id: push.message.call_id()?, reason: StopReason::Ended };
         let (body, _) = body(&Push { message, ..push.clone() }, self, now)?.ok()?;
         Some(body)
     }
@@ -61,7 +61,7 @@ pub(in crate::push) fn body(push: &Push, rules: Rules, now: Timestamp) -> Option
             priority: priority(&push.message),
             ttl: format!("{}s", ttl(push, now).as_secs()),
             // One key for all that the app is told of a call, so that a phone coming back finds the last word only.
-            collapse_key: tag.clone().unwrap_or_else(|| push.message.call_id().to_string()),
+            collapse_key: tag.clone().unwrap_or_else(|| collapse_key(&push.message)),
             direct_boot_ok: true,
             notification: words.map(|words| Notification { words, tag: tag.as_deref() }),
         };
@@ -75,6 +75,11 @@ pub(in crate::push) fn body(push: &Push, rules: Rules, now: Timestamp) -> Option
     Some(fitted.map(|(body, left_out)| (body.into(), left_out)))
 }
 
+/// One for each call, and one for all proofs.
+fn collapse_key(message: &Message) -> String {
+    message.call_id().map_or_else(|| message.kind().as_str().to_owned(), |call| call.to_string())
+}
+
 /// Counted with the JSON around its keys and values, so rather too much.
 fn bytes(notification: &Notification) -> usize {
     serde_json::to_vec(notification).map_or(usize::MAX / 2, |json| json.len())
@@ -84,7 +89,7 @@ fn bytes(notification: &Notification) -> usize {
 const fn priority(message: &Message) -> &'static str {
     match message {
         Message::Ring(_) | Message::Missed { .. } => "HIGH",
-        Message::Cancel { .. } => "NORMAL",
+        Message::Cancel { .. } | Message::Proof { .. } => "NORMAL",
     }
 }
 
@@ -93,7 +98,7 @@ fn ttl(push: &Push, now: Timestamp) -> Duration {
         Message::Ring(ring) => ring.ring_until.since(now).min(MAX_RING_TTL),
         Message::Cancel { .. } => push.expires_at.since(now).min(MAX_RING_TTL),
         Message::Missed { .. } if push.expires_at <= now => MISSED_KEPT_FOR,
-        Message::Missed { .. } => push.expires_at.since(now),
+        Message::Missed { .. } | Message::Proof { .. } => push.expires_at.since(now),
     };
     left.max(Duration::from_secs(1))
 }

@@ -14,9 +14,10 @@ pub(super) fn fields<'a>(told: &Told<'a>) -> Fields<'a> {
 /// The same without the caller's name and avatar, for profiles that have them elsewhere.
 pub(super) fn facts<'a>(told: &Told<'a>) -> Fields<'a> {
     let mut fields = Fields::new();
-    let (kind, call_id) = (told.message.kind().as_str(), told.message.call_id());
-    fields.text("type", kind);
-    fields.text("call_id", call_id.to_string());
+    fields.text("type", told.message.kind().as_str());
+    if let Some(call_id) = told.message.call_id() {
+        fields.text("call_id", call_id.to_string());
+    }
     fields.optional("caller_id", told.caller.map(|caller| caller.id));
     match told.message {
         Message::Ring(ring) => {
@@ -27,6 +28,10 @@ pub(super) fn facts<'a>(told: &Told<'a>) -> Fields<'a> {
             fields.text("url", ring.url.as_str());
         }
         Message::Cancel { reason, .. } => fields.text("reason", reason.as_str()),
+        Message::Proof { device, proof } => {
+            fields.text("device_id", device.as_str());
+            fields.text("proof", proof.as_str());
+        }
         Message::Missed { count, at, .. } => {
             fields.number("count", (*count).into());
             fields.time("at", *at);

@@ -12,7 +12,9 @@ use crate::push::message::Message;
 
 pub(super) fn fields<'a>(told: &Told<'a>) -> Fields<'a> {
     let mut fields = Fields::new();
-    fields.text("uuid", told.message.call_id().to_string());
+    if let Some(call_id) = told.message.call_id() {
+        fields.text("uuid", call_id.to_string());
+    }
     if let Some(caller) = told.caller {
         fields.text("callerName", caller.shown());
         fields.text("handle", caller.id);

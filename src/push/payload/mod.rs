@@ -17,14 +17,44 @@ pub(super) use fields::Fields;
 pub(super) use told::{Told, TooLarge, fit};
 pub(super) use words::{Words, conversation};
 
+use super::message::Message;
 use crate::config::push::PayloadProfile;
 
 /// The fields of a push in the shape of a profile.
 pub(super) fn arrange<'a>(profile: PayloadProfile, told: &Told<'a>) -> Fields<'a> {
+    if matches!(told.message, Message::Proof { .. }) {
+        // Nothing for a kit of calls.
+        return bellwire::fields(told);
+    }
     match profile {
         PayloadProfile::Bellwire => bellwire::fields(told),
         PayloadProfile::Callkeep => callkeep::fields(told),
         PayloadProfile::ExpoCallkitTelecom => expo_callkit_telecom::fields(told),
         PayloadProfile::FlutterCallkitIncoming => flutter_callkit_incoming::fields(told),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{DeviceId, Timestamp};
+
+    #[test]
+    fn a_proof_is_flat_in_every_profile_and_in_no_log() {
+        let device = DeviceId::new("phone").expect("a device id");
+        let message = Message::Proof { device, proof: "said-back".to_owned() };
+        let told = Told { message: &message, now: Timestamp::from_millis(7), caller: None, metadata: None };
+        let profiles = [
+            PayloadProfile::Bellwire,
+            PayloadProfile::Callkeep,
+            PayloadProfile::ExpoCallkitTelecom,
+            PayloadProfile::FlutterCallkitIncoming,
+        ];
+        for profile in profiles {
+            let fields = arrange(profile, &told);
+            let texts: Vec<_> = fields.texts().map(|(name, text)| format!("{name}={text}")).collect();
+            assert_eq!(texts, ["type=device_proof", "device_id=phone", "proof=said-back", "server_time=7"]);
+        }
+        assert!(!format!("{message:?}").contains("said-back"));
     }
 }

@@ -32,7 +32,7 @@ impl<'a> Told<'a> {
     pub(in crate::push) fn new(push: &'a Push, privacy: Privacy, now: Timestamp) -> Self {
         let (caller, metadata) = match &push.message {
             Message::Ring(ring) => (Some(&ring.caller), ring.metadata.as_ref()),
-            Message::Cancel { .. } => (None, None),
+            Message::Cancel { .. } | Message::Proof { .. } => (None, None),
             Message::Missed { caller, .. } => (Some(caller), None),
         };
         let caller = caller.map(|party| Caller::new(party, privacy));

@@ -26,11 +26,11 @@ pub(in crate::push) enum Text<'a> {
 }
 
 impl<'a> Words<'a> {
-    /// The words for what is told; a cancel has none.
+    /// The words for what is told; a cancel and a proof have none.
     pub(in crate::push) fn new(told: &Told<'a>, localize: bool) -> Option<Self> {
         let name = told.caller_name().map(|name| Text::Plain(name.into()));
         let (title, body) = match told.message {
-            Message::Cancel { .. } => return None,
+            Message::Cancel { .. } | Message::Proof { .. } => return None,
             Message::Missed { count, .. } => (missed(*count, localize), name),
             Message::Ring(ring) => match name {
                 Some(name) => (name, Some(incoming(ring.video, localize))),

@@ -1,12 +1,12 @@
-//! Devices, and whose each push token is.
+//! Devices, and whose each push token is. They are handled as they are stored, with their tokens sealed.
 
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
-use ring::digest::{SHA256, digest};
 
 use crate::domain::ids::IdError;
 use crate::domain::{Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
 use crate::store::StoreError;
 use crate::store::codec::{read_json, write_json};
+use crate::store::sealing::{Sealing, TokenName, token_names};
 
 /// By user: their devices as JSON, in the order of their ids.
 pub(super) const DEVICES: TableDefinition<&str, &[u8]> = TableDefinition::new("devices");
@@ -31,8 +31,18 @@ pub(super) fn list(txn: &ReadTransaction, user: &UserId) -> Result<Vec<Device>, 
     devices.get(user.as_str())?.map_or_else(|| Ok(Vec::new()), |json| decode(json.value()))
 }
 
+pub(super) fn holder(txn: &ReadTransaction, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
+    let tokens = txn.open_table(TOKENS)?;
+    let Some(row) = tokens.get(TokenName::of(token).0.as_slice())? else { return Ok(None) };
+    let (owner, id) = row.value();
+    let owner = UserId::new(owner).map_err(|error| StoreError::Corrupt(format!("owner of a token: {error}")))?;
+    let device = list(txn, &owner)?.into_iter().find(|device| device.id.as_str() == id);
+    Ok(device.map(|device| (owner, device)))
+}
+
 pub(super) fn put(
     txn: &WriteTransaction,
+    sealing: &Sealing,
     user: &UserId,
     mut device: Device,
     most: usize,
@@ -44,7 +54,7 @@ pub(super) fn put(
     }
     let mut gone = Vec::new();
     for (owner, id) in others {
-        if remove(txn, &owner, &id)? {
+        if remove(txn, sealing, &owner, &id)? {
             gone.push((owner, id));
         }
     }
@@ -63,20 +73,26 @@ pub(super) fn put(
     own(txn, user, &device)?;
     let place = devices.partition_point(|other| other.id < device.id);
     devices.insert(place, device);
-    write(txn, user, &devices)?;
+    write(txn, sealing, user, devices)?;
     Ok(gone)
 }
 
-pub(super) fn remove(txn: &WriteTransaction, user: &UserId, id: &DeviceId) -> Result<bool, StoreError> {
+pub(super) fn remove(
+    txn: &WriteTransaction,
+    sealing: &Sealing,
+    user: &UserId,
+    id: &DeviceId,
+) -> Result<bool, StoreError> {
     let mut devices = read(txn, user)?;
     let Some(place) = devices.iter().position(|device| device.id == *id) else { return Ok(false) };
     disown(txn, &devices.remove(place))?;
-    write(txn, user, &devices)?;
+    write(txn, sealing, user, devices)?;
     Ok(true)
 }
 
 pub(super) fn drop_token(
     txn: &WriteTransaction,
+    sealing: &Sealing,
     user: &UserId,
     id: &DeviceId,
     token: &PushToken,
@@ -84,22 +100,23 @@ pub(super) fn drop_token(
 ) -> Result<bool, StoreError> {
     let mut devices = read(txn, user)?;
     let newer = |device: &Device| since.is_some_and(|since| device.registered_at > since);
-    let proved = |device: &Device| device.id == *id && !newer(device) && device.tokens().any(|held| held == token);
-    let Some(place) = devices.iter().position(proved) else { return Ok(false) };
+    let Some(place) = devices.iter().position(|device| device.id == *id && !newer(device)) else { return Ok(false) };
     let device = &mut devices[place];
-    for field in [&mut device.voip_token, &mut device.alert_token, &mut device.fcm_token, &mut device.fcm_fid] {
-        field.take_if(|held| held == token);
+    sealing.open(user, device);
+    if !device.drop_token(token) {
+        return Ok(false);
     }
     if device.tokens().next().is_none() {
         devices.remove(place);
     }
-    txn.open_table(TOKENS)?.remove(name(token).as_ref())?;
-    write(txn, user, &devices)?;
+    txn.open_table(TOKENS)?.remove(TokenName::of(token).0.as_slice())?;
+    write(txn, sealing, user, devices)?;
     Ok(true)
 }
 
 pub(super) fn set_environment(
     txn: &WriteTransaction,
+    sealing: &Sealing,
     user: &UserId,
     id: &DeviceId,
     environment: Environment,
@@ -109,13 +126,33 @@ pub(super) fn set_environment(
         Some(device) => device.environment = environment,
         None => return Ok(()),
     }
-    write(txn, user, &devices)
+    write(txn, sealing, user, devices)
 }
 
-pub(super) fn note_heard(txn: &WriteTransaction, user: &UserId, id: &DeviceId, heard: Heard) -> Result<(), StoreError> {
+pub(super) fn note_heard(
+    txn: &WriteTransaction,
+    sealing: &Sealing,
+    user: &UserId,
+    id: &DeviceId,
+    heard: Heard,
+) -> Result<(), StoreError> {
     let mut devices = read(txn, user)?;
     let device = devices.iter_mut().find(|device| device.id == *id);
-    if device.is_some_and(|device| device.acks.note(heard)) { write(txn, user, &devices) } else { Ok(()) }
+    if device.is_some_and(|device| device.acks.note(heard)) { write(txn, sealing, user, devices) } else { Ok(()) }
+}
+
+/// What names one registration of a device, and no later one of it.
+pub(super) fn registration(device: &Device) -> String {
+    format!("{} {}", device.id, device.registered_at.as_millis())
+}
+
+/// Forgets a device whose time is over, unless it was registered again since.
+pub(super) fn forget(txn: &WriteTransaction, user: &str, over: &str) -> Result<(), StoreError> {
+    let Ok(user) = UserId::new(user) else { return Ok(()) };
+    let mut devices = read(txn, &user)?;
+    let Some(place) = devices.iter().position(|device| registration(device) == over) else { return Ok(()) };
+    disown(txn, &devices.remove(place))?;
+    store(txn, &user, &devices)
 }
 
 fn read(txn: &WriteTransaction, user: &UserId) -> Result<Vec<Device>, StoreError> {
@@ -123,7 +160,15 @@ fn read(txn: &WriteTransaction, user: &UserId) -> Result<Vec<Device>, StoreError
     devices.get(user.as_str())?.map_or_else(|| Ok(Vec::new()), |json| decode(json.value()))
 }
 
-fn write(txn: &WriteTransaction, user: &UserId, devices: &[Device]) -> Result<(), StoreError> {
+/// Writes a user's devices; those that were stored plain are sealed now.
+fn write(txn: &WriteTransaction, sealing: &Sealing, user: &UserId, mut devices: Vec<Device>) -> Result<(), StoreError> {
+    for device in &mut devices {
+        sealing.seal(user, device)?;
+    }
+    store(txn, user, &devices)
+}
+
+fn store(txn: &WriteTransaction, user: &UserId, devices: &[Device]) -> Result<(), StoreError> {
     let mut table = txn.open_table(DEVICES)?;
     if devices.is_empty() {
         table.remove(user.as_str())?;
@@ -138,8 +183,8 @@ fn other_owners(txn: &WriteTransaction, user: &UserId, device: &Device) -> Resul
     let unreadable = |error: IdError| StoreError::Corrupt(format!("owner of a token: {error}"));
     let tokens = txn.open_table(TOKENS)?;
     let mut owners = Vec::new();
-    for token in device.tokens() {
-        let Some(row) = tokens.get(name(token).as_ref())? else { continue };
+    for name in token_names(device) {
+        let Some(row) = tokens.get(name.0.as_slice())? else { continue };
         let (owner, id) = row.value();
         if (owner, id) != (user.as_str(), device.id.as_str()) {
             owners.push((UserId::new(owner).map_err(unreadable)?, DeviceId::new(id).map_err(unreadable)?));
@@ -150,20 +195,16 @@ fn other_owners(txn: &WriteTransaction, user: &UserId, device: &Device) -> Resul
 
 fn own(txn: &WriteTransaction, user: &UserId, device: &Device) -> Result<(), StoreError> {
     let mut tokens = txn.open_table(TOKENS)?;
-    for token in device.tokens() {
-        tokens.insert(name(token).as_ref(), (user.as_str(), device.id.as_str()))?;
+    for name in token_names(device) {
+        tokens.insert(name.0.as_slice(), (user.as_str(), device.id.as_str()))?;
     }
     Ok(())
 }
 
 fn disown(txn: &WriteTransaction, device: &Device) -> Result<(), StoreError> {
     let mut tokens = txn.open_table(TOKENS)?;
-    for token in device.tokens() {
-        tokens.remove(name(token).as_ref())?;
+    for name in token_names(device) {
+        tokens.remove(name.0.as_slice())?;
     }
     Ok(())
-}
-
-fn name(token: &PushToken) -> ring::digest::Digest {
-    digest(&SHA256, token.as_str().as_bytes())
 }

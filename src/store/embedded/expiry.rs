@@ -4,7 +4,7 @@
 
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{calls, lines, missed, moderation, rates, usage};
+use super::{calls, devices, lines, missed, moderation, rates, usage};
 use crate::domain::Timestamp;
 use crate::store::StoreError;
 
@@ -32,6 +32,8 @@ pub(super) enum Expiring {
     Accounted = 6,
     /// What was used on a day, by its number.
     Usage = 7,
+    /// A registration of a user's device.
+    Device = 8,
 }
 
 /// Notes when to look again.
@@ -58,6 +60,7 @@ pub(super) fn forget(txn: &WriteTransaction, now: Timestamp) -> Result<(), Store
             kind if kind == Expiring::Tombstone as u8 => calls::forget_tombstone(txn, &whose),
             kind if kind == Expiring::Accounted as u8 => usage::forget_accounted(txn, &whose),
             kind if kind == Expiring::Usage as u8 => usage::forget_day(txn, &whose),
+            kind if kind == Expiring::Device as u8 => devices::forget(txn, &whose, &which),
             _ => Ok(()),
         };
         // What cannot be read is left alone, and is nothing to those who wait for this transaction.

@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, WriteTransaction};
 
-use super::{calls, devices, expiry, jobs, lines, missed, moderation, usage};
+use super::{calls, devices, expiry, jobs, lines, missed, moderation, rates, usage};
 use crate::store::StoreError;
 
 /// Opens the database, the first time and after a failure.
@@ -61,9 +61,13 @@ fn create_tables(database: &Database) -> Result<(), redb::Error> {
     txn.open_table(lines::KEYS)?;
     txn.open_table(lines::HISTORY)?;
     txn.open_table(missed::MISSED)?;
+    txn.open_table(missed::TOLD)?;
+    txn.open_table(missed::TOLD_AT)?;
+    txn.open_table(rates::RATES)?;
     txn.open_table(devices::DEVICES)?;
     txn.open_table(devices::TOKENS)?;
     txn.open_table(moderation::BLOCKS)?;
+    txn.open_table(moderation::CONTACTS)?;
     txn.open_table(moderation::BANS)?;
     txn.open_table(usage::DAYS)?;
     txn.open_table(usage::MINUTES)?;

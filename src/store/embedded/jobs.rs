@@ -1,5 +1,7 @@
 //! Jobs and their wake-ups, as calls and theirs.
 
+use std::collections::HashSet;
+
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 
 use crate::domain::{Job, JobId, Timestamp};
@@ -61,12 +63,24 @@ pub(super) fn waiting(txn: &ReadTransaction) -> Result<u64, StoreError> {
     Ok(txn.open_table(DUE)?.len()?)
 }
 
-pub(super) fn due(txn: &ReadTransaction, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError> {
+pub(super) fn due(
+    txn: &ReadTransaction,
+    now: Timestamp,
+    limit: usize,
+    beside: &HashSet<JobId>,
+) -> Result<Vec<JobId>, StoreError> {
     let wake_ups = txn.open_table(DUE)?;
-    let mut due = Vec::new();
-    for entry in wake_ups.range(..(now.as_millis().saturating_add(1), ""))?.take(limit) {
+    let (mut due, mut others) = (Vec::new(), 0);
+    for entry in wake_ups.range(..(now.as_millis().saturating_add(1), ""))? {
+        if others == limit {
+            break;
+        }
         let (key, _) = entry?;
-        due.push(JobId::new(key.value().1).map_err(|error| StoreError::Corrupt(format!("job id: {error}")))?);
+        // What has no job's name is a newer release's.
+        if let Ok(id) = JobId::new(key.value().1) {
+            others += usize::from(!beside.contains(&id));
+            due.push(id);
+        }
     }
     Ok(due)
 }

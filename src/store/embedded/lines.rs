@@ -1,13 +1,13 @@
 //! Users' lines, idempotency keys and histories: what an invite writes of each of its parties.
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::calls::{id, key};
 use super::expiry::{self, Expiring};
 use super::{devices, missed, moderation, rates};
 use crate::domain::{CallId, Device, Timestamp, UserId};
 use crate::store::codec::{read_json, write_json};
-use crate::store::{Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
+use crate::store::{Admits, Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
 
 /// By user: their claims as JSON, in the order in which they were made.
 pub(super) const LINES: TableDefinition<&str, &[u8]> = TableDefinition::new("lines");
@@ -36,16 +36,21 @@ pub(super) fn open(
     if !charges.is_empty() && !is_known(txn, claim, reservation, now)? {
         rates::charge(txn, &claim.user, charges, now)?;
     }
-    let others = put_claim(txn, claim, now)?;
     if let Some(reservation) = reservation {
         reserve(txn, claim, reservation)?;
     }
+    if claim.until <= now {
+        let mut others = claims(txn, &claim.user, now)?;
+        others.retain(|other| other.call != claim.call);
+        return Ok(Opening::Claimed(others));
+    }
+    let others = put_claim(txn, claim, now)?;
     remember(txn, &claim.user, claim.call)?;
     missed::reset(txn, &claim.user, &claim.peer)?;
     Ok(Opening::Claimed(others))
 }
 
-/// What [`ring()`] found; the devices are left for the caller's task to decode.
+/// What [`ring()`] found of who takes the call; the devices are left for the caller's task to decode.
 pub(super) struct Found {
     others: Vec<Claim>,
     devices: Vec<u8>,
@@ -53,20 +58,23 @@ pub(super) struct Found {
     banned: bool,
 }
 
-impl Found {
-    pub(super) fn decode(self) -> Result<Callee, StoreError> {
-        let devices: Vec<Device> = devices::decode(&self.devices)?;
-        let Self { others, blocked, banned, .. } = self;
-        Ok(Callee { others, devices, attached: Vec::new(), blocked, banned })
-    }
+/// Decodes what was found; nothing, for a stranger.
+pub(super) fn decode(found: Option<Found>) -> Result<Callee, StoreError> {
+    let Some(Found { others, devices, blocked, banned }) = found else { return Ok(Callee::of_a_stranger()) };
+    let devices: Vec<Device> = devices::decode(&devices)?;
+    Ok(Callee { others, devices, attached: Vec::new(), blocked, banned, is_stranger: false })
 }
 
 pub(super) fn ring(
     txn: &WriteTransaction,
     claim: &Claim,
     charges: &[Charge],
+    admits: Admits,
     now: Timestamp,
-) -> Result<Found, StoreError> {
+) -> Result<Option<Found>, StoreError> {
+    if admits == Admits::Contacts && !moderation::is_contact(txn, &claim.user, &claim.peer)? {
+        return Ok(None);
+    }
     let blocked = moderation::is_blocked(txn, &claim.user, &claim.peer)?;
     if !charges.is_empty() && !stands(txn, claim, now)? {
         if blocked {
@@ -86,7 +94,7 @@ pub(super) fn ring(
         remember(txn, &claim.user, claim.call)?;
         others
     };
-    Ok(Found { others, devices, blocked, banned })
+    Ok(Some(Found { others, devices, blocked, banned }))
 }
 
 pub(super) fn free(txn: &WriteTransaction, user: &UserId, call: CallId, now: Timestamp) -> Result<(), StoreError> {
@@ -112,6 +120,34 @@ pub(super) fn history(
     let Some(calls) = table.get(user.as_str())? else { return Ok(Vec::new()) };
     let older = |call: &CallId| before.is_none_or(|before| *call < before);
     Ok(unpack(calls.value()).map(id).filter(older).take(limit).collect())
+}
+
+/// Takes a call out of a user's history.
+pub(super) fn forget(txn: &WriteTransaction, user: &UserId, call: CallId) -> Result<(), StoreError> {
+    let mut history = txn.open_table(HISTORY)?;
+    let calls = history.get(user.as_str())?.map(|row| row.value().to_vec()).unwrap_or_default();
+    let left: Vec<u8> = unpack(&calls).filter(|id| *id != key(call)).flat_map(u128::to_be_bytes).collect();
+    if left.is_empty() {
+        history.remove(user.as_str())?;
+    } else {
+        history.insert(user.as_str(), left.as_slice())?;
+    }
+    Ok(())
+}
+
+/// Forgets the line of a user, if all its claims have lapsed.
+pub(super) fn forget_lapsed(txn: &WriteTransaction, user: &UserId, now: Timestamp) -> Result<(), StoreError> {
+    if claims(txn, user, now)?.is_empty() {
+        txn.open_table(LINES)?.remove(user.as_str())?;
+    }
+    Ok(())
+}
+
+/// The calls of a user's history.
+pub(super) fn calls_of(txn: &ReadTransaction, user: &UserId) -> Result<Vec<CallId>, StoreError> {
+    let table = txn.open_table(HISTORY)?;
+    let row = table.get(user.as_str())?;
+    Ok(row.map(|row| unpack(row.value()).map(id).collect()).unwrap_or_default())
 }
 
 /// Forgets a key that has expired.

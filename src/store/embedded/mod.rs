@@ -5,40 +5,38 @@
 
 mod calls;
 mod devices;
+mod erasure;
 mod expiry;
 mod file;
 mod jobs;
 mod lines;
 mod missed;
 mod moderation;
+mod open;
 mod rates;
 mod usage;
 mod writer;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use redb::{Database, WriteTransaction};
-use thiserror::Error;
+use redb::WriteTransaction;
 use tokio::sync::broadcast;
 
-use self::file::{File, Opener};
+use self::expiry::Expiring;
+use self::file::File;
+pub use self::open::OpenError;
 use self::writer::{Promise, Writer};
+use super::sealing::Sealing;
 use super::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, Waiting,
-    codec,
+    Admits, Announcement, Ban, Callee, Charge, Claim, Commit, Forgotten, Keeping, Missed, Opening, Reservation, Slot,
+    Store, StoreError, Waiting, codec,
 };
 use crate::clock::Clock;
 use crate::domain::usage::{Day, DayShare, DayUsage};
 use crate::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
-
-/// How many announcements a slow reader may be behind.
-const ANNOUNCEMENTS: usize = 8192;
-/// How much memory redb may use to keep pages.
-const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The embedded store.
 ///
@@ -49,52 +47,19 @@ pub struct Embedded {
     writer: Writer,
     events: broadcast::Sender<Arc<Announcement>>,
     clock: Clock,
-}
-
-/// Why an embedded store could not be opened.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// Another process, or this one, has it open.
-    #[error("{} is in use by another bellwire; one process owns an embedded store", .0.display())]
-    InUse(PathBuf),
-    /// The folder or the file cannot be created or written, or no thread started.
-    #[error("the embedded store {} cannot be opened", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It is no database, or a damaged one.
-    #[error("the embedded store {} cannot be read", path.display())]
-    Database {
-        /// The file.
-        path: PathBuf,
-        /// What redb said.
-        source: redb::Error,
-    },
+    sealing: Arc<Sealing>,
+    keeping: Keeping,
 }
 
 impl Embedded {
-    /// Opens the file, and creates it and its folder if they are not there. Each operation waits at most `timeout`.
-    pub fn open(path: &Path, timeout: Duration, clock: Clock) -> Result<Self, OpenError> {
-        file::prepare(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-        let opened = path.to_owned();
-        Self::start(
-            path,
-            timeout,
-            clock,
-            Box::new(move || Database::builder().set_cache_size(CACHE_BYTES).create(&opened)),
-        )
-    }
-
-    fn start(path: &Path, timeout: Duration, clock: Clock, opener: Opener) -> Result<Self, OpenError> {
-        let path = path.to_owned();
-        let file = File::open(opener).map_err(|error| open_error(&path, error))?;
-        let (file, (events, _)) = (Arc::new(file), broadcast::channel(ANNOUNCEMENTS));
-        let writer = Writer::start(file.clone(), events.clone(), clock.clone(), timeout)
-            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
-        Ok(Self { path, file, writer, events, clock })
+    /// A user's devices as others may see them: without those that were not registered again for too long, and with their tokens open.
+    fn opened(&self, user: &UserId, mut devices: Vec<Device>) -> Vec<Device> {
+        let oldest = self.clock.now() - self.keeping.devices;
+        devices.retain(|device| device.registered_at > oldest);
+        for device in &mut devices {
+            self.sealing.open(user, device);
+        }
+        devices
     }
 
     async fn write<T, F>(&self, promise: Promise, work: F) -> Result<T, StoreError>
@@ -106,15 +71,6 @@ impl Embedded {
     }
 }
 
-fn open_error(path: &Path, error: redb::Error) -> OpenError {
-    let path = path.to_owned();
-    match error {
-        redb::Error::DatabaseAlreadyOpen => OpenError::InUse(path),
-        redb::Error::Io(source) => OpenError::Io { path, source },
-        source => OpenError::Database { path, source },
-    }
-}
-
 fn closed((user, device): &(UserId, DeviceId)) -> Announcement {
     Announcement::Closed { user: user.clone(), device: Some(device.clone()) }
 }
@@ -122,11 +78,11 @@ fn closed((user, device): &(UserId, DeviceId)) -> Announcement {
 #[async_trait]
 impl Store for Embedded {
     async fn load(&self, id: CallId) -> Result<Slot, StoreError> {
-        calls::load(&self.file.begin_read()?, id)
+        Ok(self.sealing.open_slot(calls::load(&self.file.begin_read()?, id)?))
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
-        let next = calls::Next::new(&commit.call, commit.expected)?;
+        let next = calls::Next::new(&*self.sealing.seal_call(&commit.call)?, commit.expected)?;
         let news = move |(): &()| commit.news().map(Announcement::Committed).into_iter().collect();
         self.writer.run(Promise::Durable, move |txn| calls::commit(txn, &next), news).await
     }
@@ -134,7 +90,7 @@ impl Store for Embedded {
     async fn bury(&self, id: CallId) -> Result<Slot, StoreError> {
         let now = self.clock.now();
         let record = self.write(Promise::Durable, move |txn| calls::bury(txn, id, now)).await?;
-        codec::decode(&record)
+        Ok(self.sealing.open_slot(codec::decode(&record)?))
     }
 
     async fn remove(&self, id: CallId, version: u64) -> Result<(), StoreError> {
@@ -155,9 +111,11 @@ impl Store for Embedded {
         self.write(Promise::Soon, move |txn| lines::open(txn, &claim, reservation.as_ref(), &charges, now)).await
     }
 
-    async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError> {
-        let (charges, now) = (charges.to_vec(), self.clock.now());
-        self.write(Promise::Soon, move |txn| lines::ring(txn, &claim, &charges, now)).await?.decode()
+    async fn ring_line(&self, claim: Claim, charges: &[Charge], admits: Admits) -> Result<Callee, StoreError> {
+        let (user, charges, now) = (claim.user.clone(), charges.to_vec(), self.clock.now());
+        let found = self.write(Promise::Soon, move |txn| lines::ring(txn, &claim, &charges, admits, now)).await?;
+        let callee = lines::decode(found)?;
+        Ok(Callee { devices: self.opened(&user, callee.devices), ..callee })
     }
 
     async fn line(&self, user: &UserId) -> Result<Vec<Claim>, StoreError> {
@@ -178,26 +136,38 @@ impl Store for Embedded {
     async fn put_device(
         &self,
         user: &UserId,
-        device: Device,
+        mut device: Device,
         most: usize,
         charges: &[Charge],
     ) -> Result<(), StoreError> {
+        self.sealing.seal(user, &mut device)?;
         let (user, charges, now) = (user.clone(), charges.to_vec(), self.clock.now());
+        let (sealing, kept) = (Arc::clone(&self.sealing), self.keeping.devices);
         let put = move |txn: &WriteTransaction| {
             rates::charge(txn, &user, &charges, now)?;
-            devices::put(txn, &user, device, most)
+            let (over, registration) = (device.registered_at + kept, devices::registration(&device));
+            let gone = devices::put(txn, &sealing, &user, device, most)?;
+            expiry::note(txn, over, Expiring::Device, user.as_str(), &registration)?;
+            Ok(gone)
         };
         self.writer.run(Promise::Durable, put, |gone| gone.iter().map(closed).collect()).await.map(drop)
     }
 
+    async fn holder(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
+        let Some((owner, device)) = devices::holder(&self.file.begin_read()?, token)? else { return Ok(None) };
+        let device = self.opened(&owner, vec![device]).pop();
+        Ok(device.map(|device| (owner, device)))
+    }
+
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
-        devices::list(&self.file.begin_read()?, user)
+        Ok(self.opened(user, devices::list(&self.file.begin_read()?, user)?))
     }
 
     async fn remove_device(&self, user: &UserId, device: &DeviceId) -> Result<bool, StoreError> {
         let gone = (user.clone(), device.clone());
         let (user, device) = gone.clone();
-        let remove = move |txn: &WriteTransaction| devices::remove(txn, &user, &device);
+        let sealing = Arc::clone(&self.sealing);
+        let remove = move |txn: &WriteTransaction| devices::remove(txn, &sealing, &user, &device);
         let news = move |was_there: &bool| was_there.then(|| closed(&gone)).into_iter().collect();
         self.writer.run(Promise::Durable, remove, news).await
     }
@@ -210,7 +180,8 @@ impl Store for Embedded {
         since: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
         let (user, device, token) = (user.clone(), device.clone(), token.clone());
-        self.write(Promise::Durable, move |txn| devices::drop_token(txn, &user, &device, &token, since)).await
+        let sealing = Arc::clone(&self.sealing);
+        self.write(Promise::Durable, move |txn| devices::drop_token(txn, &sealing, &user, &device, &token, since)).await
     }
 
     async fn set_environment(
@@ -220,12 +191,15 @@ impl Store for Embedded {
         environment: Environment,
     ) -> Result<(), StoreError> {
         let (user, device) = (user.clone(), device.clone());
-        self.write(Promise::Durable, move |txn| devices::set_environment(txn, &user, &device, environment)).await
+        let sealing = Arc::clone(&self.sealing);
+        self.write(Promise::Durable, move |txn| devices::set_environment(txn, &sealing, &user, &device, environment))
+            .await
     }
 
     async fn note_heard(&self, user: &UserId, device: &DeviceId, heard: Heard) -> Result<(), StoreError> {
         let (user, device) = (user.clone(), device.clone());
-        self.write(Promise::Durable, move |txn| devices::note_heard(txn, &user, &device, heard)).await
+        let sealing = Arc::clone(&self.sealing);
+        self.write(Promise::Durable, move |txn| devices::note_heard(txn, &sealing, &user, &device, heard)).await
     }
 
     /// One process owns this store, and knows its own streams.
@@ -254,6 +228,20 @@ impl Store for Embedded {
 
     async fn blocks(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
         moderation::blocks(&self.file.begin_read()?, user)
+    }
+
+    async fn put_contacts(&self, user: &UserId, peers: &[UserId]) -> Result<(), StoreError> {
+        let (user, peers) = (user.clone(), peers.to_vec());
+        self.write(Promise::Durable, move |txn| moderation::put_contacts(txn, &user, &peers)).await
+    }
+
+    async fn set_contact(&self, user: &UserId, peer: &UserId, listed: bool, most: usize) -> Result<bool, StoreError> {
+        let (user, peer) = (user.clone(), peer.clone());
+        self.write(Promise::Durable, move |txn| moderation::set_contact(txn, &user, &peer, listed, most)).await
+    }
+
+    async fn contacts(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+        moderation::contacts(&self.file.begin_read()?, user)
     }
 
     async fn put_ban(&self, ban: Ban) -> Result<(), StoreError> {
@@ -302,8 +290,8 @@ impl Store for Embedded {
         self.write(Promise::Durable, move |txn| jobs::remove(txn, &id, version)).await
     }
 
-    async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError> {
-        jobs::due(&self.file.begin_read()?, now, limit)
+    async fn due_jobs(&self, now: Timestamp, limit: usize, beside: &HashSet<JobId>) -> Result<Vec<JobId>, StoreError> {
+        jobs::due(&self.file.begin_read()?, now, limit, beside)
     }
 
     async fn account(&self, call: CallId, shares: &[DayShare]) -> Result<bool, StoreError> {
@@ -313,6 +301,31 @@ impl Store for Embedded {
 
     async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
         usage::usage(&self.file.begin_read()?, from, to, peaks_from)
+    }
+
+    async fn calls_naming(&self, user: &UserId) -> Result<Vec<CallId>, StoreError> {
+        // What only the writer sees yet is to be read too.
+        self.write(Promise::Durable, |_| Ok(())).await?;
+        erasure::calls_naming(&self.file.begin_read()?, user)
+    }
+
+    async fn forget_call(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
+        let user = user.clone();
+        self.write(Promise::Durable, move |txn| lines::forget(txn, &user, call)).await
+    }
+
+    async fn forget_user(&self, user: &UserId) -> Result<Forgotten, StoreError> {
+        let mut devices = 0;
+        for device in devices::list(&self.file.begin_read()?, user)? {
+            devices += u64::from(self.remove_device(user, &device.id).await?);
+        }
+        self.write(Promise::Durable, |_| Ok(())).await?;
+        let traces = erasure::Traces::find(&self.file.begin_read()?, user)?;
+        let (user, now) = (user.clone(), self.clock.now());
+        let closed = Announcement::Closed { user: user.clone(), device: None };
+        let forget = move |txn: &WriteTransaction| traces.forget(txn, &user, now);
+        let forgotten = self.writer.run(Promise::Durable, forget, move |_| vec![closed]).await?;
+        Ok(Forgotten { devices, ..forgotten })
     }
 
     async fn waiting(&self) -> Result<Waiting, StoreError> {
@@ -327,7 +340,8 @@ impl Store for Embedded {
     async fn health(&self) -> Result<String, StoreError> {
         // Through the writer to the disk and back, since that is what can be stuck.
         self.write(Promise::Durable, |_| Ok(())).await?;
-        Ok(format!("embedded, {}, redb 4", self.path.display()))
+        let trouble = self.sealing.trouble().map(|trouble| format!("; {trouble}")).unwrap_or_default();
+        Ok(format!("embedded, {}, redb 4{trouble}", self.path.display()))
     }
 
     async fn warnings(&self) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! Blocks and bans.
+//! Blocks, contacts and bans.
 
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
@@ -9,6 +9,8 @@ use crate::store::{Ban, StoreError};
 
 /// By user and the peer whom they have blocked.
 pub(super) const BLOCKS: TableDefinition<(&str, &str), ()> = TableDefinition::new("blocks");
+/// By user and the peer whose calls they take.
+pub(super) const CONTACTS: TableDefinition<(&str, &str), ()> = TableDefinition::new("contacts");
 /// By user: their ban as JSON.
 pub(super) const BANS: TableDefinition<&str, &[u8]> = TableDefinition::new("bans");
 
@@ -29,16 +31,62 @@ pub(super) fn set_block(
 }
 
 pub(super) fn blocks(txn: &ReadTransaction, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+    peers(&txn.open_table(BLOCKS)?, user)
+}
+
+/// The peers that stand beside a user, in order.
+fn peers(
+    table: &impl ReadableTable<(&'static str, &'static str), ()>,
+    user: &UserId,
+) -> Result<Vec<UserId>, StoreError> {
     let mut peers = Vec::new();
-    for entry in txn.open_table(BLOCKS)?.range((user.as_str(), "")..)? {
+    for entry in table.range((user.as_str(), "")..)? {
         let (key, _) = entry?;
         let (owner, peer) = key.value();
         if owner != user.as_str() {
             break;
         }
-        peers.push(UserId::new(peer).map_err(|error| StoreError::Corrupt(format!("block: {error}")))?);
+        peers.push(UserId::new(peer).map_err(|error| StoreError::Corrupt(format!("peer: {error}")))?);
     }
     Ok(peers)
+}
+
+pub(super) fn is_contact(txn: &WriteTransaction, user: &UserId, peer: &UserId) -> Result<bool, StoreError> {
+    Ok(txn.open_table(CONTACTS)?.get((user.as_str(), peer.as_str()))?.is_some())
+}
+
+pub(super) fn contacts(txn: &ReadTransaction, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+    peers(&txn.open_table(CONTACTS)?, user)
+}
+
+pub(super) fn put_contacts(txn: &WriteTransaction, user: &UserId, listed: &[UserId]) -> Result<(), StoreError> {
+    let mut contacts = txn.open_table(CONTACTS)?;
+    for peer in peers(&contacts, user)? {
+        contacts.remove((user.as_str(), peer.as_str()))?;
+    }
+    for peer in listed {
+        contacts.insert((user.as_str(), peer.as_str()), ())?;
+    }
+    Ok(())
+}
+
+pub(super) fn set_contact(
+    txn: &WriteTransaction,
+    user: &UserId,
+    peer: &UserId,
+    listed: bool,
+    most: usize,
+) -> Result<bool, StoreError> {
+    let mut contacts = txn.open_table(CONTACTS)?;
+    let pair = (user.as_str(), peer.as_str());
+    let was_listed = contacts.get(pair)?.is_some();
+    match (was_listed, listed) {
+        (true, false) => drop(contacts.remove(pair)?),
+        (false, true) if peers(&contacts, user)?.len() >= most => return Err(StoreError::TooMany),
+        (false, true) => drop(contacts.insert(pair, ())?),
+        _ => {}
+    }
+    Ok(was_listed != listed)
 }
 
 /// Writes a ban, which comes as JSON too.

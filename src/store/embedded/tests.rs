@@ -1,13 +1,16 @@
 //! What needs a look inside: disks that fail or hang, records of a newer release, and what has expired.
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 use redb::backends::InMemoryBackend;
-use redb::{ReadableTableMetadata, StorageBackend};
+use redb::{Database, ReadableTableMetadata, StorageBackend};
 use serde_json::json;
 
+use super::file::Opener;
 use super::*;
 use crate::domain::{Call, Limit, Rate};
 use crate::store::Role;
@@ -215,7 +218,7 @@ async fn a_value_that_cannot_be_read_refuses_its_own_operation_whole() {
     let store = store();
     let device = |id: &str, voip: &str, alert: &str| -> Device {
         let json = json!({
-            "id": id, "platform": "ios", "app": "a", "voip_token": voip, "alert_token": alert, "registered_at": 1,
+            "id": id, "platform": "ios", "app": "a", "voip_token": voip, "alert_token": alert, "registered_at": store.clock.now(),
         });
         serde_json::from_value(json).expect("a device")
     };

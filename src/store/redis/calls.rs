@@ -22,7 +22,7 @@ impl Redis {
     pub(super) async fn load_call(&self, id: CallId) -> Result<Slot, StoreError> {
         let answer = self.link.ask(cmd("GET").arg(self.keys.of_call(id).key("call", id))).await?;
         match from_redis_value::<Option<Vec<u8>>>(answer).map_err(unreadable)? {
-            Some(record) => codec::decode(&record),
+            Some(record) => Ok(self.sealing.open_slot(codec::decode(&record)?)),
             None => Ok(Slot::Vacant),
         }
     }
@@ -64,7 +64,7 @@ impl Redis {
             .arg(expected.map_or_else(String::new, |version| version.to_string()))
             .arg(&number)
             .arg(call.version)
-            .arg(codec::encode(call, &number)?)
+            .arg(codec::encode(&*self.sealing.seal_call(call)?, &number)?)
             .arg(wake_up.at.as_millis())
             .arg(u8::from(wake_up.urgent))
             .arg(call.id.to_string())
@@ -77,7 +77,7 @@ impl Redis {
         let mut step = BURY.on(&[&self.keys.of_call(id).key("call", id)]);
         step.arg(codec::TOMBSTONE).arg(TOMBSTONE_KEPT.as_millis().to_string());
         let record: Vec<u8> = from_redis_value(self.link.run(&BURY, &step).await?).map_err(unreadable)?;
-        codec::decode(&record)
+        Ok(self.sealing.open_slot(codec::decode(&record)?))
     }
 
     pub(super) async fn remove_call(&self, id: CallId, version: u64) -> Result<(), StoreError> {

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::rates::rate_keys;
 use super::script::{ATTACH, CHANGE, DISOWN, OWN, PUT_DEVICE, REMOVE_DEVICE};
 use super::{Redis, unreadable};
+use crate::domain::time::millis;
 use crate::domain::{Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
 use crate::store::codec::{read_json, write_json};
+use crate::store::sealing::{TokenName, token_names};
 use crate::store::{Charge, StoreError};
 
 /// How long it is remembered that a device reads events somewhere, should its instance never come to say that it ended.
@@ -45,22 +47,23 @@ impl Redis {
     pub(super) async fn register(
         &self,
         user: &UserId,
-        device: Device,
+        mut device: Device,
         most: usize,
         charges: &[Charge],
     ) -> Result<(), StoreError> {
         let owner =
             Owner { user: user.clone(), device: device.id.clone(), registration: self.clock.uuid().to_string() };
+        self.sealing.seal(user, &mut device)?;
         let stored = Stored { registration: owner.registration.clone(), device };
         let partition = self.keys.of_user(user);
         let mut keys = vec![partition.key("devices", user.as_str()), partition.one("notices"), partition.one("events")];
         keys.extend(rate_keys(partition, user, charges));
         let mut step = PUT_DEVICE.on(&keys);
         step.arg(stored.device.id.as_str()).arg(write_json("device", &stored)?).arg(most).arg(user.as_str());
-        step.arg(&stored.registration).arg(self.clock.now().as_millis());
+        step.arg(&stored.registration).arg(self.clock.now().as_millis()).arg(millis(self.keeping.devices));
         let gone = self.run_charged(&PUT_DEVICE, step, charges).await?;
         let gone: Vec<Vec<u8>> = from_redis_value(gone).map_err(unreadable)?;
-        try_join_all(stored.device.tokens().map(|token| self.own(token, &owner))).await?;
+        try_join_all(token_names(&stored.device).into_iter().map(|token| self.own(token, &owner))).await?;
         for value in gone {
             let gone: Stored = read_json("device", &value)?;
             // A try whose answer was lost may have put this one there.
@@ -73,14 +76,14 @@ impl Redis {
     }
 
     /// Takes a token, and takes the device away that had it.
-    async fn own(&self, token: &PushToken, owner: &Owner) -> Result<(), StoreError> {
-        let (key, value) = (self.keys.token(token), write_json("owner", owner)?);
+    async fn own(&self, token: TokenName, owner: &Owner) -> Result<(), StoreError> {
+        let (key, value) = (self.keys.token(&token), write_json("owner", owner)?);
         let mut before: Option<Vec<u8>> = None;
         // Whose it was is found out before it is taken, since a try whose answer is lost could not tell it.
         loop {
             let mut step = OWN.on(&[&key]);
             step.arg(&value).arg(before.as_deref().unwrap_or_default());
-            step.arg(owner.user.as_str()).arg(owner.device.as_str());
+            step.arg(owner.user.as_str()).arg(owner.device.as_str()).arg(millis(self.keeping.devices));
             match from_redis_value(self.link.run(&OWN, &step).await?).map_err(unreadable)? {
                 Some(another) => before = Some(another),
                 None => break,
@@ -117,13 +120,14 @@ impl Redis {
 
     /// Gives a registration's tokens up, but for those that have another owner by now.
     async fn disown_all(&self, user: &UserId, stored: &Stored) -> Result<(), StoreError> {
-        try_join_all(stored.device.tokens().map(|token| self.disown(user, stored, token))).await.map(drop)
+        let disowned = token_names(&stored.device).into_iter().map(|token| self.disown(user, stored, token));
+        try_join_all(disowned).await.map(drop)
     }
 
-    async fn disown(&self, user: &UserId, stored: &Stored, token: &PushToken) -> Result<(), StoreError> {
+    async fn disown(&self, user: &UserId, stored: &Stored, token: TokenName) -> Result<(), StoreError> {
         let (device, registration) = (stored.device.id.clone(), stored.registration.clone());
         let owner = write_json("owner", &Owner { user: user.clone(), device, registration })?;
-        self.link.run(&DISOWN, DISOWN.on(&[&self.keys.token(token)]).arg(owner)).await.map(drop)
+        self.link.run(&DISOWN, DISOWN.on(&[&self.keys.token(&token)]).arg(owner)).await.map(drop)
     }
 
     pub(super) async fn devices_of(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
@@ -135,9 +139,11 @@ impl Redis {
     /// Of a user's stored devices, in the order of their ids, those whose tokens are no one else's.
     pub(super) async fn owned(&self, user: &UserId, values: Vec<Vec<u8>>) -> Result<Vec<Device>, StoreError> {
         let devices = values.iter().map(|value| read_json::<Stored>("device", value));
-        let devices = devices.collect::<Result<Vec<Stored>, StoreError>>()?;
+        let mut devices = devices.collect::<Result<Vec<Stored>, StoreError>>()?;
+        let oldest = self.clock.now() - self.keeping.devices;
+        devices.retain(|stored| stored.device.registered_at > oldest);
         let owns = async |stored: &Stored| {
-            let owners = stored.device.tokens().map(|token| self.owner_of(token));
+            let owners = token_names(&stored.device).into_iter().map(|token| self.owner_of(token));
             let owners = try_join_all(owners).await?;
             let is_theirs = |owner: &Owner| owner.user == *user && owner.device == stored.device.id;
             Ok::<bool, StoreError>(owners.iter().flatten().all(is_theirs))
@@ -146,13 +152,31 @@ impl Redis {
         let kept = devices.into_iter().zip(owned).filter(|(_, owned)| *owned);
         let mut devices: Vec<Device> = kept.map(|(stored, _)| stored.device).collect();
         devices.sort_by(|device, other| device.id.cmp(&other.id));
+        for device in &mut devices {
+            self.sealing.open(user, device);
+        }
         Ok(devices)
     }
 
-    async fn owner_of(&self, token: &PushToken) -> Result<Option<Owner>, StoreError> {
-        let owner = self.link.ask(cmd("GET").arg(self.keys.token(token))).await?;
+    async fn owner_of(&self, token: TokenName) -> Result<Option<Owner>, StoreError> {
+        let owner = self.link.ask(cmd("GET").arg(self.keys.token(&token))).await?;
         let owner: Option<Vec<u8>> = from_redis_value(owner).map_err(unreadable)?;
         owner.map(|owner| read_json("owner", &owner)).transpose()
+    }
+
+    pub(super) async fn holder_of(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
+        let Some(owner) = self.owner_of(TokenName::of(token)).await? else { return Ok(None) };
+        let key = self.keys.of_user(&owner.user).key("devices", owner.user.as_str());
+        let value = self.link.ask(cmd("HGET").arg(key).arg(owner.device.as_str())).await?;
+        let Some(value) = from_redis_value::<Option<Vec<u8>>>(value).map_err(unreadable)? else { return Ok(None) };
+        let Stored { mut device, .. } = read_json("device", &value)?;
+        let is_kept = device.registered_at > self.clock.now() - self.keeping.devices;
+        // An owner whose device was registered again without the token is one that a crash has left behind.
+        if !is_kept || !token_names(&device).contains(&TokenName::of(token)) {
+            return Ok(None);
+        }
+        self.sealing.open(&owner.user, &mut device);
+        Ok(Some((owner.user, device)))
     }
 
     pub(super) async fn forget_token(
@@ -174,7 +198,7 @@ impl Redis {
         };
         let changed = self.change_device(user, device, drop).await?;
         if let Some(stored) = &changed {
-            self.disown(user, stored, token).await?;
+            self.disown(user, stored, TokenName::of(token)).await?;
         }
         Ok(changed.is_some())
     }
@@ -211,9 +235,13 @@ impl Redis {
             let value = self.link.ask(cmd("HGET").arg(&key).arg(device.as_str())).await?;
             let Some(value) = from_redis_value::<Option<Vec<u8>>>(value).map_err(unreadable)? else { return Ok(None) };
             let mut stored: Stored = read_json("device", &value)?;
+            self.sealing.open(user, &mut stored.device);
             let next = match change(&mut stored) {
                 Change::None => return Ok(None),
-                Change::Write => write_json("device", &stored)?,
+                Change::Write => {
+                    self.sealing.seal(user, &mut stored.device)?;
+                    write_json("device", &stored)?
+                }
                 Change::Remove => Vec::new(),
             };
             if self.change(&key, device.as_str(), &value, &next).await? {

@@ -10,7 +10,8 @@ use std::sync::LazyLock;
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 
-use crate::domain::{CallId, JobId, PushToken, UserId};
+use crate::domain::{CallId, JobId, UserId};
+use crate::store::sealing::TokenName;
 
 /// How many partitions there are; a byte of a hash tells which.
 pub(super) const PARTITIONS: usize = 256;
@@ -52,7 +53,10 @@ fn slot(tag: &[u8]) -> usize {
 }
 
 /// The names of one gateway's keys.
-pub(super) struct Keys(Vec<String>);
+pub(super) struct Keys {
+    prefix: String,
+    bases: Vec<String>,
+}
 
 /// The keys of a partition.
 #[derive(Clone, Copy)]
@@ -65,17 +69,23 @@ pub(super) struct Partition<'a> {
 impl Keys {
     /// Keys that begin with `prefix`.
     pub(super) fn new(prefix: &str) -> Self {
-        Self(TAGS.iter().map(|tag| format!("{prefix}:{{{tag}}}:")).collect())
+        let bases = TAGS.iter().map(|tag| format!("{prefix}:{{{tag}}}:")).collect();
+        Self { prefix: prefix.to_owned(), bases }
+    }
+
+    /// What all of them begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Every partition.
     pub(super) fn all(&self) -> impl Iterator<Item = Partition<'_>> {
-        self.0.iter().enumerate().map(|(number, base)| Partition { number, base })
+        self.bases.iter().enumerate().map(|(number, base)| Partition { number, base })
     }
 
     /// The partition with a number.
     pub(super) fn partition(&self, number: usize) -> Partition<'_> {
-        Partition { number, base: &self.0[number] }
+        Partition { number, base: &self.bases[number] }
     }
 
     /// The partition of a call.
@@ -94,9 +104,8 @@ impl Keys {
     }
 
     /// The key under which the owner of a token stands. The token itself is in no key.
-    pub(super) fn token(&self, token: &PushToken) -> String {
-        let hash = digest(&SHA256, token.as_str().as_bytes());
-        self.of(token.as_str().as_bytes()).key("token", HEXLOWER.encode(hash.as_ref()))
+    pub(super) fn token(&self, token: &TokenName) -> String {
+        self.partition(usize::from(token.0[0])).key("token", HEXLOWER.encode(&token.0))
     }
 
     fn of(&self, what: &[u8]) -> Partition<'_> {
@@ -118,8 +127,12 @@ impl Partition<'_> {
     /// `kind` of a user and something else of theirs, of any length and letters.
     pub(super) fn pair(&self, kind: &str, user: &UserId, other: &str) -> String {
         // A hash has one length, so no two pairs share a name.
-        let hash = digest(&SHA256, other.as_bytes());
-        self.key(kind, format_args!("{}:{}", HEXLOWER.encode(&hash.as_ref()[..16]), user.as_str()))
+        self.key(kind, format_args!("{}:{}", Self::hash_of(other), user.as_str()))
+    }
+
+    /// What stands for something in the names of pairs.
+    pub(super) fn hash_of(other: &str) -> String {
+        HEXLOWER.encode(&digest(&SHA256, other.as_bytes()).as_ref()[..16])
     }
 }
 

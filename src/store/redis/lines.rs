@@ -10,10 +10,13 @@ use super::script::{FREE_LINE, OPEN_LINE, RING_LINE};
 use super::{Redis, unreadable};
 use crate::domain::{CallId, UserId};
 use crate::store::codec::{read_json, write_json};
-use crate::store::{Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
+use crate::store::{Admits, Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
 
 /// How long a history is kept after its last call: longer than any record.
 const HISTORY_KEPT: Duration = Duration::from_hours(400 * 24);
+
+/// The calls that name a user, in the order of their ids.
+pub(super) const NAMED: &str = "named";
 
 impl Redis {
     pub(super) async fn open_for(
@@ -29,6 +32,7 @@ impl Redis {
             partition.key("history", user.as_str()),
             partition.pair("missed", user, claim.peer.as_str()),
             partition.one("bans"),
+            partition.key(NAMED, user.as_str()),
         ];
         keys.extend(reservation.map(|reservation| partition.pair("key", user, &reservation.key)));
         keys.extend(rate_keys(partition, user, charges));
@@ -53,7 +57,12 @@ impl Redis {
         }
     }
 
-    pub(super) async fn ring_for(&self, claim: &Claim, charges: &[Charge]) -> Result<Callee, StoreError> {
+    pub(super) async fn ring_for(
+        &self,
+        claim: &Claim,
+        charges: &[Charge],
+        admits: Admits,
+    ) -> Result<Callee, StoreError> {
         let user = &claim.user;
         let partition = self.keys.of_user(user);
         let mut keys = vec![
@@ -63,20 +72,25 @@ impl Redis {
             partition.key("blocks", user.as_str()),
             partition.one("bans"),
             partition.key("attached", user.as_str()),
+            partition.key(NAMED, user.as_str()),
+            partition.key("contacts", user.as_str()),
         ];
         keys.extend(rate_keys(partition, user, charges));
         let mut step = RING_LINE.on(&keys);
         self.claiming(&mut step, claim)?;
-        step.arg(claim.peer.as_str());
+        step.arg(claim.peer.as_str()).arg(u8::from(admits == Admits::Contacts));
         let answer: Vec<Value> =
             from_redis_value(self.run_charged(&RING_LINE, step, charges).await?).map_err(unreadable)?;
         let mut answer = answer.into_iter();
+        if next::<bool>(&mut answer)? {
+            return Ok(Callee::of_a_stranger());
+        }
         let (blocked, banned) = (next(&mut answer)?, next(&mut answer)?);
         let others = claims(&next::<Vec<Vec<u8>>>(&mut answer)?)?;
         let (devices, attached) = (next(&mut answer)?, next(&mut answer)?);
         let (devices, attached) = join(self.owned(user, devices), self.at_living(attached)).await;
         let devices = devices?;
-        Ok(Callee { others, devices, attached, blocked, banned })
+        Ok(Callee { others, devices, attached, blocked, banned, is_stranger: false })
     }
 
     /// The arguments that both kinds of claim have.
@@ -90,7 +104,9 @@ impl Redis {
             .arg(until)
             .arg(entry)
             .arg(HISTORY_LENGTH)
-            .arg((now + HISTORY_KEPT).as_millis());
+            .arg((now + HISTORY_KEPT).as_millis())
+            .arg(CallId::first_of(now - self.keeping.calls).to_string())
+            .arg((now + self.keeping.calls).as_millis());
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod client;
 mod cluster;
 mod devices;
 mod ear;
+mod erasure;
 mod instances;
 mod jobs;
 mod keys;
@@ -27,6 +28,7 @@ mod usage;
 mod verdict;
 mod wire;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -39,10 +41,13 @@ use self::link::Link;
 use self::notice::Unsure;
 pub use self::open::OpenError;
 use self::server::Fitness;
+use super::sealing::Sealing;
 use super::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Missed, Opening, Reservation, Slot, Store, StoreError, Waiting,
+    Admits, Announcement, Ban, Callee, Charge, Claim, Commit, Forgotten, Keeping, Missed, Opening, Reservation, Slot,
+    Store, StoreError, Waiting,
 };
 use crate::clock::Clock;
+use crate::config::store::EncryptionKey;
 use crate::domain::usage::{Day, DayShare, DayUsage};
 use crate::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
 
@@ -56,10 +61,26 @@ pub struct Redis {
     instance: String,
     unsure: Unsure,
     target: String,
+    sealing: Sealing,
+    keeping: Keeping,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Redis {
+    /// The same store, whose push tokens are sealed by the first of these keys and opened by all of them.
+    #[must_use]
+    pub fn sealed_by(mut self, keys: &[EncryptionKey]) -> Self {
+        self.sealing = Sealing::new(keys, self.clock.clone());
+        self
+    }
+
+    /// The same store, which keeps things for other times than [`Keeping::default`].
+    #[must_use]
+    pub fn keeping(mut self, keeping: Keeping) -> Self {
+        self.keeping = keeping;
+        self
+    }
+
     async fn fitness(&self) -> Fitness {
         Fitness::of(&self.link, &self.keys, &self.instance).await
     }
@@ -117,8 +138,8 @@ impl Store for Redis {
         self.open_for(&claim, reservation.as_ref(), charges).await
     }
 
-    async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError> {
-        self.ring_for(&claim, charges).await
+    async fn ring_line(&self, claim: Claim, charges: &[Charge], admits: Admits) -> Result<Callee, StoreError> {
+        self.ring_for(&claim, charges, admits).await
     }
 
     async fn line(&self, user: &UserId) -> Result<Vec<Claim>, StoreError> {
@@ -141,6 +162,10 @@ impl Store for Redis {
         charges: &[Charge],
     ) -> Result<(), StoreError> {
         self.register(user, device, most, charges).await
+    }
+
+    async fn holder(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
+        self.holder_of(token).await
     }
 
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
@@ -198,6 +223,18 @@ impl Store for Redis {
         self.blocked_by(user).await
     }
 
+    async fn put_contacts(&self, user: &UserId, peers: &[UserId]) -> Result<(), StoreError> {
+        self.list_contacts(user, peers).await
+    }
+
+    async fn set_contact(&self, user: &UserId, peer: &UserId, listed: bool, most: usize) -> Result<bool, StoreError> {
+        self.contact(user, peer, listed, most).await
+    }
+
+    async fn contacts(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+        self.contacts_of(user).await
+    }
+
     async fn put_ban(&self, ban: Ban) -> Result<(), StoreError> {
         self.ban_user(&ban).await
     }
@@ -230,8 +267,8 @@ impl Store for Redis {
         self.forget_job(id, version).await
     }
 
-    async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError> {
-        self.jobs_due(now, limit).await
+    async fn due_jobs(&self, now: Timestamp, limit: usize, beside: &HashSet<JobId>) -> Result<Vec<JobId>, StoreError> {
+        self.jobs_due(now, limit, beside).await
     }
 
     async fn account(&self, call: CallId, shares: &[DayShare]) -> Result<bool, StoreError> {
@@ -240,6 +277,18 @@ impl Store for Redis {
 
     async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
         self.usage_of(from, to, peaks_from).await
+    }
+
+    async fn calls_naming(&self, user: &UserId) -> Result<Vec<CallId>, StoreError> {
+        self.naming(user).await
+    }
+
+    async fn forget_call(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
+        self.unname(user, call).await
+    }
+
+    async fn forget_user(&self, user: &UserId) -> Result<Forgotten, StoreError> {
+        self.erase_user(user).await
     }
 
     async fn waiting(&self) -> Result<Waiting, StoreError> {
@@ -259,6 +308,7 @@ impl Store for Redis {
         let mut words = vec![format!("{} at {}", versions.join(", "), self.target)];
         words.extend(failure.map(|failure| format!("{} of {of} masters cannot be used: {failure}", failures.len())));
         words.extend(warnings);
+        words.extend(self.sealing.trouble());
         Ok(words.join("; "))
     }
 

@@ -1,9 +1,9 @@
-//! Blocks and bans.
+//! Blocks, contacts and bans.
 
 use futures_util::future::try_join_all;
 use redis::{cmd, from_redis_value};
 
-use super::script::BAN;
+use super::script::{BAN, PUT_CONTACTS, SET_CONTACT};
 use super::{Redis, unreadable};
 use crate::domain::{Timestamp, UserId};
 use crate::store::codec::{read_json, write_json};
@@ -18,11 +18,42 @@ impl Redis {
 
     pub(super) async fn blocked_by(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
         let key = self.keys.of_user(user).key("blocks", user.as_str());
+        self.peers(&key).await
+    }
+
+    /// The peers in a set, in order.
+    async fn peers(&self, key: &str) -> Result<Vec<UserId>, StoreError> {
         let mut peers: Vec<String> =
             from_redis_value(self.link.ask(cmd("SMEMBERS").arg(key)).await?).map_err(unreadable)?;
         peers.sort();
-        let unreadable = |error| StoreError::Corrupt(format!("blocks: {error}"));
+        let unreadable = |error| StoreError::Corrupt(format!("peers: {error}"));
         peers.into_iter().map(|peer| UserId::new(peer).map_err(unreadable)).collect()
+    }
+
+    pub(super) async fn list_contacts(&self, user: &UserId, peers: &[UserId]) -> Result<(), StoreError> {
+        let key = self.keys.of_user(user).key("contacts", user.as_str());
+        let mut step = PUT_CONTACTS.on(&[&key]);
+        step.arg(peers.iter().map(UserId::as_str).collect::<Vec<_>>());
+        self.link.run(&PUT_CONTACTS, &step).await.map(drop)
+    }
+
+    pub(super) async fn contact(
+        &self,
+        user: &UserId,
+        peer: &UserId,
+        listed: bool,
+        most: usize,
+    ) -> Result<bool, StoreError> {
+        let mut step = SET_CONTACT.on(&[&self.keys.of_user(user).key("contacts", user.as_str())]);
+        step.arg(peer.as_str()).arg(u8::from(listed)).arg(most);
+        match from_redis_value(self.link.run(&SET_CONTACT, &step).await?).map_err(unreadable)? {
+            2 => Err(StoreError::TooMany),
+            changed => Ok(changed == 1),
+        }
+    }
+
+    pub(super) async fn contacts_of(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+        self.peers(&self.keys.of_user(user).key("contacts", user.as_str())).await
     }
 
     pub(super) async fn ban_user(&self, ban: &Ban) -> Result<(), StoreError> {
@@ -50,6 +81,18 @@ impl Redis {
                 return Ok(read_ban(&value)?.holds(self.clock.now()));
             }
         }
+    }
+
+    /// Forgets a ban that is over.
+    pub(super) async fn forget_ban(&self, user: &UserId) -> Result<(), StoreError> {
+        let key = self.keys.of_user(user).one("bans");
+        let value = self.link.ask(cmd("HGET").arg(&key).arg(user.as_str())).await?;
+        if let Some(value) = from_redis_value::<Option<Vec<u8>>>(value).map_err(unreadable)?
+            && !read_ban(&value)?.holds(self.clock.now())
+        {
+            self.change(&key, user.as_str(), &value, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Every ban in force; those that are over are forgotten on the way.

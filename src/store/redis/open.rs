@@ -22,7 +22,8 @@ use super::verdict;
 use super::{Redis, unreadable};
 use crate::clock::Clock;
 use crate::config::store as config;
-use crate::store::StoreError;
+use crate::store::sealing::Sealing;
+use crate::store::{Keeping, StoreError};
 
 /// How many announcements a slow reader may be behind.
 const ANNOUNCEMENTS: usize = 8192;
@@ -76,7 +77,10 @@ impl Redis {
 
         let (events, _) = broadcast::channel(ANNOUNCEMENTS);
         let unsure = Unsure::default();
-        let mut store = Self { link, keys, clock, events, instance, unsure, target: target.clone(), tasks: Vec::new() };
+        let sealing = Sealing::none(clock.clone());
+        let (tasks, target) = (Vec::new(), target.clone());
+        let mut store =
+            Self { link, keys, clock, events, instance, unsure, target, sealing, keeping: Keeping::default(), tasks };
         store.heart().start().await.map_err(unfit)?;
         let (ready, begun) = oneshot::channel();
         let (listener, heart) = (store.listener(client, timeout), store.heart());

@@ -83,8 +83,14 @@ scripts! {
     OWN = "own.lua";
     /// A token that its owner gives up.
     DISOWN = "disown.lua";
+    /// Event streams that are to be closed.
+    CLOSE = "close.lua";
     /// A ban.
     BAN = "ban.lua";
+    /// All contacts of a user.
+    PUT_CONTACTS = "put_contacts.lua";
+    /// One contact of a user.
+    SET_CONTACT = "set_contact.lua";
     /// What a call used.
     ACCOUNT = "account.lua";
     /// An event stream that was opened.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bellwire::domain::UserId;
 use bellwire::store::embedded::Embedded;
-use bellwire::store::{Claim, Role, Store};
+use bellwire::store::{Admits, Claim, Role, Store};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ async fn orphan(stage: &Stage<Process>, store: &Embedded, user: &str, peer: &str
     let claim = Claim { user: id(user), call, peer: id(peer), role, at, until: at + Duration::from_hours(5) };
     match role {
         Role::Caller => drop(store.open_line(claim, None, &[]).await.expect("a claim")),
-        Role::Callee => drop(store.ring_line(claim, &[]).await.expect("a claim")),
+        Role::Callee => drop(store.ring_line(claim, &[], Admits::All).await.expect("a claim")),
     }
 }
 

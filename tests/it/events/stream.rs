@@ -91,7 +91,7 @@ async fn a_token_comes_in_a_header_or_in_a_subprotocol() {
     }
     // Never in the URL, where logs would keep it.
     let request = stage.http.request(Method::GET, &format!("/v1/events?token={}", bearer("alice")));
-    Http::send(request.header("accept", "text/event-stream")).await.expect_problem(400, "invalid-query");
+    Http::send(request.header("accept", "text/event-stream")).await.expect_problem(401, "token-missing");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::{Reply, SOON, Stage};
 
@@ -15,6 +15,38 @@ pub struct Raw(TcpStream);
 impl Raw {
     pub async fn open(stage: &Stage) -> Self {
         Self(TcpStream::connect(stage.gateway.http).await.expect("a connection"))
+    }
+
+    /// Opens one from another address of this machine.
+    pub async fn open_from(stage: &Stage, address: [u8; 4]) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((address, 0).into()).expect("an address");
+        Self(socket.connect(stage.gateway.http).await.expect("a connection"))
+    }
+
+    /// Opens one that takes little before it is read.
+    pub async fn open_narrow(stage: &Stage) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a size");
+        Self(socket.connect(stage.gateway.http).await.expect("a connection"))
+    }
+
+    /// Writes without end, while what comes is read and thrown away, until the server closes the connection.
+    pub async fn flood(&mut self, bytes: &[u8]) {
+        let (mut reading, mut writing) = self.0.split();
+        let flood = async { while writing.write_all(bytes).await.is_ok() {} };
+        let read = async {
+            let mut chunk = vec![0; 65536];
+            while let Ok(1..) = reading.read(&mut chunk).await {}
+        };
+        let ended = async { tokio::join!(flood, read) };
+        tokio::time::timeout(SOON, ended).await.expect("the server closes the connection");
+    }
+
+    /// Writes without end and reads nothing until the server closes the connection.
+    pub async fn flood_unread(&mut self, bytes: &[u8]) {
+        let flood = async { while self.0.write_all(bytes).await.is_ok() {} };
+        tokio::time::timeout(SOON, flood).await.expect("the server closes the connection");
     }
 
     /// Writes; a server that has answered and closed already is no error.

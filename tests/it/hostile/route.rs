@@ -130,6 +130,17 @@ fn good(world: &World, method: &Method, template: &str) -> (String, Who, String,
             ("/v1/bans/erin".into(), Who::Service, service, Some(body))
         }
         ("GET" | "DELETE", "/v1/bans/{user}") => ("/v1/bans/mallory".into(), Who::Service, service, None),
+        ("DELETE", "/v1/users/{user}") => ("/v1/users/frank".into(), Who::Service, service, None),
+        ("PUT", "/v1/users/{user}/contacts") => {
+            ("/v1/users/frank/contacts".into(), Who::Service, service, Some(json!({"contacts": ["alice"]})))
+        }
+        ("GET", "/v1/users/{user}/contacts") => ("/v1/users/dave/contacts".into(), Who::Service, service, None),
+        ("PUT", "/v1/users/{user}/contacts/{peer}") => {
+            ("/v1/users/frank/contacts/erin".into(), Who::Service, service, Some(json!({})))
+        }
+        ("GET" | "DELETE", "/v1/users/{user}/contacts/{peer}") => {
+            ("/v1/users/dave/contacts/mallory".into(), Who::Service, service, None)
+        }
         _ => panic!("a new route, {method} {template}: say here what a good request to it is"),
     };
     (path, who, token, body)

@@ -129,7 +129,7 @@ async fn a_token_in_the_url_is_no_token() {
     for name in ["access_token", "token", "bearer", "authorization"] {
         let target = format!("/v1/events?{name}={}", bearer("bob"));
         let request = raw::request(&format!("GET {target}"), &[("accept", "text/event-stream")], b"");
-        world.expect_code(&raw::send(&world.stage, request).await, name, &["invalid-query"]);
+        world.expect_code(&raw::send(&world.stage, request).await, name, &["token-missing"]);
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::panics;
 use crate::support::people::path;
-use crate::support::{Reply, SERVICE_KEY, Stage, USER_SECRET, bearer, service_bearer};
+use crate::support::{Http, Reply, SERVICE_KEY, SOON, Stage, USER_SECRET, bearer, service_bearer};
 
 /// Bob's two phones ring with Alice's call; Carol's call to Dave was declined.
 pub struct World {
@@ -46,6 +46,8 @@ impl World {
         let phone = stage.pixel("dave", "pixel-2").await;
         stage.http.put("/v1/blocks/mallory", &bearer("bob"), json!({})).await.expect(204);
         stage.http.put("/v1/bans/mallory", service_bearer(), json!({"reason": "spam"})).await.expect(200);
+        let contact = stage.http.put("/v1/users/dave/contacts/mallory", service_bearer(), json!({})).await;
+        assert_eq!(contact.status, 204);
 
         let ended = stage.invite("carol", "dave").await["call"]["id"].clone();
         let ended_ticket = stage.ring(&phone, &ended).await;
@@ -62,6 +64,32 @@ impl World {
         Self { stage, call, ticket, other_ticket, ended, ended_ticket, secrets }
     }
 
+    /// Two people who have nothing to do with it call each other: the phone rings and is answered.
+    pub async fn expect_honest_call(&self) {
+        let phone = self.stage.pixel("frank", "pixel-3").await;
+        let call = self.stage.invite("erin", "frank").await["call"]["id"].take();
+        let ticket = self.stage.ring(&phone, &call).await;
+        let answer = self.stage.http.post(&path(&call, "answer"), &ticket, json!({})).await.expect(200);
+        assert_eq!(answer["call"]["state"], "active");
+        self.stage.http.post(&path(&call, "hangup"), &bearer("erin"), json!({})).await.expect(200);
+    }
+
+    /// The operators' listener answers, and a series of `/metrics` there comes to this value.
+    pub async fn expect_metric(&self, series: &str, is: impl Fn(i64) -> bool) {
+        let ops = Http::new(format!("http://{}", self.stage.gateway.ops));
+        let wait = async {
+            loop {
+                let text = Http::send(ops.request(reqwest::Method::GET, "/metrics")).await.text;
+                let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+                if value.is_some_and(&is) {
+                    return;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(SOON, wait).await.unwrap_or_else(|_| panic!("{series} does not come to it"));
+    }
+
     /// Everything that a request could change, as the API shows it, and how many pushes and panics there were.
     pub async fn state(&self) -> Value {
         let http = &self.stage.http;
@@ -73,6 +101,10 @@ impl World {
             }
         }
         state["bans"] = http.get("/v1/bans", service_bearer()).await.expect(200);
+        for user in ["dave", "frank"] {
+            let path = format!("/v1/users/{user}/contacts");
+            state["contacts"][user] = http.get(&path, service_bearer()).await.expect(200);
+        }
         for call in [&self.call, &self.ended] {
             state["calls"][call.as_str().expect("an id")] = self.stage.call(call).await;
         }

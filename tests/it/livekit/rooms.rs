@@ -5,17 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
-use bellwire::domain::recording::RecordingPlan;
 use bellwire::domain::room::room_name;
-use bellwire::domain::usage::Plan;
 use bellwire::domain::{EndReason, Input, Rules, TaskKind};
-use bellwire::engine::{Asker, Ban, Engine, EngineError, Rates, Settings};
+use bellwire::engine::{Asker, Ban, Engine, EngineError, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use serde_json::json;
 
 use super::Scene;
-use crate::store_laws::fixture::{create, new_call, rules, user};
+use crate::store_laws::fixture::{create, new_call, rules, settings, user};
 use crate::support::people::path;
 use crate::support::{SOON, bearer, service_bearer};
 
@@ -75,16 +73,7 @@ async fn a_ban_takes_the_banned_out_and_then_closes_the_room() {
 async fn engine_with_call(folder: &Path) -> (Engine, Arc<dyn Store>, bellwire::domain::Call) {
     let clock = Clock::system();
     let store: Arc<dyn Store> = Arc::new(Embedded::open(&folder.join("store"), SOON, clock.clone()).expect("a store"));
-    let settings = Settings {
-        ring: Duration::from_secs(45),
-        rules: Rules { rooms: true, ..rules() },
-        call_waiting: false,
-        devices_per_user: 10,
-        rates: Rates::default(),
-        deployment: "main".to_owned(),
-        plan: Plan::default(),
-        recording: RecordingPlan::default(),
-    };
+    let settings = Settings { rules: Rules { rooms: true, ..rules() }, ..settings() };
     let (engine, _follow_ups) = Engine::new(Arc::clone(&store), clock.clone(), settings, Arc::default());
     let mut call = new_call(&clock);
     call.rules.rooms = true;

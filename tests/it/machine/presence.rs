@@ -83,6 +83,31 @@ fn a_call_that_both_left_on_purpose_is_completed() {
 }
 
 #[test]
+fn a_call_that_both_left_on_purpose_is_over_long_before_the_grace() {
+    let mut stage = Stage::connected();
+    stage.give(left("alice", "A1"));
+    assert_eq!(stage.call.wake_up().at, stage.now + GRACE, "one alone may come back");
+    stage.after(Duration::from_secs(10)).give(left("bob", "B1"));
+    let both_gone = stage.now;
+    stage.wake();
+    assert_eq!((stage.now, stage.tasks()), (both_gone + Duration::from_secs(5), vec!["ask".to_owned()]));
+    stage.finish("ask", present(&[]));
+    assert_eq!(stage.stands(), "ended (completed)");
+}
+
+#[test]
+fn who_is_back_after_both_left_on_purpose_goes_on_and_the_other_has_the_whole_grace() {
+    let mut stage = Stage::connected();
+    stage.all([left("alice", "A1"), left("bob", "B1")]);
+    let left_at = stage.now;
+    stage.wake();
+    stage.finish("ask", listed(&[("alice", "A2")]));
+    assert_eq!((stage.stands(), stage.call.wake_up().at), ("active".to_owned(), left_at + GRACE));
+    stage.give(joined("bob", "B2"));
+    assert_eq!((stage.stands(), stage.call.wake_up().at), ("active".to_owned(), START + LONGEST));
+}
+
+#[test]
 fn a_call_that_one_left_on_purpose_and_one_lost_is_a_lost_connection() {
     let mut stage = Stage::connected();
     stage.all([left("alice", "A1"), lost("bob", "B1")]).wake();

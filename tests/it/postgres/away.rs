@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use bellwire::domain::{EndpointId, JobId, WebhookEvent};
-use bellwire::outbound::Message;
+use bellwire::outbound::{Delivery, Message, Turn};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use super::{declined, expect_readiness, readiness, row_of};
+use super::{declined, deliverer, expect_readiness, readiness, row_of};
 use crate::support::people::path;
-use crate::support::postgres::{PostgresServer, section};
+use crate::support::postgres::{PostgresServer, history, section};
 use crate::support::proxy::Proxy;
 use crate::support::receiver::Receiver;
 use crate::support::{SOON, Stage, bearer, rfc3339, service_bearer};
@@ -155,4 +156,107 @@ async fn a_database_that_answers_nothing_delays_neither_a_webhook_nor_a_ring() {
     expect_readiness(&stage.http, true).await;
     stage.http.post(&path(&last, "cancel"), &bearer("alice"), json!({})).await.expect(200);
     database.row_within(SOON * 3, &row_of(&last)).await;
+}
+
+#[tokio::test]
+async fn connections_that_died_in_silence_cost_one_try() {
+    let Some(server) = PostgresServer::shared().await else { return };
+    let database = server.database().await;
+    let proxy = Proxy::start(server.port()).await;
+    let url = database.url_at(proxy.address().port(), crate::support::postgres::PASSWORD, "?sslmode=disable");
+    let keys = [("postgres_url", &*url), ("connections", "8"), ("statement_timeout", "500ms")];
+    let (webhooks, postgres, _stopper) = deliverer(&history(&keys));
+    postgres.look().await.expect("it works");
+    let ban = |number: usize| {
+        let body = json!({"data": {"user": format!("user-{number}"), "created_at": "2026-01-01T00:00:00Z"}});
+        Message::new(WebhookEvent::UserBanned, &EndpointId::postgres(), &number.to_string(), body.to_string())
+    };
+    // Several at a time leave several connections.
+    let several: Vec<Message> = (0..4).map(ban).collect();
+    let told = join_all(several.iter().map(|message| webhooks.deliver(message, Turn::Fresh))).await;
+    assert!(told.iter().all(|told| *told == Delivery::Done), "{told:?}");
+    let open = "SELECT pid FROM pg_stat_activity WHERE application_name = 'bellwire' AND datname = current_database()";
+    assert!(database.rows(open).await.len() >= 3);
+    proxy.forget();
+    let mut failed = 0;
+    for number in 4..8 {
+        while webhooks.deliver(&ban(number), Turn::Fresh).await != Delivery::Done {
+            failed += 1;
+            assert!(failed < 9, "none is ever written");
+            // As its keeper does.
+            postgres.look().await.expect("it works");
+        }
+    }
+    assert_eq!(failed, 1);
+}
+
+#[tokio::test]
+async fn a_database_that_takes_no_rows_is_not_said_to_work() {
+    let Some(server) = PostgresServer::shared().await else { return };
+    let database = server.database().await;
+    let stage = Stage::with(&database.section()).await;
+    stage.pixel("bob", "phone").await;
+    let first = declined(&stage).await;
+    database.row(&row_of(&first)).await;
+    // As where the disk is full, Supabase makes a project read-only; a role may lose its right to write; a table may be dropped.
+    for (fault, mend, code) in [
+        (
+            "ALTER ROLE bellwire IN DATABASE {} SET default_transaction_read_only = on",
+            "ALTER ROLE bellwire IN DATABASE {} RESET ALL",
+            "25006",
+        ),
+        ("ALTER TABLE bellwire.calls OWNER TO admin", "ALTER TABLE bellwire.calls OWNER TO bellwire", "42501"),
+        ("ALTER TABLE bellwire.calls RENAME TO elsewhere", "ALTER TABLE bellwire.elsewhere RENAME TO calls", "42P01"),
+    ] {
+        database.run(&fault.replace("{}", &database.name)).await;
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'bellwire' AND datname = current_database()";
+        database.run(cut).await;
+        let second = declined(&stage).await;
+        let words = expect_readiness(&stage.http, false).await;
+        assert_eq!(words, format!("it refuses a statement with SQLSTATE {code}"), "{fault}");
+        // It is looked at several times meanwhile.
+        let until = Instant::now() + Duration::from_secs(4);
+        while Instant::now() < until {
+            assert!(!readiness(&stage.http).await.0, "{fault}");
+            sleep(Duration::from_millis(50)).await;
+        }
+        database.run(&mend.replace("{}", &database.name)).await;
+        database.run(cut).await;
+        expect_readiness(&stage.http, true).await;
+        stage.clock.advance(Duration::from_mins(2));
+        database.row_within(SOON * 3, &row_of(&second)).await;
+    }
+    assert_eq!(
+        database.rows("SELECT id FROM bellwire.calls").await.len(),
+        4,
+        "what was tried for a test stands nowhere"
+    );
+    assert!(database.rows("SELECT user_id FROM bellwire.bans").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_row_that_a_trigger_refuses_says_nothing_of_the_database() {
+    let Some(server) = PostgresServer::shared().await else { return };
+    let database = server.database().await;
+    let (webhooks, postgres, _stopper) = deliverer(&history(&[("postgres_url", &database.url("?sslmode=disable"))]));
+    postgres.look().await.expect("it works");
+    let of = |code: &str| {
+        format!(
+            "CREATE OR REPLACE FUNCTION bellwire.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END $$"
+        )
+    };
+    database.run(&of("P0001")).await;
+    database
+        .run("CREATE TRIGGER refuse BEFORE INSERT ON bellwire.bans FOR EACH ROW EXECUTE FUNCTION bellwire.refuse()")
+        .await;
+    let body = json!({"data": {"user": "mallory", "created_at": "2026-01-01T00:00:00Z"}}).to_string();
+    let ban = Message::new(WebhookEvent::UserBanned, &EndpointId::postgres(), "one", body);
+    for code in ["P0001", "54000", "23514"] {
+        database.run(&of(code)).await;
+        assert_eq!(webhooks.deliver(&ban, Turn::Fresh).await, Delivery::Later(None));
+        assert_eq!(postgres.problem(), None, "{code}");
+    }
+    // Nor does it where rows are tried.
+    deliverer(&history(&[("postgres_url", &database.url("?sslmode=disable"))])).1.look().await.expect("it works");
 }

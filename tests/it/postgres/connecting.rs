@@ -11,7 +11,7 @@ use super::{declined, deliverer, expect_readiness, row_of};
 use crate::support::postgres::{PostgresServer, history, section};
 use crate::support::{Stage, service_bearer};
 
-const APPLIED: &str = "SELECT version, success FROM bellwire._sqlx_migrations ORDER BY version";
+const APPLIED: &str = "SELECT version, success FROM bellwire._bellwire_migrations ORDER BY version";
 
 #[tokio::test]
 async fn gateways_that_start_together_make_the_tables_once() {
@@ -39,11 +39,11 @@ async fn what_a_newer_gateway_did_is_left_alone_and_what_somebody_changed_is_not
     let database = server.database().await;
     let section = history(&[("postgres_url", &database.url("?sslmode=disable"))]);
     deliverer(&section).1.look().await.expect("its tables");
-    let newer = "INSERT INTO bellwire._sqlx_migrations (version, description, success, checksum, execution_time)
+    let newer = "INSERT INTO bellwire._bellwire_migrations (version, description, success, checksum, execution_time)
                  VALUES (99, 'of a newer release', true, '\\x00', 0)";
     database.run(newer).await;
     deliverer(&section).1.look().await.expect("it works");
-    database.run("UPDATE bellwire._sqlx_migrations SET checksum = '\\x00' WHERE version = 1").await;
+    database.run("UPDATE bellwire._bellwire_migrations SET checksum = '\\x00' WHERE version = 1").await;
     let error = deliverer(&section).1.look().await.expect_err("another table under the same number");
     assert_eq!(error.to_string(), "its tables cannot be made or brought up to date");
 }

@@ -27,7 +27,7 @@ const AUTH: &str = "CREATE SCHEMA auth;
     DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO dashboard', current_database()); END $$";
 
 /// What each role may do on Supabase in a schema that was opened with every right, by mistake or by default.
-const TOO_MUCH: &str = "GRANT USAGE ON SCHEMA bellwire TO anon, authenticated, service_role;
+const TOO_MUCH: &str = "GRANT ALL ON SCHEMA bellwire TO anon, authenticated, service_role;
     GRANT ALL ON ALL TABLES IN SCHEMA bellwire TO anon, authenticated, service_role";
 
 /// Calls of alice to bob, of bob to carol, and of carol to alice, who has blocked carol; a ban of mallory.
@@ -126,7 +126,7 @@ async fn nobody_but_the_gateway_writes_and_no_user_reads_bans() {
             "TRUNCATE bellwire.calls",
             "UPDATE bellwire.bans SET until = now()",
             "DELETE FROM bellwire.bans",
-            "DELETE FROM bellwire._sqlx_migrations",
+            "DELETE FROM bellwire._bellwire_migrations",
             "CREATE TABLE bellwire.mine (id int)",
             "DROP TABLE bellwire.calls",
             "ALTER TABLE bellwire.calls DISABLE ROW LEVEL SECURITY",
@@ -153,7 +153,7 @@ async fn without_the_policy_a_schema_that_was_opened_by_mistake_shows_nothing() 
     for role in ["authenticated", "anon"] {
         assert_eq!(seen(&database, role, Some(ALICE)).await, Ok(pairs(&[])), "{role}");
         let mut connection = asked(&database, role, Some(ALICE)).await;
-        for table in ["bans", "_sqlx_migrations"] {
+        for table in ["bans", "_bellwire_migrations"] {
             let query = format!("SELECT * FROM bellwire.{table}");
             assert_eq!(rows(&mut connection, &query).await.expect("allowed").len(), 0, "{role}: {table}");
         }

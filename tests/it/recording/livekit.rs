@@ -49,6 +49,8 @@ struct Inner {
     mute: bool,
     /// Whether an egress stays as it is until a test says otherwise.
     still: bool,
+    /// Whether it says that it knows of no egress.
+    denies: bool,
     storage: Option<S3>,
 }
 
@@ -155,6 +157,11 @@ impl LiveKit {
     /// An egress goes on to this, and it is told unless webhooks are lost.
     pub async fn moves(&self, egress: &str, status: &'static str, error: &'static str) {
         self.shared.move_to(egress, status, error).await;
+    }
+
+    /// From now on it says that it knows of no egress, or not, though they run.
+    pub fn denies(&self, denies: bool) {
+        self.state().denies = denies;
     }
 
     /// Forgets what there was.
@@ -399,7 +406,8 @@ fn stop(shared: &Arc<Shared>, body: &Value) -> Response {
 fn list(shared: &Shared, body: &Value) -> Response {
     let state = shared.state();
     let by_id = body["egress_id"].as_str();
-    let wanted = |egress: &&Egress| by_id.map_or(body["room_name"] == egress.room, |id| egress.id == id);
+    let wanted =
+        |egress: &&Egress| !state.denies && by_id.map_or(body["room_name"] == egress.room, |id| egress.id == id);
     let items: Vec<Value> = state.egresses.iter().filter(wanted).map(Egress::answered).collect();
     if by_id.is_some() && items.is_empty() {
         return error(404, "not_found", "egress does not exist");

@@ -8,6 +8,7 @@ pub mod livekit;
 mod lost;
 mod moto;
 mod policy;
+mod race;
 pub mod s3;
 mod trouble;
 mod whole;

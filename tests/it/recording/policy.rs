@@ -102,3 +102,15 @@ async fn one_that_was_asked_for_and_has_not_begun_is_taken_back() {
     studio.ask(&talk.id, &bearer("alice")).await.expect(202);
     talk.both("call.recording_started").await;
 }
+
+#[tokio::test]
+async fn who_is_banned_neither_sees_nor_erases_a_recording() {
+    let studio = Studio::with("policy = \"party\"").await;
+    let talk = studio.recorded().await;
+    studio.stage.http.put("/v1/bans/alice", service_bearer(), json!({})).await.expect(200);
+    studio.see(&talk.id, &bearer("alice")).await.expect_problem(403, "banned");
+    studio.end(&talk.id, &bearer("alice")).await.expect_problem(403, "banned");
+    assert_eq!(studio.see(&talk.id, &bearer("bob")).await.expect(200)["state"], "complete");
+    studio.stage.http.delete("/v1/bans/alice", service_bearer()).await;
+    assert_eq!(studio.end(&talk.id, &bearer("alice")).await.expect(200)["state"], "erasing");
+}

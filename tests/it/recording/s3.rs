@@ -34,7 +34,7 @@ struct Inner {
     files: Mutex<BTreeMap<String, Vec<u8>>>,
     deleted: Mutex<Vec<String>>,
     /// What every request is answered with, if anything.
-    fails: Mutex<Option<StatusCode>>,
+    fails: Mutex<Option<(StatusCode, &'static str)>>,
 }
 
 impl S3 {
@@ -80,14 +80,15 @@ impl S3 {
         self.inner.deleted.lock().expect("a lock").clone()
     }
 
-    pub fn fails(&self, with: Option<StatusCode>) {
+    /// From now on every request is answered with this status and body, if any.
+    pub fn fails(&self, with: Option<(StatusCode, &'static str)>) {
         *self.inner.fails.lock().expect("a lock") = with;
     }
 }
 
 async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response {
-    if let Some(status) = *inner.fails.lock().expect("a lock") {
-        return status.into_response();
+    if let Some(answer) = *inner.fails.lock().expect("a lock") {
+        return answer.into_response();
     }
     if let Err(why) = inner.check(&request) {
         return (StatusCode::FORBIDDEN, why).into_response();

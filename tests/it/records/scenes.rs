@@ -33,6 +33,7 @@ fn scenes() -> Vec<(&'static str, Call)> {
         ("ringing", Scene::ringing().call),
         ("active", Scene::connected().call),
         ("active-asking", asking().call),
+        ("active-unlisted", unlisted().call),
         ("ended-completed", Scene::connected().then(Input::HangUp(user("bob"))).call),
         ("ended-declined", Scene::ringing().then(declined("iphone-1")).call),
         ("ended-cancelled", Scene::ringing().then(Input::Cancel).call),
@@ -130,6 +131,13 @@ fn asking() -> Scene {
     let asked = Scene::connected().settle().then(left("ann", "ann-1", "CONNECTION_TIMEOUT")).then(Input::RoomFinished);
     let task = asked.call.tasks[0].id;
     asked.finish(task, TaskResult::Failed(Vec::new())).then(Input::RoomFinished)
+}
+
+/// LiveKit's list lacks Bob, of whom no webhook has told that he left.
+fn unlisted() -> Scene {
+    let asked = Scene::connected().settle().then(Input::PresenceDoubted);
+    let task = asked.call.tasks[0].id;
+    asked.finish(task, TaskResult::Present(vec![(user("ann"), "ann-1".to_owned())]))
 }
 
 /// LiveKit says that nobody else has come, or come back.

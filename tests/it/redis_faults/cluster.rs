@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
-use bellwire::store::{Role, Store};
+use bellwire::store::{Admits, Role, Store};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -234,7 +234,7 @@ async fn a_browser_is_rung_when_nobody_knows_which_instances_live() {
     let spared: Vec<_> = users.iter().filter(|(_, home)| *home != away).collect();
     assert!(!spared.is_empty());
     join_all(spared.into_iter().map(async |(user, _)| {
-        let callee = store.ring_line(claim(&clock, user, "ann", Role::Callee), &[]).await.expect("rung");
+        let callee = store.ring_line(claim(&clock, user, "ann", Role::Callee), &[], Admits::All).await.expect("rung");
         assert_eq!(callee.attached, [device_id("browser")]);
     }))
     .await;

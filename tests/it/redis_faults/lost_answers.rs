@@ -8,7 +8,7 @@ use std::time::Duration;
 use bellwire::clock::Clock;
 use bellwire::domain::{Device, DeviceId, Input, Limit, Rate};
 use bellwire::store::redis::Redis;
-use bellwire::store::{Announcement, Ban, Charge, Opening, Reservation, Role, Slot, Store};
+use bellwire::store::{Admits, Announcement, Ban, Charge, Opening, Reservation, Role, Slot, Store};
 use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
 
@@ -182,8 +182,10 @@ async fn a_line_is_claimed_once_and_freed() {
         assert_eq!(line(store, clock, "ann").await, [first.call, second.call]);
 
         let called = claim(clock, "bob", "ann", Role::Callee);
-        let callee =
-            scene.cut(cut, &called.call.to_string(), store.ring_line(called.clone(), &ONE)).await.expect("a callee");
+        let callee = scene
+            .cut(cut, &called.call.to_string(), store.ring_line(called.clone(), &ONE, Admits::All))
+            .await
+            .expect("a callee");
         assert!(callee.others.is_empty());
         assert_eq!(line(store, clock, "bob").await, [called.call]);
         assert_eq!(store.history(&user("bob"), None, 10).await.expect("a history").len(), 2, "and the probe");

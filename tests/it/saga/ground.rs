@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::Rules;
-use bellwire::domain::recording::RecordingPlan;
-use bellwire::domain::usage::Plan;
-use bellwire::engine::{Engine, FollowUps, Rates, Settings};
+use bellwire::engine::{Engine, FollowUps, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use bellwire::store::redis::Redis;
 use tempfile::TempDir;
 
-use crate::store_laws::fixture::rules;
+use crate::store_laws::fixture::{rules, settings};
 use crate::support::SOON;
 use crate::support::redis::{RedisServer, store_config};
 use crate::two_engines::stops::Stops;
@@ -67,16 +65,7 @@ impl Ground {
     /// A new instance on one of the connections.
     pub fn instance(&self, number: usize, stops: &Arc<Stops>) -> Instance {
         let wire = Wire::with_stops(&self.stores[number % INSTANCES], stops);
-        let settings = Settings {
-            ring: Duration::from_secs(45),
-            rules: Rules { presence: false, ..rules() },
-            call_waiting: false,
-            devices_per_user: 10,
-            rates: Rates::default(),
-            deployment: "main".to_owned(),
-            plan: Plan::default(),
-            recording: RecordingPlan::default(),
-        };
+        let settings = Settings { rules: Rules { presence: false, ..rules() }, ..settings() };
         let (engine, follow_ups) = Engine::new(wire, self.clock.clone(), settings, Arc::default());
         Instance { engine, stops: Arc::clone(stops), follow_ups }
     }

@@ -206,3 +206,25 @@ pub async fn an_environment_is_noted_at_its_device_alone(subject: &Subject) {
     assert_eq!(devices[0].environment, Environment::Production);
     assert_eq!(devices[1], Device { environment: Environment::Sandbox, ..phone });
 }
+
+pub async fn law_33_a_token_leads_to_the_device_that_has_it(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let (ann, bob) = (user("ann"), user("bob"));
+    let holder = async |name: &str| store.holder(&token(name)).await.expect("an answer");
+    assert_eq!(holder("aa11").await, None);
+    let phone = iphone("phone", "aa11", "bb22", clock.now());
+    put(&**store, &ann, &phone).await;
+    assert_eq!(holder("aa11").await, Some((ann.clone(), phone.clone())));
+    assert_eq!(holder("bb22").await, Some((ann.clone(), phone)));
+    // By a refresh, to another user, by being dropped, and by removal.
+    let refreshed = iphone("phone", "aa11", "bb33", clock.now());
+    put(&**store, &ann, &refreshed).await;
+    assert_eq!((holder("bb22").await, holder("bb33").await), (None, Some((ann.clone(), refreshed))));
+    let taken = iphone("mine", "aa11", "bb44", clock.now());
+    put(&**store, &bob, &taken).await;
+    assert_eq!((holder("aa11").await, holder("bb33").await), (Some((bob.clone(), taken)), None));
+    assert!(store.drop_token(&bob, &device_id("mine"), &token("bb44"), None).await.expect("dropped"));
+    assert_eq!(holder("bb44").await, None);
+    assert!(store.remove_device(&bob, &device_id("mine")).await.expect("removed"));
+    assert_eq!(holder("aa11").await, None);
+}

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
+use bellwire::domain::job::Ban;
+use bellwire::domain::recording::RecordingPlan;
+use bellwire::domain::usage::Plan;
 use bellwire::domain::{
     Call, CallId, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, PushRules, PushToken, Rules,
     Subscribers, Timestamp, Unknown, UserId, begin, step,
 };
+use bellwire::engine::{Policy, Rates, Settings};
 use bellwire::store::{Announcement, Claim, Commit, Committed, Opening, Role, Slot, Store, StoreError};
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
@@ -56,6 +60,23 @@ pub fn rules() -> Rules {
         push: PushRules::default(),
         webhooks: Subscribers::default(),
         unknown: Unknown::default(),
+    }
+}
+
+/// The settings of the default configuration, without limits and policy.
+pub fn settings() -> Settings {
+    Settings {
+        ring: Duration::from_secs(45),
+        rules: rules(),
+        call_waiting: false,
+        devices_per_user: 10,
+        rates: Rates::default(),
+        deployment: "main".to_owned(),
+        plan: Plan::default(),
+        told_of_bans: Vec::new(),
+        recording: RecordingPlan::default(),
+        policy: Policy::default(),
+        takeover: None,
     }
 }
 
@@ -175,4 +196,17 @@ where
         tasks.spawn(task(number));
     }
     tasks.join_all().await
+}
+
+/// What the job of a ban of Ann has, which nobody put.
+pub fn ban_at(created_at: Timestamp) -> Ban {
+    Ban {
+        user: user("ann"),
+        reason: None,
+        created_at,
+        until: None,
+        was_put: false,
+        tell: Vec::new(),
+        unknown: Unknown::default(),
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bellwire::domain::CallId;
-use bellwire::store::{HISTORY_LENGTH, MISSED_KEPT, Role};
+use bellwire::store::{Admits, HISTORY_LENGTH, MISSED_KEPT, Role};
 
 use super::Subject;
 use super::fixture::{at_once, claim, open, user};
@@ -30,7 +30,7 @@ pub async fn law_09_calling_back_counts_missed_calls_from_zero(subject: &Subject
     assert_eq!(store.count_missed(&bob, &cid, clock.call_id()).await.expect("a count").count, 1);
     // Ann calls again, which resets nothing; then Bob calls her.
     open(&**store, &claim(clock, "ann", "bob", Role::Caller)).await;
-    store.ring_line(claim(clock, "bob", "ann", Role::Callee), &[]).await.expect("a callee");
+    store.ring_line(claim(clock, "bob", "ann", Role::Callee), &[], Admits::All).await.expect("a callee");
     assert_eq!(store.count_missed(&bob, &ann, clock.call_id()).await.expect("a count").count, 3);
     open(&**store, &claim(clock, "bob", "ann", Role::Caller)).await;
     assert_eq!(store.count_missed(&bob, &ann, clock.call_id()).await.expect("a count").count, 1);
@@ -50,7 +50,7 @@ pub async fn law_12_the_history_keeps_the_newest(subject: &Subject) {
         made.push(claim.call);
         match role {
             Role::Caller => drop(open(&**store, &claim).await),
-            Role::Callee => drop(store.ring_line(claim.clone(), &[]).await.expect("a callee")),
+            Role::Callee => drop(store.ring_line(claim.clone(), &[], Admits::All).await.expect("a callee")),
         }
         store.free_line(&claim.user, claim.call).await.expect("freed");
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use bellwire::store::{Claim, HISTORY_LENGTH, Role};
+use bellwire::store::{Admits, Claim, HISTORY_LENGTH, Role};
 
 use super::Subject;
 use super::fixture::{android, at_once, claim, line, open, user};
@@ -16,7 +16,7 @@ pub async fn law_07_claims_are_returned_in_the_order_in_which_they_were_made(sub
     // The order is that of claiming, whatever the ids say.
     assert!(open(&**store, &second).await.is_empty());
     assert_eq!(open(&**store, &third).await, std::slice::from_ref(&second));
-    assert_eq!(store.ring_line(first.clone(), &[]).await.expect("a callee").others, [second, third]);
+    assert_eq!(store.ring_line(first.clone(), &[], Admits::All).await.expect("a callee").others, [second, third]);
     assert!(open(&**store, &claim(clock, "eve", "ann", Role::Caller)).await.is_empty(), "a line is one user's");
 }
 
@@ -57,7 +57,7 @@ pub async fn law_07_of_many_that_claim_each_sees_all_before_it(subject: &Subject
         async move {
             match role {
                 Role::Caller => open(&*store, &claim).await.len(),
-                Role::Callee => store.ring_line(claim, &[]).await.expect("a callee").others.len(),
+                Role::Callee => store.ring_line(claim, &[], Admits::All).await.expect("a callee").others.len(),
             }
         }
     })
@@ -75,12 +75,12 @@ pub async fn law_10_ringing_claims_and_reads_what_an_invite_must_know(subject: &
     }
     let first = claim(clock, "bob", "ann", Role::Callee);
     let second = claim(clock, "bob", "cid", Role::Callee);
-    let callee = store.ring_line(first.clone(), &[]).await.expect("a callee");
+    let callee = store.ring_line(first.clone(), &[], Admits::All).await.expect("a callee");
     assert_eq!((callee.others, callee.blocked), (Vec::new(), false));
     assert_eq!(callee.devices, devices);
-    let callee = store.ring_line(second.clone(), &[]).await.expect("a callee");
+    let callee = store.ring_line(second.clone(), &[], Admits::All).await.expect("a callee");
     assert_eq!(callee.others, std::slice::from_ref(&first));
-    let again = store.ring_line(first.clone(), &[]).await.expect("a callee");
+    let again = store.ring_line(first.clone(), &[], Admits::All).await.expect("a callee");
     assert!(again.others.is_empty(), "a claim made again changes nothing");
     let history = store.history(&bob, None, 10).await.expect("a history");
     assert_eq!(history, [second.call, first.call]);
@@ -93,10 +93,10 @@ pub async fn law_10_a_blocked_caller_claims_nothing_and_is_not_recorded(subject:
     let device = android("phone", "t1", clock.now());
     store.put_device(&bob, device.clone(), 10, &[]).await.expect("registered");
     let standing = claim(clock, "bob", "cid", Role::Callee);
-    store.ring_line(standing.clone(), &[]).await.expect("a callee");
+    store.ring_line(standing.clone(), &[], Admits::All).await.expect("a callee");
     store.set_block(&bob, &user("ann"), true).await.expect("blocked");
 
-    let callee = store.ring_line(claim(clock, "bob", "ann", Role::Callee), &[]).await.expect("a callee");
+    let callee = store.ring_line(claim(clock, "bob", "ann", Role::Callee), &[], Admits::All).await.expect("a callee");
     assert!(callee.blocked);
     assert_eq!(callee.devices, [device]);
     assert_eq!(callee.others, std::slice::from_ref(&standing));
@@ -104,9 +104,13 @@ pub async fn law_10_a_blocked_caller_claims_nothing_and_is_not_recorded(subject:
     assert_eq!(line(&**store, clock, "bob").await, [standing.call]);
 
     // A block has one direction, and an end.
-    assert!(!store.ring_line(claim(clock, "ann", "bob", Role::Callee), &[]).await.expect("a callee").blocked);
+    assert!(
+        !store.ring_line(claim(clock, "ann", "bob", Role::Callee), &[], Admits::All).await.expect("a callee").blocked
+    );
     store.set_block(&bob, &user("ann"), false).await.expect("unblocked");
-    assert!(!store.ring_line(claim(clock, "bob", "ann", Role::Callee), &[]).await.expect("a callee").blocked);
+    assert!(
+        !store.ring_line(claim(clock, "bob", "ann", Role::Callee), &[], Admits::All).await.expect("a callee").blocked
+    );
 }
 
 pub async fn law_11_a_freed_line_keeps_its_other_claims(subject: &Subject) {
@@ -134,7 +138,7 @@ pub async fn law_26_a_line_names_a_live_call_that_the_history_names_no_more(subj
     open(&**store, &live).await;
     for _ in 0..=HISTORY_LENGTH {
         let busy = claim(clock, "ann", "dee", Role::Callee);
-        store.ring_line(busy.clone(), &[]).await.expect("a callee");
+        store.ring_line(busy.clone(), &[], Admits::All).await.expect("a callee");
         store.free_line(&busy.user, busy.call).await.expect("freed");
     }
     assert!(!store.history(&user("ann"), None, HISTORY_LENGTH).await.expect("a history").contains(&live.call));

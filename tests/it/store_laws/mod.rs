@@ -5,7 +5,9 @@
 
 mod acks;
 mod calls;
+mod contacts;
 mod devices;
+mod erasure;
 pub mod fixture;
 mod history;
 mod jobs;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
+use bellwire::config::store::EncryptionKey;
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use bellwire::store::redis::Redis;
@@ -66,6 +69,23 @@ async fn on_redis(url: &str, keys: &[(&str, &str)]) -> Subject {
     let clock = Clock::system();
     let store = Redis::open(&store_config(url, keys), Duration::from_secs(10), clock.clone()).await;
     Subject { store: Arc::new(store.expect("a store on Redis")), clock, _keep: Box::new(()) }
+}
+
+/// Stores whose push tokens are encrypted: the laws are the same.
+async fn encrypted_embedded_store() -> Option<Subject> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Clock::system();
+    let store = Embedded::open(&folder.path().join("bellwire.redb"), Duration::from_secs(10), clock.clone());
+    let store = store.expect("an embedded store").sealed_by(&[EncryptionKey::Key([7; 32])]);
+    Some(Subject { store: Arc::new(store), clock, _keep: Box::new(folder) })
+}
+
+async fn encrypted_redis() -> Option<Subject> {
+    let clock = Clock::system();
+    let config = store_config(&RedisServer::shared().await?.url(), &[]);
+    let store = Redis::open(&config, Duration::from_secs(10), clock.clone()).await.expect("a store on Redis");
+    let store = store.sealed_by(&[EncryptionKey::Key([7; 32])]);
+    Some(Subject { store: Arc::new(store), clock, _keep: Box::new(()) })
 }
 
 macro_rules! laws {
@@ -123,6 +143,7 @@ macro_rules! laws {
                 law_14_a_token_moves_between_devices_of_a_user,
                 law_14_a_token_given_up_is_free,
                 law_14_of_many_that_register_a_token_one_keeps_it,
+                law_33_a_token_leads_to_the_device_that_has_it,
                 law_15_a_dead_token_is_dropped_only_where_it_stands,
                 law_15_a_token_registered_again_since_stays,
                 law_15_a_device_without_tokens_is_removed,
@@ -156,19 +177,32 @@ macro_rules! laws {
             ],
             jobs: [
                 law_24_a_job_is_created_only_where_nothing_stands,
+                law_24_what_is_known_to_be_due_takes_no_other_ones_place,
                 law_24_a_job_is_replaced_and_removed_only_at_the_version_expected,
                 law_24_a_job_is_due_from_its_time_until_a_commit_moves_it,
                 law_24_jobs_come_by_time_and_never_among_calls,
                 law_24_of_many_that_expect_the_same_version_one_is_written,
             ],
             waiting: [
-                law_30_calls_count_while_they_are_urgent_and_jobs_until_they_are_gone,
+                law_34_calls_count_while_they_are_urgent_and_jobs_until_they_are_gone,
             ],
             usage: [
                 law_25_a_call_is_added_once,
                 law_25_days_are_added_up_and_read_in_order,
                 law_25_of_many_calls_at_once_each_is_added_once,
                 law_25_a_day_is_forgotten_after_its_time,
+            ],
+            erasure: [
+                law_27_calls_that_name_a_user_are_found_also_those_that_are_hidden_from_them,
+                law_28_what_is_kept_of_a_user_is_forgotten_and_what_others_have_stays,
+                law_28_a_ban_that_is_over_is_forgotten,
+                law_29_a_device_that_is_not_registered_again_goes_in_time,
+            ],
+            contacts: [
+                law_30_a_claim_that_has_lapsed_is_not_made,
+                law_31_where_contacts_alone_are_admitted_a_stranger_changes_nothing,
+                law_32_contacts_are_listed_in_order_and_by_user,
+                law_32_of_many_that_are_added_at_once_as_many_as_may_are,
             ],
             moderation: [
                 law_17_a_ban_ends_at_its_time,
@@ -199,3 +233,5 @@ laws!(embedded, embedded_store);
 laws!(redis, one_redis);
 laws!(redis_with_tls, redis_with_tls_and_user);
 laws!(cluster, redis_cluster);
+laws!(embedded_encrypted, encrypted_embedded_store);
+laws!(redis_encrypted, encrypted_redis);

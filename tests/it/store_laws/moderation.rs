@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwire::domain::{Timestamp, UserId};
-use bellwire::store::{Ban, Opening, Reservation, Role};
+use bellwire::store::{Admits, Ban, Opening, Reservation, Role};
 
 use super::Subject;
 use super::fixture::{android, claim, closed, device_id, line, user};
@@ -80,9 +80,9 @@ pub async fn law_19_a_banned_callee_is_claimed_as_any_other(subject: &Subject) {
     let bob = user("bob");
     store.put_ban(ban("bob", clock.now(), None)).await.expect("banned");
     let incoming = claim(clock, "bob", "ann", Role::Callee);
-    assert!(store.ring_line(incoming.clone(), &[]).await.expect("a callee").banned);
+    assert!(store.ring_line(incoming.clone(), &[], Admits::All).await.expect("a callee").banned);
     store.lift_ban(&bob).await.expect("lifted");
-    let callee = store.ring_line(claim(clock, "bob", "cid", Role::Callee), &[]).await.expect("a callee");
+    let callee = store.ring_line(claim(clock, "bob", "cid", Role::Callee), &[], Admits::All).await.expect("a callee");
     assert_eq!((callee.banned, callee.others), (false, vec![incoming]));
 }
 
@@ -100,7 +100,7 @@ pub async fn law_19_a_claim_sees_the_ban_or_is_seen(subject: &Subject) {
                     Role::Caller => {
                         store.open_line(claim.clone(), None, &[]).await.expect("an opening") == Opening::Banned
                     }
-                    Role::Callee => store.ring_line(claim.clone(), &[]).await.expect("a callee").banned,
+                    Role::Callee => store.ring_line(claim.clone(), &[], Admits::All).await.expect("a callee").banned,
                 };
                 (!seen).then_some(claim.call)
             })

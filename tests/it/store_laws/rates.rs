@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwire::domain::{Limit, Limited, Rate};
-use bellwire::store::{Ban, Charge, Claim, Opening, Reservation, Role, Store, StoreError};
+use bellwire::store::{Admits, Ban, Charge, Claim, Opening, Reservation, Role, Store, StoreError};
 
 use super::Subject;
 use super::fixture::{android, at_once, claim, device_id, line, user};
@@ -125,16 +125,16 @@ pub async fn law_23_a_call_that_is_known_is_not_charged(subject: &Subject) {
 
     let incoming = claim(clock, "bob", "ann", Role::Callee);
     for _ in 0..3 {
-        store.ring_line(incoming.clone(), &charges).await.expect("the same call");
+        store.ring_line(incoming.clone(), &charges, Admits::All).await.expect("the same call");
     }
-    assert!(is_limited(&store.ring_line(claim(clock, "bob", "cid", Role::Callee), &charges).await));
+    assert!(is_limited(&store.ring_line(claim(clock, "bob", "cid", Role::Callee), &charges, Admits::All).await));
 }
 
 pub async fn law_23_a_blocked_caller_takes_nothing_and_is_refused_as_any_other(subject: &Subject) {
     let Subject { store, clock, .. } = subject;
     let charges = of_user(Limit::InvitesPerCallee, an_hour(2));
     store.set_block(&user("bob"), &user("ann"), true).await.expect("blocked");
-    let ring = async |caller| store.ring_line(claim(clock, "bob", caller, Role::Callee), &charges).await;
+    let ring = async |caller| store.ring_line(claim(clock, "bob", caller, Role::Callee), &charges, Admits::All).await;
     for _ in 0..5 {
         assert!(ring("ann").await.expect("a callee").blocked);
     }
@@ -151,8 +151,8 @@ pub async fn law_23_a_refused_ring_claims_nothing_and_is_in_no_history(subject: 
     let charges = of_user(Limit::InvitesPerCallee, an_hour(1));
     let (first, refused): (Claim, Claim) =
         (claim(clock, "bob", "ann", Role::Callee), claim(clock, "bob", "cid", Role::Callee));
-    store.ring_line(first.clone(), &charges).await.expect("a callee");
-    refusal(store.ring_line(refused, &charges).await);
+    store.ring_line(first.clone(), &charges, Admits::All).await.expect("a callee");
+    refusal(store.ring_line(refused, &charges, Admits::All).await);
     assert_eq!(store.history(&user("bob"), None, 10).await.expect("a history"), [first.call]);
     assert_eq!(line(&**store, clock, "bob").await, [first.call]);
 }

@@ -7,7 +7,7 @@ use bellwire::clock::Clock;
 use bellwire::config;
 use bellwire::domain::{CallId, Input, Limit, Rate};
 use bellwire::store::redis::Redis;
-use bellwire::store::{Announcement, Ban, Charge, Committed, Role, Slot, Store, StoreError};
+use bellwire::store::{Admits, Announcement, Ban, Charge, Committed, Role, Slot, Store, StoreError};
 use redis::Value;
 use tokio::sync::broadcast;
 use tokio::time::timeout;
@@ -103,7 +103,7 @@ async fn law_18_an_attached_device_is_named_until_it_is_detached_or_its_instance
     let Some(Pair { here, there, clock }) = Pair::on_one().await else { return };
     let (bob, browser, tab) = (user("bob"), device_id("browser"), device_id("tab"));
     let attached = async || {
-        let callee = here.ring_line(claim(&clock, "bob", "ann", Role::Callee), &[]).await.expect("rung");
+        let callee = here.ring_line(claim(&clock, "bob", "ann", Role::Callee), &[], Admits::All).await.expect("rung");
         let mut attached = callee.attached;
         attached.sort();
         attached

@@ -1,4 +1,4 @@
-//! Law 30: how much waits.
+//! Law 34: how much waits.
 
 use bellwire::domain::job::Mark;
 use bellwire::domain::{Input, Job, JobId, Work};
@@ -7,7 +7,7 @@ use bellwire::store::Waiting;
 use super::Subject;
 use super::fixture::{after, create, new_call, replace};
 
-pub async fn law_30_calls_count_while_they_are_urgent_and_jobs_until_they_are_gone(subject: &Subject) {
+pub async fn law_34_calls_count_while_they_are_urgent_and_jobs_until_they_are_gone(subject: &Subject) {
     let Subject { store, clock, .. } = subject;
     let waiting = async || store.waiting().await.expect("counted");
     assert_eq!(waiting().await, Waiting::default());

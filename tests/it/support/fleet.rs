@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bellwire::app::Gateway;
 use bellwire::clock::Clock;
+use bellwire::config::Config;
 use bellwire::simulator::{Log, Simulator};
 use futures_util::future::join_all;
 
@@ -18,6 +19,9 @@ use super::{Process, Stage, start_simulator};
 /// How long a gateway waits for its store: longer than by default, since what a slow Redis does is tested elsewhere, and a machine that is
 /// busy with other tests is slow.
 pub const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What has the last word on a gateway's configuration.
+pub type Change = Box<dyn FnOnce(&mut Config)>;
 
 /// Gateways that carry calls together.
 pub struct Fleet<G = Gateway> {
@@ -47,6 +51,26 @@ impl Fleet {
         Self { stages: join_all(started).await, proxies: Vec::new(), prefix }
     }
 
+    /// One for each of these configuration lines, all on one clock.
+    pub async fn of_each(server: &RedisServer, extras: &[&str]) -> Self {
+        let prefix = fresh_prefix();
+        let clock = Clock::system();
+        let simulator = start_simulator(&clock).await;
+        let store = store_lines(&server.url(), &prefix);
+        let started = extras.iter().map(|extra| Stage::on(&store, simulator.clone(), clock.clone(), extra, |_| {}));
+        Self { stages: join_all(started).await, proxies: Vec::new(), prefix }
+    }
+
+    /// One for each of these, which has the last word on its configuration.
+    pub async fn configured(server: &RedisServer, changes: Vec<Change>) -> Self {
+        let prefix = fresh_prefix();
+        let simulator = start_simulator(&Clock::system()).await;
+        let store = store_lines(&server.url(), &prefix);
+        let started =
+            changes.into_iter().map(|change| Stage::on(&store, simulator.clone(), Clock::system(), "", change));
+        Self { stages: join_all(started).await, proxies: Vec::new(), prefix }
+    }
+
     /// One for each clock, which is wrong by so many milliseconds.
     pub async fn with_clocks(server: &RedisServer, wrong_by_ms: &[i64]) -> Self {
         Self::behind_proxies(server, wrong_by_ms, 0).await
@@ -67,6 +91,16 @@ impl Fleet {
             async move { Stage::on(&store, simulator, clock, "", |_| {}).await }
         });
         Self { stages: join_all(started).await, proxies, prefix }
+    }
+
+    /// One, which reaches Redis by a proxy, with these configuration lines too.
+    pub async fn proxied(server: &RedisServer, extra: &str) -> Self {
+        let prefix = fresh_prefix();
+        let simulator = start_simulator(&Clock::system()).await;
+        let proxy = Proxy::start(server.port()).await;
+        let store = store_lines(&format!("redis://{}", proxy.address()), &prefix);
+        let stage = Stage::on(&store, simulator, Clock::system(), extra, |_| {}).await;
+        Self { stages: vec![stage], proxies: vec![proxy], prefix }
     }
 
     /// The proxy between a gateway and Redis.

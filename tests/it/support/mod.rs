@@ -113,18 +113,22 @@ async fn start_simulator(clock: &Clock) -> Arc<Simulator> {
     Arc::new(Simulator::start(Options::new(clock.clone())).await.expect("the simulator"))
 }
 
-/// The lines with every rate that they do not set so high that nobody meets it: tests make more calls than people do.
+/// The lines with every rate that they do not set so high that nobody meets it: tests make more calls than people do, and all from one
+/// address.
 fn with_high_rates(extra: &str) -> String {
-    const RATES: [&str; 6] = [
-        "ip",
-        "invites_per_user",
-        "invites_per_callee",
-        "invites_per_pair",
-        "tokens_per_user",
-        "registrations_per_user",
+    const HIGH: [(&str, &str); 9] = [
+        ("ip", "\"1000000/h\""),
+        ("invites_per_user", "\"1000000/h\""),
+        ("invites_per_callee", "\"1000000/h\""),
+        ("invites_per_pair", "\"1000000/h\""),
+        ("tokens_per_user", "\"1000000/h\""),
+        ("registrations_per_user", "\"1000000/h\""),
+        ("new_tokens_per_user", "\"1000000/h\""),
+        ("connections_per_ip", "0"),
+        ("requests_per_ip", "0"),
     ];
-    let is_set = |rate: &str| extra.lines().any(|line| line.trim().starts_with(&format!("{rate} =")));
-    let high = RATES.into_iter().filter(|rate| !is_set(rate)).map(|rate| format!("{rate} = \"1000000/h\"\n"));
+    let is_set = |key: &str| extra.lines().any(|line| line.trim().starts_with(&format!("{key} =")));
+    let high = HIGH.into_iter().filter(|(key, _)| !is_set(key)).map(|(key, value)| format!("{key} = {value}\n"));
     let section = format!("[limits]\n{}", high.collect::<String>());
     if extra.contains("[limits]\n") { extra.replace("[limits]\n", &section) } else { format!("{extra}\n{section}") }
 }

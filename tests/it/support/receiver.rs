@@ -36,6 +36,10 @@ pub enum Answer {
     Status(u16),
     /// A status with a header.
     With(u16, &'static str, String),
+    /// A status with this body.
+    Text(u16, String),
+    /// After a while 200 with this body.
+    Later(Duration, String),
     /// 200 and a body without an end.
     Endless,
     /// Nothing, ever.
@@ -149,6 +153,11 @@ async fn receive(
     match answer(number, &told) {
         Answer::Status(status) => of(status).body(Body::empty()),
         Answer::With(status, name, value) => of(status).header(name, value).body(Body::empty()),
+        Answer::Text(status, text) => of(status).body(Body::from(text)),
+        Answer::Later(pause, text) => {
+            tokio::time::sleep(pause).await;
+            of(200).body(Body::from(text))
+        }
         Answer::Endless => {
             let chunks = stream::repeat_with(|| Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; 4096])));
             of(200).body(Body::from_stream(chunks))

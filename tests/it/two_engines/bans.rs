@@ -1,18 +1,20 @@
 //! A ban and an invite at two instances at once, the invite stalled between its steps.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bellwire::domain::{Call, CallId, EndReason, State};
-use bellwire::engine::{Engine, EngineError};
-use bellwire::store::{Ban, Claim, Opening, Role, Slot, Store};
+use bellwire::domain::job::{self, JobResult};
+use bellwire::domain::{Call, CallId, EndReason, Job, JobId, State, Work};
+use bellwire::engine::{Engine, EngineError, FollowUps};
+use bellwire::store::{Admits, Ban, Claim, Opening, Role, Slot, Store};
 
 use super::lost::committed_call;
 use super::stops::Stops;
 use super::wire::{Attached, Wire};
 use super::{Ground, HOUR, ann, bob, invite};
-use crate::store_laws::fixture::{android, closed, create, is_conflict, loaded, new_call, user};
+use crate::store_laws::fixture::{android, ban_at, closed, create, is_conflict, loaded, new_call, user};
 
 pub async fn ban(engine: &Engine, name: &str) {
     let ban = Ban { user: user(name), reason: None, created_at: engine.clock().now(), until: None };
@@ -33,7 +35,7 @@ async fn stalled(ground: &Ground) -> Call {
     };
     let opening = ground.store.open_line(claim("ann", "bob", Role::Caller), None, &[]).await.expect("an opening");
     assert_eq!(opening, Opening::Claimed(Vec::new()));
-    let callee = ground.store.ring_line(claim("bob", "ann", Role::Callee), &[]).await.expect("a callee");
+    let callee = ground.store.ring_line(claim("bob", "ann", Role::Callee), &[], Admits::All).await.expect("a callee");
     assert!(!callee.banned);
     call
 }
@@ -141,7 +143,7 @@ async fn a_call_that_cannot_be_ended_keeps_no_other_alive() {
     let now = ground.clock.now();
     ground.store.put_ban(Ban { user: user("ann"), reason: None, created_at: now, until: None }).await.expect("banned");
     wire.failing.store(1, Ordering::SeqCst);
-    engine.carry_out_ban(&user("ann")).await.expect_err("one cannot be read");
+    engine.carry_out_ban(&ban_at(now)).await.expect_err("one cannot be read");
     let mut ended = 0;
     for call in calls {
         ended += usize::from(loaded(&*ground.store, call).await.is_ended());
@@ -153,12 +155,12 @@ async fn a_call_that_cannot_be_ended_keeps_no_other_alive() {
 async fn a_job_that_was_over_before_its_ban_was_written_is_queued_again() {
     let ground = Ground::new();
     // The job is queued, the ban not yet written.
-    let stops = Stops::behind(4);
+    let stops = Stops::behind(6);
     let wire = Wire::with_stops(&(Arc::clone(&ground.store) as _), &stops);
     let (engine, mut follow_ups) = ground.engine_on(wire);
     let banning = tokio::spawn(async move { ban(&engine, "ann").await });
     stops.held().await;
-    let queued = ground.store.due_jobs(ground.clock.now() + HOUR, 9).await.expect("jobs");
+    let queued = ground.store.due_jobs(ground.clock.now() + HOUR, 9, &HashSet::new()).await.expect("jobs");
     assert_eq!(queued.len(), 1);
     assert!(ground.store.ban(&user("ann"), ground.clock.now()).await.expect("an answer").is_none());
     ground.store.remove_job(&queued[0], 1).await.expect("carried out");
@@ -166,4 +168,109 @@ async fn a_job_that_was_over_before_its_ban_was_written_is_queued_again() {
     banning.await.expect("no panic");
     let begun = follow_ups.begun_jobs.recv().await.expect("it is begun again");
     assert_eq!(begun.id, queued[0]);
+}
+
+/// What a job of a ban says of it when it is carried out.
+async fn told(engine: &Engine, follow_ups: &mut FollowUps) -> (bool, job::Ban) {
+    let job = follow_ups.begun_jobs.recv().await.expect("a job");
+    let Work::Ban(ban) = job.work else { panic!("{job:?}") };
+    (engine.carry_out_ban(&ban).await.expect("carried out"), ban)
+}
+
+#[tokio::test]
+async fn a_ban_that_was_replaced_or_lifted_before_its_job_ran_is_told_all_the_same() {
+    let ground = Ground::new();
+    let (engine, mut follow_ups) = ground.engine();
+    let of = |reason: &str| Ban {
+        user: user("ann"),
+        reason: Some(reason.to_owned()),
+        created_at: ground.clock.now(),
+        until: Some(ground.clock.now() + HOUR),
+    };
+    let first = of("first");
+    engine.ban(first.clone()).await.expect("banned");
+    ground.clock.advance(Duration::from_millis(1));
+    let second = of("second");
+    engine.ban(second.clone()).await.expect("banned again");
+    assert!(engine.lift_ban(&user("ann")).await.expect("lifted"));
+    for ban in [first, second] {
+        let (is_told, job) = told(&engine, &mut follow_ups).await;
+        assert!(is_told);
+        assert_eq!((job.reason, job.created_at, job.until), (ban.reason, ban.created_at, ban.until));
+    }
+}
+
+#[tokio::test]
+async fn a_ban_whose_gateway_died_after_it_was_written_is_told_though_it_was_lifted() {
+    for replaced in [false, true] {
+        let ground = Ground::new();
+        let (engine, mut follow_ups) = ground.engine();
+        let now = ground.clock.now();
+        // What a gateway leaves that dies as soon as the ban is written.
+        let stops = Stops::behind(8);
+        let wire = Wire::with_stops(&(Arc::clone(&ground.store) as _), &stops);
+        let (dying, _follow_ups) = ground.engine_on(wire);
+        let banning = tokio::spawn(async move { ban(&dying, "ann").await });
+        stops.held().await;
+        banning.abort();
+        assert!(engine.ban_of(&user("ann")).await.expect("an answer").is_some());
+        ground.clock.advance(Duration::from_secs(1));
+        if replaced {
+            ban(&engine, "ann").await;
+            assert!(told(&engine, &mut follow_ups).await.0);
+        } else {
+            assert!(engine.lift_ban(&user("ann")).await.expect("lifted"));
+        }
+        ground.clock.advance(Duration::from_secs(10));
+        let due = ground.store.due_jobs(ground.clock.now(), 9, &HashSet::new()).await.expect("jobs");
+        let mut jobs = Vec::new();
+        for id in &due {
+            jobs.extend(ground.store.load_job(id).await.expect("a job"));
+        }
+        let of_first =
+            |job: &&Job| matches!(&job.work, Work::Ban(ban) if ban.created_at < now + Duration::from_millis(900));
+        let job = jobs.iter().find(of_first).expect("the job of the first ban");
+        engine.wake_job(&job.id).await.expect("begun");
+        assert!(told(&engine, &mut follow_ups).await.0, "replaced: {replaced}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_ban_was_never_written_tells_nothing() {
+    let ground = Ground::new();
+    let (engine, _follow_ups) = ground.engine();
+    assert!(!engine.carry_out_ban(&ban_at(ground.clock.now())).await.expect("carried out"));
+    ground
+        .store
+        .put_ban(Ban { user: user("ann"), reason: None, created_at: ground.clock.now() + HOUR, until: None })
+        .await
+        .expect("banned");
+    assert!(!engine.carry_out_ban(&ban_at(ground.clock.now())).await.expect("carried out"), "it is another one");
+}
+
+#[tokio::test]
+async fn a_job_that_is_not_for_this_gateway_is_not_kept_in_its_mind() {
+    let ground = Ground::new();
+    let (engine, mut follow_ups) = ground.engine();
+    let now = ground.clock.now();
+    let work = Work::Ban(ban_at(now));
+    let job = Job::new(JobId::new("ban:1").expect("an id"), work, now - Duration::from_hours(2), now);
+    assert!(engine.queue(&job).await.expect("queued"));
+    let mut since = None;
+    for minutes in [0, 30, 31] {
+        ground.clock.advance(Duration::from_mins(minutes));
+        engine.wake_job(&job.id).await.expect("begun");
+        let begun = follow_ups.begun_jobs.recv().await.expect("an attempt");
+        while follow_ups.job_wake_ups.try_recv().is_ok() {}
+        engine.job_finished(&begun, JobResult::NotHere).await.expect("recorded");
+        engine.wake_job(&job.id).await.expect("its lease would be over");
+        assert!(follow_ups.job_wake_ups.try_recv().is_err(), "others come first");
+        let left = engine.job(&job.id).await.expect("an answer");
+        let first = *since.get_or_insert(ground.clock.now());
+        match left {
+            Some(left) => assert!(left.due > ground.clock.now() && left.not_here_since.is_some_and(|at| at <= first)),
+            None => assert_eq!(minutes, 31, "it is given up after an hour without a gateway for it, however old it is"),
+        }
+    }
+    assert!(engine.job(&job.id).await.expect("an answer").is_none());
 }

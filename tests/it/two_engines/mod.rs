@@ -14,15 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
-use bellwire::domain::recording::RecordingPlan;
 use bellwire::domain::usage::Plan;
 use bellwire::domain::{Call, Device, EndReason, Input, Media, Party, Receipt, Rules, State, TaskResult, Unknown};
-use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Rates, Settings};
+use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
 use tempfile::TempDir;
 
-use crate::store_laws::fixture::{android, device_id, rules, user};
+use crate::store_laws::fixture::{android, device_id, rules, settings, user};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -51,18 +50,7 @@ impl Ground {
     }
 
     fn engine_of(&self, store: Arc<dyn Store>, plan: Plan) -> (Engine, FollowUps) {
-        let rules = Rules { presence: false, ..rules() };
-        let deployment = "main".to_owned();
-        let settings = Settings {
-            ring: Duration::from_secs(45),
-            rules,
-            call_waiting: false,
-            devices_per_user: 10,
-            rates: Rates::default(),
-            deployment,
-            plan,
-            recording: RecordingPlan::default(),
-        };
+        let settings = Settings { rules: Rules { presence: false, ..rules() }, plan, ..settings() };
         Engine::new(store, self.clock.clone(), settings, Arc::default())
     }
 

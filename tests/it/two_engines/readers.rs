@@ -150,7 +150,7 @@ async fn a_device_that_goes_ends_its_readers_at_every_instance() {
     ground.register(android("tablet", "token-2", ground.clock.now())).await;
     let read = async |device: &str| there.read(&user("bob"), Some(device_id(device)), 10).await.expect("a reader");
     let (mut phone, mut tablet, mut other) = (read("phone").await, read("tablet").await, read("other").await);
-    here.register(&user("cid"), android("mine", "token-1", ground.clock.now())).await.expect("registered");
+    here.register(&user("cid"), android("mine", "token-1", ground.clock.now()), None).await.expect("registered");
     assert!(next(&mut phone).await.is_none(), "its token was taken");
     here.remove_device(&user("bob"), &device_id("tablet")).await.expect("removed");
     assert!(next(&mut tablet).await.is_none(), "it was removed");

@@ -1,7 +1,7 @@
 //! A store as another instance has it, over a network: it hears of commits without the record, in a while, or not at all, and its
 //! requests may be held up on the way.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use bellwire::domain::usage::{Day, DayShare, DayUsage};
 use bellwire::domain::{CallId, Device, DeviceId, Environment, Heard, Job, JobId, PushToken, Timestamp, UserId};
 use bellwire::store::{
-    Announcement, Ban, Callee, Charge, Claim, Commit, Committed, Missed, Opening, Reservation, Slot, Store, StoreError,
-    Waiting,
+    Admits, Announcement, Ban, Callee, Charge, Claim, Commit, Committed, Forgotten, Missed, Opening, Reservation, Slot,
+    Store, StoreError, Waiting,
 };
 use tokio::sync::{RwLock, broadcast, watch};
 use tokio::task::JoinHandle;
@@ -187,9 +187,9 @@ impl Store for Wire {
         self.trip("open_line", self.store.open_line(claim, reservation, charges)).await
     }
 
-    async fn ring_line(&self, claim: Claim, charges: &[Charge]) -> Result<Callee, StoreError> {
+    async fn ring_line(&self, claim: Claim, charges: &[Charge], admits: Admits) -> Result<Callee, StoreError> {
         let user = claim.user.clone();
-        let callee = self.trip("ring_line", self.store.ring_line(claim, charges)).await?;
+        let callee = self.trip("ring_line", self.store.ring_line(claim, charges, admits)).await?;
         let attached: Vec<DeviceId> =
             self.attached.borrow().iter().filter(|(owner, _)| *owner == user).map(|(_, id)| id.clone()).collect();
         Ok(Callee { attached: [callee.attached, attached].concat(), ..callee })
@@ -215,6 +215,10 @@ impl Store for Wire {
         charges: &[Charge],
     ) -> Result<(), StoreError> {
         self.trip("put_device", self.store.put_device(user, device, most, charges)).await
+    }
+
+    async fn holder(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
+        self.trip("holder", self.store.holder(token)).await
     }
 
     async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
@@ -282,6 +286,18 @@ impl Store for Wire {
         self.trip("blocks", self.store.blocks(user)).await
     }
 
+    async fn put_contacts(&self, user: &UserId, peers: &[UserId]) -> Result<(), StoreError> {
+        self.trip("put_contacts", self.store.put_contacts(user, peers)).await
+    }
+
+    async fn set_contact(&self, user: &UserId, peer: &UserId, listed: bool, most: usize) -> Result<bool, StoreError> {
+        self.trip("set_contact", self.store.set_contact(user, peer, listed, most)).await
+    }
+
+    async fn contacts(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+        self.trip("contacts", self.store.contacts(user)).await
+    }
+
     async fn put_ban(&self, ban: Ban) -> Result<(), StoreError> {
         self.trip("put_ban", self.store.put_ban(ban)).await
     }
@@ -314,8 +330,8 @@ impl Store for Wire {
         self.trip("remove_job", self.store.remove_job(id, version)).await
     }
 
-    async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError> {
-        self.trip("due_jobs", self.store.due_jobs(now, limit)).await
+    async fn due_jobs(&self, now: Timestamp, limit: usize, beside: &HashSet<JobId>) -> Result<Vec<JobId>, StoreError> {
+        self.trip("due_jobs", self.store.due_jobs(now, limit, beside)).await
     }
 
     async fn account(&self, call: CallId, shares: &[DayShare]) -> Result<bool, StoreError> {
@@ -324,6 +340,18 @@ impl Store for Wire {
 
     async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
         self.trip("usage", self.store.usage(from, to, peaks_from)).await
+    }
+
+    async fn calls_naming(&self, user: &UserId) -> Result<Vec<CallId>, StoreError> {
+        self.trip("calls_naming", self.store.calls_naming(user)).await
+    }
+
+    async fn forget_call(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
+        self.trip("forget_call", self.store.forget_call(user, call)).await
+    }
+
+    async fn forget_user(&self, user: &UserId) -> Result<Forgotten, StoreError> {
+        self.trip("forget_user", self.store.forget_user(user)).await
     }
 
     async fn waiting(&self) -> Result<Waiting, StoreError> {

@@ -1,14 +1,15 @@
 //! Messages and bans over SIGKILL, and from two gateways on one Redis.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
-use bellwire::domain::{Job, JobId, Unknown, UserId, Work, job};
+use bellwire::domain::{Job, JobId, UserId, Work, job};
 use bellwire::store::embedded::Embedded;
 use bellwire::store::{Ban, Store};
 use serde_json::json;
 
 use super::{declined, endpoint};
+use crate::store_laws::fixture::ban_at;
 use crate::support::people::{invite_body, path};
 use crate::support::receiver::{Answer, Receiver};
 use crate::support::redis::RedisServer;
@@ -47,7 +48,7 @@ async fn a_message_that_became_a_job_survives_a_kill() {
     stage.gateway.kill().await;
     let file = stage.config_file.with_file_name("calls.redb");
     let store = Embedded::open(&file, SOON, stage.clock.clone()).expect("the store");
-    let jobs = store.due_jobs(stage.clock.now() + Duration::from_hours(1), 9).await.expect("jobs");
+    let jobs = store.due_jobs(stage.clock.now() + Duration::from_hours(1), 9, &HashSet::new()).await.expect("jobs");
     assert_eq!(jobs.len(), 1, "{jobs:?}");
     store.close().await;
     drop(store);
@@ -75,7 +76,7 @@ async fn a_gateway_that_does_not_know_an_endpoint_yet_leaves_its_messages_to_ano
     stage.gateway.exit().await;
     let store = Embedded::open(&stage.config_file.with_file_name("calls.redb"), SOON, stage.clock.clone());
     let store = store.expect("the store");
-    let jobs = store.due_jobs(stage.clock.now() + Duration::from_hours(1), 9).await.expect("jobs");
+    let jobs = store.due_jobs(stage.clock.now() + Duration::from_hours(1), 9, &HashSet::new()).await.expect("jobs");
     assert_eq!(jobs.len(), 1, "{jobs:?}");
     let job = store.load_job(&jobs[0]).await.expect("a job").expect("a job");
     store.commit_job(&job.put_off(stage.clock.now()), Some(job.version)).await.expect("due now");
@@ -103,7 +104,7 @@ async fn a_ban_whose_gateway_died_before_it_ended_the_calls_ends_them() {
     let now = stage.clock.now();
     for (number, name) in ["alice", "carol", "nobody"].into_iter().enumerate() {
         let user = UserId::new(name).expect("a user");
-        let work = Work::Ban(job::Ban { user: user.clone(), unknown: Unknown::default() });
+        let work = Work::Ban(job::Ban { user: user.clone(), ..ban_at(now) });
         let job =
             Job::new(JobId::new(format!("ban:{number}")).expect("an id"), work, now, now + Duration::from_secs(1));
         store.commit_job(&job, None).await.expect("queued");

@@ -1,13 +1,12 @@
 //! Endpoints that fail, hang or answer too much: the message comes again, and nobody else waits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
-use bellwire::domain::job::{Mark, Webhook};
-use bellwire::domain::{EndpointId, Job, JobId, Timestamp, Unknown, WebhookEvent, Work};
+use bellwire::domain::job::Mark;
+use bellwire::domain::{Job, JobId, Work};
 use futures_util::future::join_all;
 use reqwest::Method;
-use uuid::Uuid;
 
 use super::{declined, endpoint};
 use crate::support::receiver::{Answer, Receiver, Told};
@@ -41,42 +40,6 @@ async fn an_endpoint_that_is_gone_is_not_asked_again() {
     let ops = Http::new(format!("http://{}", stage.gateway.ops));
     let metrics = ops.request(Method::GET, "/metrics").send().await.expect("an answer").text().await.expect("a text");
     assert!(metrics.contains("bellwire_jobs_total{kind=\"webhook\",outcome=\"given_up\"}"), "{metrics}");
-}
-
-#[tokio::test]
-async fn a_message_to_an_endpoint_that_nobody_knows_waits_for_an_hour() {
-    let stage = Stage::new().await;
-    let engine = &stage.gateway.engine;
-    let now = stage.clock.now();
-    let queue = async |number: u128, queued_at: Timestamp| {
-        let message = Uuid::from_u128(number);
-        let webhook = Webhook {
-            endpoint: EndpointId::new("0123456789abcdef").expect("an id"),
-            event: WebhookEvent::CallEnded,
-            message,
-            body: "{}".to_owned(),
-            unknown: Unknown::default(),
-        };
-        let job = Job::new(JobId::webhook(message), Work::Webhook(webhook), queued_at, now);
-        assert!(engine.queue(&job).await.expect("queued"));
-        job.id
-    };
-    let young = queue(1, now - Duration::from_mins(58)).await;
-    let old = queue(2, now - Duration::from_mins(61)).await;
-    let tried = async {
-        while engine.job(&old).await.expect("an answer").is_some() {
-            tokio::task::yield_now().await;
-        }
-        loop {
-            let job = engine.job(&young).await.expect("an answer").expect("it is there yet");
-            // After the first try it waits for longer than its lease.
-            if job.attempt == 1 && job.due >= now + Duration::from_secs(45) {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(SOON, tried).await.expect("tried in time");
 }
 
 #[tokio::test]
@@ -149,7 +112,7 @@ async fn a_backlog_of_jobs_is_swept_without_a_pause() {
     assert!(join_all(queued).await.into_iter().all(|queued| queued));
     stage.clock.advance(Duration::from_mins(21));
     let swept = async {
-        while !engine.overdue_jobs(Duration::ZERO, 1).await.expect("an answer").is_empty() {
+        while !engine.overdue_jobs(Duration::ZERO, 1, &HashSet::new()).await.expect("an answer").is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

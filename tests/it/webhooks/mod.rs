@@ -4,6 +4,7 @@ mod crashes;
 mod delivery;
 mod failing;
 mod usage;
+mod waiting;
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,6 @@
 //! What is used, as the API tells it, and the warning when it is much.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bellwire::domain::usage::Day;
@@ -9,7 +10,8 @@ use serde_json::{Value, json};
 use super::{SECRET, endpoint};
 use crate::support::people::path;
 use crate::support::receiver::{Receiver, Told};
-use crate::support::{SOON, Stage, bearer, service_bearer};
+use crate::support::redis::RedisServer;
+use crate::support::{Fleet, SOON, Stage, bearer, service_bearer};
 
 /// Two talk for so long.
 async fn talk(stage: &Stage, caller: &str, callee: &str, minutes: u64) -> Value {
@@ -113,4 +115,37 @@ async fn each_share_of_the_plan_is_warned_of_once() {
     let all = receiver.wait_for(5, |told| told.kind() == "call.ended").await;
     assert_eq!(all.len(), 5);
     assert_eq!(receiver.all().iter().filter(|told| warned(told)).count(), 2, "each once");
+}
+
+#[tokio::test]
+async fn two_gateways_give_one_warning() {
+    let Some(server) = RedisServer::shared().await else { return };
+    let receiver = Receiver::start().await;
+    let lines = format!("{}[usage]\nparticipant_minutes_per_month = 10\nwarn_at = [0.5]\n", endpoint(&receiver));
+    let fleet = Fleet::of_each(server, &[&lines, &lines]).await;
+    let clock = &fleet[0].clock;
+    // In the middle of a day, so that no month ends meanwhile.
+    clock.advance(Day::of(clock.now()).after().begins().since(clock.now()) + Duration::from_hours(12));
+    let warned = |told: &Told| told.kind() == "usage.warning";
+    // Each of them is enough to cross the share, and both gateways add and look.
+    for round in 0..3 {
+        let (one, two) = (format!("alice-{round}"), format!("carol-{round}"));
+        tokio::join!(talk(&fleet[0], &one, "bob", 0), talk(&fleet[1], &two, "dave", 0));
+        talk(&fleet[round % 2], &one, "bob", 6).await;
+        talk(&fleet[(round + 1) % 2], &two, "dave", 6).await;
+        used(&fleet[0], "", 4 * (round as u64 + 1)).await;
+        clock.advance(Duration::from_secs(90));
+        receiver.wait_for(1, warned).await;
+        // Whatever is to come of this minute has come: its check is over.
+        let engine = &fleet[1].gateway.engine;
+        let checked = async {
+            while !engine.overdue_jobs(Duration::ZERO, 9, &HashSet::new()).await.expect("jobs").is_empty() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(SOON * 3, checked).await.expect("checked in time");
+    }
+    receiver.wait_for(12, |told| told.kind() == "call.ended").await;
+    let warnings: Vec<Told> = receiver.all().into_iter().filter(warned).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
 }

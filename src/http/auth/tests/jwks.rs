@@ -18,8 +18,8 @@ use crate::crypto::{Es256Key, Rs256Key};
 
 /// An identity provider's server, which counts how often it is asked.
 #[derive(Clone)]
-struct Provider {
-    url: String,
+pub(super) struct Provider {
+    pub(super) url: String,
     answer: Arc<Mutex<(StatusCode, String)>>,
     asked: Arc<AtomicUsize>,
     /// Each answer needs a permit, so that a test can hold answers back.
@@ -27,7 +27,7 @@ struct Provider {
 }
 
 impl Provider {
-    async fn start(keys: &Value) -> Self {
+    pub(super) async fn start(keys: &Value) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let provider = Self {
             url: format!("http://{}/keys", listener.local_addr().expect("an address")),
@@ -58,21 +58,21 @@ impl Provider {
         self.set(StatusCode::OK, json!({"keys": keys})).await;
     }
 
-    fn asked(&self) -> usize {
+    pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
-    fn users(&self, algorithm: Asymmetric, clock: &Clock) -> Arc<Authenticator> {
+    pub(super) fn users(&self, algorithm: Asymmetric, clock: &Clock) -> Arc<Authenticator> {
         Arc::new(authenticator(vec![users(UserKey::Jwks(algorithm, self.url.clone()))], clock))
     }
 }
 
-fn jwk(key: &KeyPair, kid: &str) -> Value {
+pub(super) fn jwk(key: &KeyPair, kid: &str) -> Value {
     let (x, y) = ec_coordinates(key);
     json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "key_ops": ["verify"], "kid": kid, "x": x, "y": y})
 }
 
-fn es256(key: &KeyPair, kid: Option<&str>, clock: &Clock) -> String {
+pub(super) fn es256(key: &KeyPair, kid: Option<&str>, clock: &Clock) -> String {
     let key = Es256Key::from_pem(&key.serialize_pem()).expect("a key");
     key.sign_jwt(&kid.map_or_else(|| json!({}), |kid| json!({"kid": kid})), &claims(clock)).expect("signed")
 }
@@ -290,4 +290,81 @@ async fn a_kid_beyond_reason_is_refused_before_any_fetch() {
     let token = es256(&key, Some(&"k".repeat(257)), &clock);
     assert_eq!(user(&authenticator, &token).await, Err(AuthError::Malformed));
     assert_eq!(provider.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_flood_of_key_ids_that_nobody_has_fetches_once_and_holds_up_nobody() {
+    let clock = Clock::system();
+    let key = ec();
+    let provider = Provider::start(&json!([jwk(&key, "one")])).await;
+    let authenticator = provider.users(Asymmetric::Es256, &clock);
+    authenticator.prefetch().await;
+    clock.advance(Duration::from_secs(11));
+    provider.permits.forget_permits(1000);
+    let flood: Vec<_> = (0..500)
+        .map(|number| {
+            let (authenticator, token) = (authenticator.clone(), es256(&key, Some(&format!("kid-{number}")), &clock));
+            tokio::spawn(async move { user(&authenticator, &token).await })
+        })
+        .collect();
+    while provider.asked() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // While the one fetch is under way, who has a key that is known waits for nothing.
+    assert!(user(&authenticator, &es256(&key, Some("one"), &clock)).await.is_ok());
+    provider.permits.add_permits(1000);
+    for refused in flood {
+        assert_eq!(refused.await.expect("finished"), Err(AuthError::UnknownKey));
+    }
+    assert_eq!(provider.asked(), 2, "one fetch for all of them");
+    for number in 0..100 {
+        let token = es256(&key, Some(&format!("more-{number}")), &clock);
+        assert_eq!(user(&authenticator, &token).await, Err(AuthError::UnknownKey));
+    }
+    assert_eq!(provider.asked(), 2, "none before the floor has passed");
+}
+
+#[tokio::test]
+async fn keys_are_kept_for_a_day_without_their_provider_and_no_longer() {
+    let clock = Clock::system();
+    let key = ec();
+    let provider = Provider::start(&json!([jwk(&key, "one")])).await;
+    let authenticator = provider.users(Asymmetric::Es256, &clock);
+    authenticator.prefetch().await;
+    provider.set(StatusCode::BAD_GATEWAY, "down").await;
+    let token = es256(&key, Some("one"), &clock);
+    let lasting = json!({"exp": clock.now().as_secs() + 200_000});
+    let signer = Es256Key::from_pem(&key.serialize_pem()).expect("a key");
+    let lasting = signer.sign_jwt(&json!({"kid": "one"}), &with(claims(&clock), &lasting)).expect("signed");
+    assert!(user(&authenticator, &token).await.is_ok());
+    clock.advance(Duration::from_hours(23));
+    assert!(user(&authenticator, &lasting).await.is_ok());
+    clock.advance(Duration::from_mins(61));
+    assert_eq!(user(&authenticator, &lasting).await, Err(AuthError::KeysUnavailable));
+    provider.set_keys(&json!([jwk(&key, "one")])).await;
+    clock.advance(Duration::from_secs(11));
+    assert!(user(&authenticator, &lasting).await.is_ok(), "it is back");
+}
+
+#[tokio::test]
+async fn keys_that_never_end_are_given_up() {
+    let clock = Clock::system();
+    let key = ec();
+    // A byte now and then keeps a connection alive, and must not keep the fetch.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/keys", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
+        let mut sent = tokio::io::AsyncWriteExt::write_all(&mut stream, head).await;
+        while sent.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            sent = tokio::io::AsyncWriteExt::write_all(&mut stream, b" ").await;
+        }
+    });
+    let authenticator = authenticator(vec![users(UserKey::Jwks(Asymmetric::Es256, url))], &clock);
+    let began = std::time::Instant::now();
+    let refused = user(&authenticator, &es256(&key, Some("one"), &clock)).await;
+    assert_eq!(refused, Err(AuthError::KeysUnavailable));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }

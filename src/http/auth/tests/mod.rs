@@ -1,5 +1,6 @@
 //! Who is believed and who is not: tokens of every kind against one authenticator.
 
+mod attacks;
 mod jwks;
 mod keys;
 mod tokens;

@@ -1,11 +1,12 @@
 -- Puts an outgoing call on its caller's line, and reserves the idempotency key, if there is one.
--- KEYS line, history, missed calls from the callee, bans, idempotency key (if there is one), rates
--- ARGV user, now (ms), call, claim lapses (ms), claim, calls in a history, history kept until (ms),
+-- KEYS line, history, missed calls from the callee, bans, calls that name the user, idempotency key (if there is one), rates
+-- ARGV user, now (ms), call, claim lapses (ms), claim, calls in a history, history kept until (ms), oldest call that may
+--      name the user, that kept until (ms),
 --      with a key: the call whose reservation gives way, digest of the body, key kept until (ms);
 --      rates
 -- {'banned'}, {'reserved', call, digest of its body}, or {'claimed', claims before it}.
 local now, call = tonumber(ARGV[2]), ARGV[3]
-local key = #KEYS - tonumber(ARGV[#ARGV]) > 4 and KEYS[5]
+local key = #KEYS - tonumber(ARGV[#ARGV]) > 5 and KEYS[6]
 if holds(redis.call('HGET', KEYS[4], ARGV[1]), now) then
   return { 'banned' }
 end
@@ -15,7 +16,7 @@ local taken = key and redis.call('GET', key)
 if taken then
   local ends, owner, body = string.match(taken, '^(%d+) (%S+) (.*)$')
   known = known or owner == call
-  if tonumber(ends) > now and owner ~= call and owner ~= ARGV[8] then
+  if tonumber(ends) > now and owner ~= call and owner ~= ARGV[10] then
     return { 'reserved', owner, body }
   end
 end
@@ -24,11 +25,16 @@ if refused then
   return refused
 end
 if key then
-  redis.call('SET', key, ARGV[10] .. ' ' .. call .. ' ' .. ARGV[9], 'PXAT', ARGV[10])
+  redis.call('SET', key, ARGV[12] .. ' ' .. call .. ' ' .. ARGV[11], 'PXAT', ARGV[12])
+end
+if tonumber(ARGV[4]) <= now then
+  -- It lapses before it is made.
+  return { 'claimed', before }
 end
 if not stands then
   claim(KEYS[1], ARGV[4], ARGV[5])
 end
 remember(KEYS[2], call, tonumber(ARGV[6]), ARGV[7])
+name(KEYS[5], call, ARGV[8], ARGV[9])
 redis.call('DEL', KEYS[3])
 return { 'claimed', before }

@@ -1,6 +1,6 @@
 -- Registers or refreshes a device; the one registered longest ago gives way where there are too many. What is known of its app stays.
 -- KEYS devices, number of the last notice, channel, rates
--- ARGV device, its value, how many there may be, user, its registration, now (ms), rates
+-- ARGV device, its value, how many there may be, user, its registration, now (ms), how long one is kept (ms), rates
 -- The values that had to go.
 local gone, others, value, known = {}, {}, ARGV[2], false
 for _, stored in ipairs(redis.call('HVALS', KEYS[1])) do
@@ -23,10 +23,15 @@ if refused then
   return refused
 end
 table.sort(others, function(a, b) return a.at < b.at end)
-for place = 1, #others - math.max(tonumber(ARGV[3]), 1) + 1 do
+local oldest = tonumber(ARGV[6]) - tonumber(ARGV[7])
+for place = 1, #others do
+  if place > #others - math.max(tonumber(ARGV[3]), 1) + 1 and others[place].at > oldest then
+    break
+  end
   redis.call('HDEL', KEYS[1], others[place].id)
   gone[#gone + 1] = others[place].value
   tell(KEYS[2], KEYS[3], cjson.encode({ closed = ARGV[4], device = others[place].id }))
 end
 redis.call('HSET', KEYS[1], ARGV[1], value)
+redis.call('PEXPIRE', KEYS[1], ARGV[7])
 return gone

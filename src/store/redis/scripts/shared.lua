@@ -56,6 +56,17 @@ local function remember(history, call, most, kept_until)
   redis.call('PEXPIREAT', history, kept_until)
 end
 
+-- That a call names a user, whose ids sort by time. A few of those that are older than what is kept go on the way.
+local function name(named, call, oldest, kept_until)
+  for _, id in ipairs(redis.call('ZRANGE', named, 0, 15)) do
+    if id < oldest then
+      redis.call('ZREM', named, id)
+    end
+  end
+  redis.call('ZADD', named, 0, call)
+  redis.call('PEXPIREAT', named, kept_until)
+end
+
 -- Whether "<until in ms, 0: for good> <ban>" holds.
 local function holds(ban, now)
   local ends = ban and tonumber(string.match(ban, '^%d+'))
