@@ -149,11 +149,7 @@ impl Gateway {
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
         let webhooks = Arc::new(Webhooks::new(&config.livekit, clock.clone())?);
         let rooms = Rooms::new(&config.livekit, clock.clone(), Arc::clone(&metrics))?;
-        let storage = config.recording.s3.as_ref().map(Storage::new).transpose()?.map(Arc::new);
-        let recorder = storage
-            .clone()
-            .zip(config.recording.s3.clone())
-            .map(|(storage, s3)| Recorder { egress: Egress::new(rooms.twirp().clone(), s3), storage });
+        let (storage, recorder) = recorder(config, &rooms)?;
         let rooms = config.livekit.rooms.then_some(rooms);
         let (work_stopper, work_stop) = stop_signal();
         let postgres = config.history.postgres.as_ref().map(|url| Arc::new(Postgres::new(url, &config.history)));
@@ -266,6 +262,14 @@ impl Phase {
 
 async fn bind(key: &'static str, address: SocketAddr, times: Times) -> Result<Server, StartError> {
     Server::bind(address, times).await.map_err(|source| StartError::Listen { key, address, source })
+}
+
+/// Where recordings are kept, and what makes them, if calls are recorded.
+fn recorder(config: &Config, rooms: &Rooms) -> Result<(Option<Arc<Storage>>, Option<Recorder>), StorageError> {
+    let Some(s3) = &config.recording.s3 else { return Ok((None, None)) };
+    let storage = Arc::new(Storage::new(s3)?);
+    let recorder = Recorder { egress: Egress::new(rooms.twirp().clone(), s3.clone()), storage: Arc::clone(&storage) };
+    Ok((Some(storage), Some(recorder)))
 }
 
 /// The apps whose devices can be pushed to.

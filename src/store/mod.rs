@@ -605,7 +605,7 @@ impl StoreError {
         match self {
             Self::Conflict => "conflict",
             Self::Limited(_) => "limited",
-            Self::TooMany => "too_many",
+            Self::TooMany => "full",
             Self::Unavailable(_) => "unavailable",
             Self::Corrupt(_) => "corrupt",
             Self::Newer(_) => "newer",

@@ -254,7 +254,7 @@ metrics! {
     event_readers: Gauges<Transport> = Family::default(),
     /// What the store was asked for, by operation, until its answer.
     store_seconds: Seconds<Operation> = Family::new_with_constructor(quick),
-    /// What the store did not do, by why: a conflict is tried again, limited and too_many are refusals, and the others are trouble.
+    /// What the store did not do, by why: a conflict is tried again, limited and full are refusals, and the others are trouble.
     store_failures: Counts<Failure> = Family::default(),
     /// Calls that live or have tasks open, and jobs that are not done, in the whole store: each of its gateways tells the same number.
     store_waiting: Gauges<Waiting> = Family::default(),
