@@ -35,7 +35,10 @@ pub fn add(document: &mut Value) {
     let schemas = &mut document["components"]["schemas"];
     for (schema, fields) in &constraints.fields {
         for (field, name) in fields.as_object().into_iter().flatten() {
-            merge(&mut schemas[schema]["properties"][field], constraints.text(name));
+            let field = &mut schemas[schema]["properties"][field];
+            // Of a list, what each in it must be.
+            let text = if field.get("items").is_some() { &mut field["items"] } else { field };
+            merge(text, constraints.text(name));
         }
     }
     for (schema, rules) in &constraints.rules {

@@ -171,8 +171,10 @@ fn depth(value: &Value) -> usize {
 
 fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<Key>, Problem> {
     let Some(text) = only_header(headers, &IDEMPOTENCY_KEY)? else { return Ok(None) };
-    if !(1..=KEY_BYTES).contains(&text.len()) {
-        let detail = format!("{IDEMPOTENCY_KEY} must have 1 to {KEY_BYTES} characters");
+    // HTTP/1.1 takes white space around a value off, HTTP/2 leaves it (RFC 9110, section 5.5).
+    let text = text.trim_matches([' ', '\t']);
+    if !(1..=KEY_BYTES).contains(&text.len()) || text.contains('\t') {
+        let detail = format!("{IDEMPOTENCY_KEY} must have 1 to {KEY_BYTES} characters, none of them a tab");
         return Err(Problem::new(Code::InvalidHeader, detail));
     }
     Ok(Some(Key { key: text.to_owned(), body: HEXLOWER.encode(digest(&SHA256, body).as_ref()) }))

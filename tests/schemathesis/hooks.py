@@ -19,9 +19,10 @@ def before_call(context, case, kwargs):
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return
     path = case.path_parameters
-    if path and "user" in path:
-        # It stands there as it is sent.
-        path["user"] = quote(shortened(unquote(path["user"])), safe="")
+    for name in ("user", "peer"):
+        if path and name in path:
+            # It stands there as it is sent.
+            path[name] = quote(shortened(unquote(path[name])), safe="")
     if is_of_device(case.operation.label) and not isinstance(case.body, dict):
         # A body that may be left out, by who has a ticket.
         case.body, case.media_type = {}, "application/json"
@@ -43,6 +44,9 @@ def improve(operation, body):
         if WHO == "service":
             body["caller"] = body.get("caller") or {"id": "shop"}
             shorten_user(body["caller"], "id")
+            if body["caller"].get("avatar"):
+                # Which texts are URLs, and whose host is one, no pattern says.
+                body["caller"]["avatar"] = "https://cdn.example/alice.png"
             if body["caller"]["id"] == body["callee"]:
                 body["callee"] = "bob"
         else:
@@ -53,6 +57,8 @@ def improve(operation, body):
     elif is_of_device(operation):
         # A user's token tells no device, as a ticket does.
         body["device_id"] = body.get("device_id") or "iphone-1"
+    elif operation == "PUT /v1/users/{user}/contacts":
+        body["contacts"] = [shortened(user) for user in body["contacts"]]
     elif operation == "PUT /v1/bans/{user}" and body.get("until"):
         body["until"] = "2999-12-28T12:00:00Z"
 

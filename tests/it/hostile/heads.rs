@@ -178,7 +178,7 @@ async fn headers_come_once_and_are_text() {
     }
     let body = json!({"callee": "dave", "media": "audio"}).to_string();
     let too_long = "x".repeat(256);
-    for key in [&b""[..], b" ", too_long.as_bytes(), b"\xc3\xa9", b"a\xffb"] {
+    for key in [&b""[..], b" ", too_long.as_bytes(), b"\xc3\xa9", b"a\xffb", b"a\tb"] {
         let key = reqwest::header::HeaderValue::from_bytes(key).expect("a value");
         let invite = http.request(Method::POST, "/v1/calls").bearer_auth(bearer("carol"));
         let invite =
