@@ -18,7 +18,7 @@ impl Hook for Policy {
             test: request.test,
             asked_by: if request.by_service { By::Service } else { By::User },
         };
-        match self.ask(&question).await {
+        match self.ask(&request.caller.id, &question).await {
             Ruling::Allowed => Ok(()),
             Ruling::Refused(reason) => Err(EngineError::CallRefused(reason)),
             Ruling::Unknown => Err(EngineError::PolicyUnavailable),

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::Dispatcher;
 use crate::domain::job::{self, Erased, Erasure, JobResult};
 use crate::domain::{EndpointId, Job, WebhookEvent, Work};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, STORE};
 use crate::lifecycle::Stop;
 use crate::outbound::{Message, Turn, message};
 
@@ -90,10 +90,9 @@ impl Dispatcher {
 
     /// Erases what can be erased of a user by now; what it waits for is tried again later.
     async fn erase_user(&self, job: &Job, erasure: &Erasure) {
-        let (user, ban) = (&erasure.user, erasure.ban);
         let work = async {
-            let (mut erased, mut left) = self.engine.carry_out_erasure(user, ban).await?;
-            match self.webhooks.erase_history(user, ban).await {
+            let (mut erased, mut left) = self.engine.carry_out_erasure(erasure).await?;
+            match self.webhooks.erase_history(&erasure.user, erasure.ban).await {
                 Ok(rows) => erased.history_rows = rows,
                 Err(error) => {
                     tracing::warn!(job_id = %job.id, error = &error as &dyn std::error::Error, "rows of a user could not be deleted yet");
@@ -107,9 +106,9 @@ impl Dispatcher {
             Ok(Ok(attempt)) => attempt,
             Ok(Err(error)) => {
                 tracing::warn!(job_id = %job.id, attempt = job.attempt, %error, "an erasure failed and is tried again");
-                (Erased::default(), vec!["store".to_owned()])
+                (Erased::default(), vec![STORE.to_owned()])
             }
-            Err(_) => (Erased::default(), vec!["store".to_owned()]),
+            Err(_) => (Erased::default(), vec![STORE.to_owned()]),
         };
         if let Err(error) = self.engine.erasure_attempted(job, erasure, &erased, left).await {
             // Its lease passes, and the wake-up begins another attempt.

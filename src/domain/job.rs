@@ -124,6 +124,12 @@ pub struct Erasure {
     /// Whether their ban goes too.
     #[serde(default, skip_serializing_if = "is_default")]
     pub ban: bool,
+    /// When it was asked for last. What comes after is new, and stays.
+    #[serde(default)]
+    pub asked_at: Timestamp,
+    /// Whether what the store keeps beside calls has gone, which is done once.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub forgotten: bool,
     /// What has gone so far.
     #[serde(default)]
     pub erased: Erased,

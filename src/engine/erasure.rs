@@ -23,6 +23,8 @@ const WAITED_FOR: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long it is known that an erasure is complete, and what it erased.
 const KNOWN_FOR: Duration = Duration::from_mins(1);
+/// What is left where the store could not be gone through.
+pub const STORE: &str = "store";
 /// How often it is tried to queue one against other instances.
 const MAX_TRIES: usize = 8;
 
@@ -76,6 +78,8 @@ impl Engine {
             let mut erasure = Erasure {
                 user: user.clone(),
                 ban,
+                asked_at: now,
+                forgotten: false,
                 erased: Erased::default(),
                 left: Vec::new(),
                 unknown: Unknown::default(),
@@ -84,7 +88,8 @@ impl Engine {
                 None => self.queue(&Job::new(id.clone(), Work::Erasure(erasure), now, now)).await?,
                 Some(job) => {
                     if let Work::Erasure(under_way) = &job.work {
-                        erasure = Erasure { ban: ban || under_way.ban, ..under_way.clone() };
+                        let ban = ban || under_way.ban;
+                        erasure = Erasure { ban, asked_at: now, forgotten: false, ..under_way.clone() };
                     }
                     let next = Job { attempt: 0, work: Work::Erasure(erasure), ..job.put_off(now) };
                     self.rewrite_job(&job, &next).await?
@@ -98,16 +103,22 @@ impl Engine {
     }
 
     /// Erases what can be erased by now; says what has gone, and what has not, in words.
-    pub async fn carry_out_erasure(&self, user: &UserId, ban: bool) -> Result<(Erased, Vec<String>), EngineError> {
+    pub async fn carry_out_erasure(&self, erasure: &Erasure) -> Result<(Erased, Vec<String>), EngineError> {
         let (mut erased, mut left) = (Erased::default(), Vec::new());
+        let user = &erasure.user;
         let mut ids = self.store().calls_naming(user).await?;
         ids.extend(self.store().line(user).await?.into_iter().map(|claim| claim.call));
         ids.sort_unstable();
         ids.dedup();
+        ids.retain(|id| id.made_at() <= erasure.asked_at);
         let each = ids.into_iter().map(|id| self.erase_call(id, user));
         let each: Vec<_> = stream::iter(each).buffer_unordered(LOADS_AT_ONCE).collect().await;
         for gone in each {
-            let (call, recording) = gone?;
+            // One that cannot be read keeps nothing else from going.
+            let (call, recording) = gone.unwrap_or_else(|error| {
+                tracing::warn!(%error, "a call could not be erased yet");
+                (Gone::NotYet, Gone::Before)
+            });
             for (gone, count, what) in
                 [(call, &mut erased.calls, "calls"), (recording, &mut erased.recordings, "recordings")]
             {
@@ -119,6 +130,9 @@ impl Engine {
                 }
             }
         }
+        if erasure.forgotten {
+            return Ok((erased, left));
+        }
         // After the calls, whose ends write some of it. What a living app does meanwhile is new.
         let forgotten = self.store().forget_user(user).await?;
         erased.devices = forgotten.devices;
@@ -128,7 +142,7 @@ impl Engine {
         erased.missed = forgotten.missed;
         erased.idempotency_keys = forgotten.idempotency_keys;
         erased.rates = forgotten.rates;
-        if ban {
+        if erasure.ban {
             erased.bans = u64::from(self.lift_ban(user).await?);
         }
         Ok((erased, left))
@@ -144,6 +158,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let mut next = erasure.clone();
         next.erased.add(erased);
+        next.forgotten |= !left.iter().any(|what| what == STORE);
         let now = self.clock().now();
         let next = if left.is_empty() {
             self.0.metrics.job_ended(job.work.name(), "done");

@@ -32,7 +32,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 pub use calls::{Asker, Page, joins};
-pub use erasure::Erasing;
+pub use erasure::{Erasing, STORE};
 pub use invite::{InviteRequest, Key};
 pub use limits::Rates;
 pub use policy::{MOST_CONTACTS, Policy};

@@ -34,9 +34,7 @@ impl FromRequestParts<App> for Authenticated {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let header = only_header(&parts.headers, &header::AUTHORIZATION)?;
         let caller = app.auth.authenticate(header).await?;
-        if let Caller::User(user) = &caller {
-            app.load.take_user(&parts.extensions, &user.id)?;
-        }
+        app.load.take_user(&parts.extensions, &caller)?;
         Ok(Self(caller))
     }
 }

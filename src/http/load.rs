@@ -20,6 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::App;
 use super::address_limit::{Peer, counted_as};
+use super::auth::Caller;
 use super::client_address::client_address;
 use super::code::Code;
 use super::connections::Crowded;
@@ -69,10 +70,17 @@ impl Load {
         }
     }
 
-    /// A place for a request of this user, for as long as the request has one of all places.
-    pub(super) fn take_user(&self, request: &Extensions, user: &UserId) -> Result<(), Problem> {
+    /// A place for a request of this user, of a device or by a token of theirs, for as long as the request has one of all places. The app's
+    /// backend needs none.
+    pub(super) fn take_user(&self, request: &Extensions, caller: &Caller) -> Result<(), Problem> {
         let Some(OfUser(slot)) = request.get() else { return Ok(()) };
-        let place = self.requests_per_user.take_kept(user.clone()).ok_or_else(|| {
+        let user = match caller {
+            Caller::User(user) => Some(&user.id),
+            Caller::Device(ticket) => Some(&ticket.user),
+            Caller::Service => None,
+        };
+        let place = user.map(|user| self.requests_per_user.take_kept(user.clone()).ok_or(user)).transpose();
+        let place = place.map_err(|_| {
             self.metrics.shed("requests_per_user");
             overloaded("limits.requests_per_user is reached")
         })?;
@@ -128,10 +136,16 @@ impl Load {
 
     /// A refusal before anything was looked at: in words for some at a time, and for more of them the status and headers alone.
     pub(super) fn in_words(&self, problem: Problem) -> Response {
-        let response = problem.into_response();
+        self.to_a_stranger(problem.into_response())
+    }
+
+    /// An answer to whoever has not proved who they are: it takes nobody's place while they do not take it.
+    fn to_a_stranger(&self, response: Response) -> Response {
         if let Some(place) = self.refusals.take_kept() {
             return held_by_body(response, place);
         }
+        let is_refusal = response.status().is_client_error() || response.status().is_server_error();
+        let response = if is_refusal { response } else { overloaded("too many answers are not taken").into_response() };
         let mut response = response.map(|_| Body::empty());
         response.headers_mut().remove(CONTENT_TYPE);
         response
@@ -157,6 +171,7 @@ pub(super) async fn limit_load(State(app): State<App>, mut request: Request<Body
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<Streaming>() {
         Some(Streaming) => response,
+        None if held.of_user.0.get().is_none() => app.load.to_a_stranger(response),
         None => held_by_body(response, held),
     }
 }
@@ -180,7 +195,7 @@ struct Held {
 
 /// The place of a request among those of its user, once it is known who that is.
 #[derive(Debug, Clone, Default)]
-struct OfUser(Arc<OnceLock<PlaceOf<UserId>>>);
+struct OfUser(Arc<OnceLock<Option<PlaceOf<UserId>>>>);
 
 /// The answer, of which something is held until its body has been handed over or given up.
 fn held_by_body<T: Send + Unpin + 'static>(response: Response, held: T) -> Response {

@@ -52,7 +52,6 @@ impl Postgres {
                 let error: PostgresError = error;
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "rows of the history that are too old could not be deleted yet");
-                *self.swept.lock().unwrap_or_else(PoisonError::into_inner) = None;
             }
         }
     }

@@ -163,12 +163,12 @@ impl Postgres {
                 () = stop.given() => break,
             };
             if looked_at.is_ok() {
+                let peace = async {
+                    self.forget_old().await;
+                    sleep(LOOKED_AT_EVERY).await;
+                };
                 tokio::select! {
-                    () = self.forget_old() => {}
-                    () = stop.given() => break,
-                }
-                tokio::select! {
-                    () = sleep(LOOKED_AT_EVERY) => continue,
+                    () = peace => continue,
                     () = self.failed.notified() => {}
                     () = stop.given() => break,
                 }

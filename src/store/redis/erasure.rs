@@ -121,7 +121,10 @@ impl Redis {
 
     /// Takes a user off others' lists of one kind on one server; says of how many.
     async fn take_off_lists(&self, server: Partition<'_>, kind: &str, user: &UserId) -> Result<u64, StoreError> {
-        let lists = self.scan(server, &format!("{}:{{*}}:{kind}:*", escape(self.keys.prefix()))).await?;
+        let mut lists = self.scan(server, &format!("{}:{{*}}:{kind}:*", escape(self.keys.prefix()))).await?;
+        // A name may look like the rest of a key, and the pattern means that too.
+        let start = format!("{kind}:");
+        lists.retain(|key| key.split_once("}:").is_some_and(|(_, rest)| rest.starts_with(&start)));
         let mut count = 0;
         for keys in lists.chunks(AT_ONCE) {
             let removed = keys.iter().map(async |key| {

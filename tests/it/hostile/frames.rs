@@ -48,6 +48,20 @@ async fn an_answer_whose_window_stays_closed_is_reset_and_the_connection_goes_on
 }
 
 #[tokio::test]
+async fn answers_to_strangers_that_are_not_taken_take_nobodys_place() {
+    let world = World::with("[limits]\nrequests = 16\nrequests_per_ip = 0").await;
+    let mut client = Http2::open(&world.stage, &setting(http2::INITIAL_WINDOW, 0)).await;
+    for number in 0..50 {
+        client.raw.write(request(2 * number + 1, "/v1/devices", "of nobody")).await;
+    }
+    for _ in 0..50 {
+        client.until(http2::HEADERS).await;
+    }
+    world.expect_honest_call().await;
+    world.expect_metric("bellwire_requests_in_flight", |requests| requests == 0).await;
+}
+
+#[tokio::test]
 async fn requests_that_are_taken_back_in_bursts_end_the_connection() {
     let world = World::new().await;
     let mut client = Raw::open(&world.stage).await;

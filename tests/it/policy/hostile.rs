@@ -144,6 +144,26 @@ async fn a_slow_policy_does_not_pile_up_questions() {
     assert!(beyond, "{metrics}");
 }
 
+/// Where calls go on without an answer, nobody gets there by asking so much that there can be none.
+#[tokio::test]
+async fn invites_of_one_caller_do_not_take_the_turns_of_all() {
+    let raw = Raw::start(Act::Nothing).await;
+    let stage = Stage::with(&section(&raw.url, &format!("{TIMEOUT}\non_failure = \"open\""))).await;
+    stage.pixel("bob", "pixel-1").await;
+    let mut calls = JoinSet::new();
+    for _ in 0..10 {
+        let http = stage.http.clone();
+        calls.spawn(async move {
+            http.post("/v1/calls", &bearer("alice"), json!({"callee": "bob", "media": "audio"})).await
+        });
+    }
+    let replies = calls.join_all().await;
+    let refused = replies.iter().filter(|reply| reply.status == 503).count();
+    assert_eq!((refused, raw.asked()), (8, 2), "{:?}", replies.iter().map(|reply| reply.status).collect::<Vec<_>>());
+    let metrics = super::metrics(&stage).await;
+    assert!(metrics.contains("bellwire_policy_seconds_count{outcome=\"caller_asks_much\"} 8"), "{metrics}");
+}
+
 /// What readiness says of the policy.
 async fn trouble(stage: &Stage) -> String {
     let ready = stage.http.get("/readyz", "").await.expect(200);

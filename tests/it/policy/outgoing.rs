@@ -68,9 +68,15 @@ async fn a_webhook_is_taken_by_its_status_however_slow_the_rest_is() {
     stage.invite("alice", "bob").await;
     other.wait_for(1, |told| told.kind() == "call.ended").await;
     let metrics = async || super::metrics(&stage).await;
-    let taken = "bellwire_webhooks_total{event=\"call.ended\",outcome=\"taken\"} 2";
+    let taken = ["0", "1"].map(|endpoint| {
+        format!("bellwire_webhooks_total{{endpoint=\"{endpoint}\",event=\"call.ended\",outcome=\"taken\"}} 1")
+    });
     let wait = async {
-        while !metrics().await.contains(taken) {
+        loop {
+            let metrics = metrics().await;
+            if taken.iter().all(|taken| metrics.contains(taken)) {
+                return;
+            }
             tokio::task::yield_now().await;
         }
     };

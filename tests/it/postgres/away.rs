@@ -213,7 +213,9 @@ async fn a_database_that_takes_no_rows_is_not_said_to_work() {
         database.run(cut).await;
         let second = declined(&stage).await;
         let words = expect_readiness(&stage.http, false).await;
-        assert_eq!(words, format!("it refuses a statement with SQLSTATE {code}"), "{fault}");
+        // Where nothing can be written, what was tried since may be the last word.
+        let refused = format!("it refuses a statement with SQLSTATE {code}");
+        assert!(words == refused || (code == "25006" && words.starts_with("its tables cannot")), "{fault}: {words}");
         // It is looked at several times meanwhile.
         let until = Instant::now() + Duration::from_secs(4);
         while Instant::now() < until {
