@@ -10,6 +10,8 @@ use crate::store::StoreError;
 
 /// How long a job waits for a gateway that is configured for it: longer than it takes to roll a configuration out.
 const NOT_HERE_FOR: Duration = Duration::from_hours(1);
+/// How soon it is looked for again: often enough that chance does not keep it from one that is.
+const NOT_HERE_EVERY: Duration = Duration::from_mins(2);
 
 impl Engine {
     /// The job under an id.
@@ -90,7 +92,7 @@ impl Engine {
     /// Puts a job off without keeping it in mind, so that whichever instance sweeps first begins its next attempt.
     async fn leave_to_others(&self, job: &Job) -> Result<(), EngineError> {
         let now = self.clock().now();
-        let left = job.left_to_others(now, now + self.clock().jitter(job.pause()));
+        let left = job.left_to_others(now, now + self.clock().jitter(NOT_HERE_EVERY));
         if left.not_here_since.is_some_and(|since| now.since(since) >= NOT_HERE_FOR) {
             return self.give_up(job, "no gateway is configured for it").await;
         }
