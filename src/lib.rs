@@ -12,6 +12,7 @@ pub mod http;
 pub mod lifecycle;
 pub mod livekit;
 pub mod outbound;
+pub mod places;
 pub mod push;
 pub mod scheduler;
 pub mod simulator;

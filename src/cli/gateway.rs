@@ -127,16 +127,9 @@ impl Gateway {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let unreachable = |error: reqwest::Error| {
-            CliError::Failed(format!(
-                "cannot reach the gateway at {}: {}",
-                self.base,
-                with_causes(&error.without_url())
-            ))
-        };
-        let response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(|error| unreachable(&self.base, error))?;
         let status = response.status().as_u16();
-        let text = response.text().await.map_err(unreachable)?;
+        let text = response.text().await.map_err(|error| unreachable(&self.base, error))?;
         let answer: Option<Value> = serde_json::from_str(&text).ok();
         match answer {
             Some(answer) if (200..300).contains(&status) => Ok(answer),
@@ -165,6 +158,11 @@ impl Gateway {
             (_, None) => format!("what answers at {base} is no Bellwire: status {status}"),
         }
     }
+}
+
+/// That nothing answers there.
+pub(super) fn unreachable(base: &str, error: reqwest::Error) -> CliError {
+    CliError::Failed(format!("cannot reach the gateway at {base}: {}", with_causes(&error.without_url())))
 }
 
 /// A text of the gateway, safe on a terminal: some of it comes from devices and providers.

@@ -4,8 +4,8 @@
 
 use serde_json::Value;
 
-use super::gateway::{client, plain, url_of};
-use super::{CliError, ConfigFile, with_causes};
+use super::gateway::{client, plain, unreachable, url_of};
+use super::{CliError, ConfigFile};
 
 /// Ask a gateway whether it is alive: exit code 0 if it is.
 #[derive(Debug, clap::Args)]
@@ -28,12 +28,9 @@ impl Health {
         };
         let path = if self.ready { "/readyz" } else { "/livez" };
         let url = format!("{base}{path}");
-        let unreachable = |error: reqwest::Error| {
-            CliError::Failed(format!("cannot reach the gateway at {base}: {}", with_causes(&error.without_url())))
-        };
-        let response = client()?.get(&url).send().await.map_err(unreachable)?;
+        let response = client()?.get(&url).send().await.map_err(|error| unreachable(&base, error))?;
         let status = response.status();
-        let text = response.text().await.map_err(unreachable)?;
+        let text = response.text().await.map_err(|error| unreachable(&base, error))?;
         for line in parts(&serde_json::from_str(&text).unwrap_or_default()) {
             println!("{line}");
         }

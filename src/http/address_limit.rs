@@ -13,11 +13,12 @@ use axum::extract::State;
 use axum::http::Request;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
 
 use super::App;
 use super::client_address::client_address;
+use super::problem::Problem;
 use crate::domain::{Limit, Limited, Rate, Timestamp};
 
 /// The most addresses that are remembered in a generation; there are two, of a few megabytes each when they are full.
@@ -69,14 +70,14 @@ pub(super) async fn limit_addresses(
         && !limit.knows(&request)
     {
         limit.app.metrics.limited(limited.limit);
-        return limit.app.load.in_words(limited.into());
+        return Problem::from(limited).into_response();
     }
     next.run(request).await
 }
 
-/// What a balancer checks, perhaps from the address of its clients; and LiveKit's webhooks, which come for everybody's calls from one
-/// address and are signed.
-fn is_exempt(path: &str) -> bool {
+/// What no limit counts: what a balancer checks, perhaps from the address of its clients; and LiveKit's webhooks, which come for everybody's
+/// calls from one address and are signed.
+pub(super) fn is_exempt(path: &str) -> bool {
     matches!(path, "/livez" | "/readyz" | "/v1/livekit/webhook")
 }
 

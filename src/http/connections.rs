@@ -12,8 +12,8 @@ use ipnet::IpNet;
 use tokio::net::TcpStream;
 
 use super::address_limit::counted_as;
-use super::places::{Place, PlaceOf, Places, PlacesPer};
 use crate::config::{self, Limits};
+use crate::places::{Place, PlaceOf, Places, PlacesPer};
 use crate::telemetry::Metrics;
 
 /// Connections to the operators' listener.

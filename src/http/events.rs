@@ -21,11 +21,11 @@ use super::auth::Caller;
 use super::code::Code;
 use super::extract::{Params, only_header};
 use super::load::Streaming;
-use super::places;
 use super::problem::Problem;
 use super::view::{CallView, EventView};
 use crate::domain::{CallId, DeviceId, Timestamp};
 use crate::engine::{ANNOUNCED_WITHIN, Beginning, EngineError, News, Reader};
+use crate::places;
 
 /// Where SSE says what it has seen.
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

@@ -19,15 +19,15 @@ use ipnet::IpNet;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::App;
-use super::address_limit::{Peer, counted_as};
+use super::address_limit::{Peer, counted_as, is_exempt};
 use super::auth::Caller;
 use super::client_address::client_address;
 use super::code::Code;
 use super::connections::Crowded;
-use super::places::{Place, PlaceOf, Places, PlacesPer};
 use super::problem::Problem;
 use crate::config::{self, Limits};
 use crate::domain::UserId;
+use crate::places::{Place, PlaceOf, Places, PlacesPer};
 use crate::telemetry::Metrics;
 
 /// When those who found no place may try again, in seconds.
@@ -127,19 +127,15 @@ impl Load {
     /// What those hear for whom there is no place.
     fn refuse(&self, limit: &'static str, is_crowded: bool) -> Response {
         self.metrics.shed(limit);
-        let mut response = self.in_words(overloaded(format!("limits.{limit} is reached")));
+        let mut response = self.to_a_stranger(overloaded(format!("limits.{limit} is reached")).into_response());
         if is_crowded {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
 
-    /// A refusal before anything was looked at: in words for some at a time, and for more of them the status and headers alone.
-    pub(super) fn in_words(&self, problem: Problem) -> Response {
-        self.to_a_stranger(problem.into_response())
-    }
-
-    /// An answer to whoever has not proved who they are: it takes nobody's place while they do not take it.
+    /// An answer to whoever has not proved who they are, which takes nobody's place while they do not take it: in words for some at a time, and
+    /// for more of them the status and headers of a refusal alone.
     fn to_a_stranger(&self, response: Response) -> Response {
         if let Some(place) = self.refusals.take_kept() {
             return held_by_body(response, place);
@@ -158,8 +154,8 @@ fn overloaded(detail: impl Into<String>) -> Problem {
 
 /// Refuses requests for which there is no place.
 pub(super) async fn limit_load(State(app): State<App>, mut request: Request<Body>, next: Next) -> Response {
-    // What a balancer checks must be answered, and webhooks have places of their own once it is known that they are LiveKit's.
-    if matches!(request.uri().path(), "/livez" | "/readyz" | "/v1/livekit/webhook") {
+    // Webhooks have places of their own once it is known that they are LiveKit's.
+    if is_exempt(request.uri().path()) {
         return next.run(request).await;
     }
     let is_crowded = request.extensions().get::<Crowded>().is_some() && request.version() < Version::HTTP_2;

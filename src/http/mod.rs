@@ -24,7 +24,6 @@ mod measure;
 mod moderation;
 mod openapi;
 mod pace;
-mod places;
 pub mod problem;
 mod rate_limit;
 mod recording;

@@ -4,7 +4,6 @@
 //! what that means is for the configuration to say. So many are asked at once; more are not queued, since a backend that is slow would only
 //! become slower.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::Policy as Config;
 use crate::domain::ids::turns_text;
 use crate::domain::{Media, Party, Timestamp, Unknown, UserId};
+use crate::places::PlacesPer;
 use crate::telemetry::Metrics;
 
 /// How many questions are under way at a time, and how many of them about calls of one user: copies of an invite must not take the turns of all,
@@ -45,28 +45,9 @@ pub struct Policy {
     clock: Clock,
     metrics: Arc<Metrics>,
     turns: Semaphore,
-    /// How many questions about calls of whom are under way.
-    callers: Mutex<HashMap<UserId, usize>>,
+    callers: PlacesPer<UserId>,
     /// Since when there were no answers, and why not.
     trouble: Mutex<Option<(Timestamp, &'static str)>>,
-}
-
-/// A question about a call of somebody, which ends with this.
-struct CallersTurn<'a> {
-    policy: &'a Policy,
-    caller: UserId,
-}
-
-impl Drop for CallersTurn<'_> {
-    fn drop(&mut self) {
-        let mut callers = self.policy.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = callers.get_mut(&self.caller) {
-            *count -= 1;
-            if *count == 0 {
-                callers.remove(&self.caller);
-            }
-        }
-    }
 }
 
 /// A call that is about to be.
@@ -138,7 +119,7 @@ impl Policy {
             clock,
             metrics,
             turns: Semaphore::new(AT_ONCE),
-            callers: Mutex::default(),
+            callers: PlacesPer::new(OF_A_CALLER),
             trouble: Mutex::default(),
         }))
     }
@@ -146,10 +127,12 @@ impl Policy {
     /// Asks whether a call of this user may be.
     pub async fn ask(&self, caller: &UserId, question: &Question<'_>) -> Ruling {
         let began = Instant::now();
-        let Some(_turn) = self.turn_of(caller, question.asked_by) else {
+        let callers_turn = self.callers.take_kept(caller.clone());
+        // Whom the app's backend lets call is its own affair.
+        if callers_turn.is_none() && matches!(question.asked_by, By::User) {
             self.metrics.policy_asked("caller_asks_much", began.elapsed());
             return Ruling::Unknown;
-        };
+        }
         let asked = match self.turns.try_acquire() {
             Ok(_turn) => timeout(self.timeout, self.post(question)).await.unwrap_or(Err("timeout")),
             Err(_) => Err("too_many"),
@@ -167,17 +150,6 @@ impl Policy {
             Err(_) if self.fails_open => Ruling::Allowed,
             Err(_) => Ruling::Unknown,
         }
-    }
-
-    /// A turn among those of a caller; whom the app's backend lets call is its own affair.
-    fn turn_of(&self, caller: &UserId, asked_by: By) -> Option<CallersTurn<'_>> {
-        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = callers.entry(caller.clone()).or_default();
-        if *count >= OF_A_CALLER && matches!(asked_by, By::User) {
-            return None;
-        }
-        *count += 1;
-        Some(CallersTurn { policy: self, caller: caller.clone() })
     }
 
     /// Why there are no answers now, and since when.

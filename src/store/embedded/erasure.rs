@@ -2,7 +2,7 @@
 //!
 //! It is found by reading all that could name them, which no other step does: beside the writer, and told to it as a list of rows.
 
-use redb::{ReadTransaction, ReadableTable, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
 
 use super::calls::{CALLS, id};
 use super::expiry::{EXPIRIES, Expiring};
@@ -87,36 +87,16 @@ impl Traces {
 
     pub(super) fn forget(self, txn: &WriteTransaction, user: &UserId, now: Timestamp) -> Result<Forgotten, StoreError> {
         let mut forgotten = Forgotten::default();
-        let mut table = txn.open_table(BLOCKS)?;
-        for (one, other) in &self.blocks {
-            let was_there = u64::from(table.remove((one.as_str(), other.as_str()))?.is_some());
-            if one == user.as_str() {
-                forgotten.blocks += was_there;
-            } else {
-                forgotten.blocked_by += was_there;
-            }
-        }
-        let mut table = txn.open_table(CONTACTS)?;
-        for (one, other) in &self.contacts {
-            forgotten.contacts += u64::from(table.remove((one.as_str(), other.as_str()))?.is_some());
-        }
-        let mut table = txn.open_table(MISSED)?;
-        for (one, other) in &self.missed {
-            forgotten.missed += u64::from(table.remove((one.as_str(), other.as_str()))?.is_some());
-        }
-        let mut table = txn.open_table(TOLD)?;
-        for (one, other) in &self.told {
-            table.remove((one.as_str(), other.as_str()))?;
-        }
+        let (theirs, of_others): (Vec<Pair>, Vec<Pair>) =
+            self.blocks.into_iter().partition(|(one, _)| one == user.as_str());
+        forgotten.blocks = remove(txn.open_table(BLOCKS)?, &theirs)?;
+        forgotten.blocked_by = remove(txn.open_table(BLOCKS)?, &of_others)?;
+        forgotten.contacts = remove(txn.open_table(CONTACTS)?, &self.contacts)?;
+        forgotten.missed = remove(txn.open_table(MISSED)?, &self.missed)?;
+        remove(txn.open_table(TOLD)?, &self.told)?;
         txn.open_table(TOLD_AT)?.remove(user.as_str())?;
-        let mut table = txn.open_table(KEYS)?;
-        for (one, other) in &self.keys {
-            forgotten.idempotency_keys += u64::from(table.remove((one.as_str(), other.as_str()))?.is_some());
-        }
-        let mut table = txn.open_table(RATES)?;
-        for (one, other) in &self.rates {
-            forgotten.rates += u64::from(table.remove((one.as_str(), other.as_str()))?.is_some());
-        }
+        forgotten.idempotency_keys = remove(txn.open_table(KEYS)?, &self.keys)?;
+        forgotten.rates = remove(txn.open_table(RATES)?, &self.rates)?;
         moderation::forget_ban(txn, user.as_str(), now)?;
         let is_banned = moderation::is_banned(txn, user, now)?;
         let mut table = txn.open_table(EXPIRIES)?;
@@ -129,6 +109,18 @@ impl Traces {
         lines::forget_lapsed(txn, user, now)?;
         Ok(forgotten)
     }
+}
+
+/// Removes rows; says how many there still were.
+fn remove<V: redb::Value + 'static>(
+    mut table: Table<'_, (&'static str, &'static str), V>,
+    rows: &[Pair],
+) -> Result<u64, StoreError> {
+    let mut removed = 0;
+    for (one, other) in rows {
+        removed += u64::from(table.remove((one.as_str(), other.as_str()))?.is_some());
+    }
+    Ok(removed)
 }
 
 /// The rows of a table whose names are wanted.

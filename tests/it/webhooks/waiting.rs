@@ -58,6 +58,17 @@ async fn a_message_to_an_endpoint_that_nobody_knows_is_given_up_after_an_hour_of
     timeout(SOON, is_given_up).await.expect("it is given up in time");
 }
 
+/// Lets time pass until the endpoint is told of something.
+async fn expect_told(receiver: &Receiver, fleet: &Fleet) {
+    let told = async {
+        while receiver.all().is_empty() {
+            fleet[0].clock.advance(Duration::from_secs(20));
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    timeout(SOON * 6, told).await.expect("it is told");
+}
+
 #[tokio::test]
 async fn a_message_that_waited_for_hours_survives_a_gateway_that_does_not_know_its_endpoint() {
     let Some(server) = RedisServer::shared().await else { return };
@@ -68,13 +79,7 @@ async fn a_message_that_waited_for_hours_survives_a_gateway_that_does_not_know_i
     // The gateway that does not know it has the first try.
     let job = job_to(&id, 2, now - Duration::from_hours(5), now);
     assert!(fleet[0].gateway.engine.queue(&job).await.expect("queued"));
-    let arrives = async {
-        while receiver.all().is_empty() {
-            fleet[0].clock.advance(Duration::from_secs(20));
-            sleep(Duration::from_secs(1)).await;
-        }
-    };
-    timeout(SOON * 6, arrives).await.expect("it arrives");
+    expect_told(&receiver, &fleet).await;
 }
 
 #[tokio::test]
@@ -89,13 +94,7 @@ async fn a_ban_is_told_to_the_endpoints_of_the_gateway_that_was_asked_for_it() {
     let ban = job::Ban { was_put: true, tell, ..ban_at(now) };
     let job = Job::new(JobId::new("ban:1").expect("an id"), Work::Ban(ban), now, now);
     assert!(fleet[0].gateway.engine.queue(&job).await.expect("queued"));
-    let arrives = async {
-        while receiver.all().is_empty() {
-            fleet[0].clock.advance(Duration::from_secs(20));
-            sleep(Duration::from_secs(1)).await;
-        }
-    };
-    timeout(SOON * 6, arrives).await.expect("it is told");
+    expect_told(&receiver, &fleet).await;
     assert_eq!(receiver.all()[0].kind(), "user.banned");
 }
 
