@@ -39,6 +39,10 @@ bench *args:
     cargo build --release --locked
     cargo run --release --locked --example load -- {{ args }}
 
+# Calculates and simulates what so many users need: the tables of docs/SCALING.md (--write, --check). Needs Python 3.
+scaling *args:
+    benches/scaling/scaling.py {{ args }}
+
 # Breaks gateways, Redis and the wires between them under load, and checks every promise; docs/RELIABILITY.md. Needs redis-server.
 chaos *args:
     cargo build --locked --bins --example chaos
