@@ -3,7 +3,7 @@
 
 What an ended call takes of Redis' memory, what it costs Redis to tell one more instance of a commit, what a commit and a read of a
 record cost, and what a long line costs an invite. It runs Bellwire's own scripts on a server of its own, on a free port, for about
-half a minute, and prints the figures to be copied into `MEASURED` of scaling.py. No gateway and no network is in them; CPU is Redis'
+half a minute, and prints the figures to be copied to the top of model.py. No gateway and no network is in them; CPU is Redis'
 own (`INFO cpu`), so other work on the machine disturbs it little.
 
     benches/scaling/measure.py            # needs redis-server 7 on PATH

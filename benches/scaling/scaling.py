@@ -40,7 +40,8 @@ def load():
     rows = []
     for users in USERS:
         one = Scale(users)
-        rows.append([f"{users:,}", f"{one.calls_a_day:,}", number(one.mean), number(one.peak), number(one.event), f"{one.online:,.0f}", number(one.rooms)])
+        rates = map(number, (one.mean, one.peak, one.event))
+        rows.append([f"{users:,}", f"{one.calls_a_day:,}", *rates, f"{one.online:,.0f}", number(one.rooms)])
     return table(["users", "calls a day", "a second, busiest hour", "peak minute", "mass event", "event streams", "calls at once"], rows)
 
 
@@ -52,8 +53,10 @@ def instances():
             each = one.online / (one.instances - 1) * model.STREAM_BYTES
             cores = one.event * model.GATEWAY_US * 1e-6 * model.LIVEKIT
             event = f"{number(cores)} to {number(cores * model.QUIET)}"
-            rows.append([f"{users:,}", f"{streams:,}", number(one.by_cpu), number(one.by_streams), f"**{one.instances}**", gigabytes(each), event])
-    return table(["users", "`limits.event_streams`", "machines' worth of CPU", "of streams", "instances", "memory of streams in each, one away", "cores of all in a mass event"], rows)
+            needs = [number(one.by_cpu), number(one.by_streams), f"**{one.instances}**", gigabytes(each), event]
+            rows.append([f"{users:,}", f"{streams:,}", *needs])
+    head = ["users", "`limits.event_streams`", "machines' worth of CPU", "of streams", "instances", "memory of streams in each, one away"]
+    return table([*head, "cores of all in a mass event"], rows)
 
 
 def redis():
@@ -91,8 +94,11 @@ def notices():
         for count in (3, 6, 14, 52, 100):
             heard = one.peak * NOTICES
             cores = " to ".join(number(heard * count * cost * 1e-6) for cost in LISTENER_US)
-            rows.append([f"{users:,}", count, number(heard), number(heard * size / 1e6), number(heard * size * count / 1e6), cores, f"{number(heard * model.HEAR_US * 1e-4)}%"])
-    return table(["users", "instances", "notices a second", "MB/s to each", "MB/s from Redis", "cores of Redis", "of a core in each instance"], rows)
+            megabytes = heard * size / 1e6
+            each = f"{number(heard * model.HEAR_US * 1e-4)}%"
+            rows.append([f"{users:,}", count, *map(number, (heard, megabytes, megabytes * count)), cores, each])
+    head = ["users", "instances", "notices a second", "MB/s to each", "MB/s from Redis", "cores of Redis"]
+    return table([*head, "of a core in each instance"], rows)
 
 
 def wakes():
@@ -102,10 +108,12 @@ def wakes():
         dead = Sweeps(count, [chance.uniform(0, 30_000) for _ in range(3_000)], model.SWEEP_COSTS).run().late()
         share = [dead[len(dead) // 2], dead[len(dead) * 99 // 100], dead[-1]]
         all_at_once = [Sweeps(count, [0.0] * 10_000, model.SWEEP_COSTS, spread).run() for spread in (False, True)]
-        (now, then) = ((f"{number(one.late()[-1] / 1000)} s", f"{number(one.loads / 10_000)}, {number(one.commits / 10_000)}") for one in all_at_once)
-        rows.append([count, *(f"{ms:,.0f}" for ms in share), *now, *then])
-    head = ["living instances", "p50 ms", "p99 ms", "latest ms", "10,000 at once: all woken after", "loads, commits of each", "if spread: after", "loads, commits"]
-    return table(head, rows)
+        work = []
+        for one in all_at_once:
+            work += [f"{number(one.late()[-1] / 1000)} s", f"{number(one.loads / 10_000)}, {number(one.commits / 10_000)}"]
+        rows.append([count, *(f"{ms:,.0f}" for ms in share), *work])
+    head = ["living instances", "p50 ms", "p99 ms", "latest ms", "10,000 at once: all woken after", "loads, commits of each"]
+    return table([*head, "if spread: after", "loads, commits"], rows)
 
 
 def providers():
@@ -117,7 +125,9 @@ def providers():
             open_now, bad = rate * apple * model.PUSH_S, rate * apple * model.BAD_PUSH_S
             connections = 2 * one.instances
             quota = rate * google * 60 / model.QUOTA
-            rows.append([f"{users:,}, {what}", number(rate * apple), connections, number(open_now / connections), number(bad / connections), number(rate * google), f"{number(100 * quota)}%"])
+            streams_on_each = [number(open_now / connections), number(bad / connections)]
+            to_google = [number(rate * google), f"{number(100 * quota)}%"]
+            rows.append([f"{users:,}, {what}", number(rate * apple), connections, *streams_on_each, *to_google])
     head = ["", "to Apple a second", "connections (2 each)", "streams on each", "when Apple takes 1 s", "to Google a second", "of Google's quota"]
     return table(head, rows)
 
@@ -129,9 +139,10 @@ def livekit():
         size = one.rooms * model.ROOM_BYTES
         read = min(size, model.LIST_BYTES) * one.instances / 18
         reads = f"{number(one.peak * one.instances * looks())}" if one.sweeps_rooms() else "none: the list is too long"
-        rows.append([f"{users:,}", one.instances, number(one.rooms), f"{number(size / 1e6)} MB", number(one.instances / 18), f"{number(read / 1e6)} MB/s", reads, number(one.rooms / 270)])
-    head = ["users", "instances", "rooms at the peak", "list of rooms", "lists a second", "read of lists", "records loaded a second for it", "`ListParticipants` a second"]
-    return table(head, rows)
+        lists = [f"{number(size / 1e6)} MB", number(one.instances / 18), f"{number(read / 1e6)} MB/s"]
+        rows.append([f"{users:,}", one.instances, number(one.rooms), *lists, reads, number(one.rooms / 270)])
+    head = ["users", "instances", "rooms at the peak", "list of rooms", "lists a second", "read of lists"]
+    return table([*head, "records loaded a second for it", "`ListParticipants` a second"], rows)
 
 
 def herd():
@@ -157,8 +168,10 @@ def postgres():
     rows = []
     for users, streams in zip((*USERS, USERS[2]), (*STREAMS[1:] * 3, STREAMS[0])):
         one = Scale(users, streams)
-        rows.append([f"{users:,}", one.instances, number(one.peak), f"{one.calls_a_day:,}", f"{gigabytes(one.calls_a_day * 1000 * 30)}", 4 * (one.instances + 1)])
-    return table(["users", "instances", "rows a second", "rows a day", "a month, at 1 KB a row with its indexes", "connections, while one restarts"], rows)
+        month = gigabytes(one.calls_a_day * 1000 * 30)
+        rows.append([f"{users:,}", one.instances, number(one.peak), f"{one.calls_a_day:,}", month, 4 * (one.instances + 1)])
+    head = ["users", "instances", "rows a second", "rows a day", "a month, at 1 KB a row with its indexes"]
+    return table([*head, "connections, while one restarts"], rows)
 
 
 def limits():
@@ -193,7 +206,8 @@ def main(how):
         return 0
     text = page.read_text()
     for name, block in made.items():
-        text, found = re.subn(rf"(<!-- {name} -->\n)(?:(?!<!--).*?\n)?(<!-- end -->)", lambda match: f"{match[1]}{block}\n{match[2]}", text, flags=re.S)
+        place = rf"(<!-- {name} -->\n)(?:(?!<!--).*?\n)?(<!-- end -->)"
+        text, found = re.subn(place, lambda match: f"{match[1]}{block}\n{match[2]}", text, flags=re.S)
         if found != 1:
             print(f"{page.name} has no place for the table `{name}`")
             return 1
