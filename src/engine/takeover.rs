@@ -18,9 +18,10 @@ use crate::store::{Charge, StoreError};
 const HERE_LATELY: Duration = Duration::from_hours(7 * 24);
 /// How long a proof is good.
 const GOOD_FOR: Duration = Duration::from_mins(5);
-/// How often one user may have a proof pushed to a phone, and all of them together: such a push is not to be a way to wake somebody up.
-const BY_ONE: Rate = Rate { count: 6, per: Duration::from_hours(1) };
-const BY_ALL: Rate = Rate { count: 20, per: Duration::from_hours(1) };
+/// How often one user may have a proof pushed to a phone, and all of them together: such a push is not to be a way to wake somebody up, and it
+/// takes twenty accounts to keep the one who holds the phone from being asked.
+const BY_ONE: Rate = Rate { count: 3, per: Duration::from_hours(1) };
+const BY_ALL: Rate = Rate { count: 60, per: Duration::from_hours(1) };
 
 /// What came of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,13 +59,17 @@ impl Engine {
     ) -> Result<Registration, EngineError> {
         let mut last = Registration::Done;
         let mut is_refused = proof.is_some();
+        let is_one = robbed.len() == 1;
         for (owner, phone) in robbed {
             let token = phone.notice_token().ok_or(EngineError::TokenHeld)?;
             let claim = Claim { user, device: &device.id, token };
             if proof.is_some_and(|proof| proofs.check(proof, claim, self.clock().now())) {
                 is_refused = false;
-                // What is proved stays so, also where another phone is still to be proved.
-                self.store().remove_device(&owner, &phone.id).await?;
+                // What is proved stays so where another phone is still to be proved. The registration takes away a single one itself, so that
+                // somebody is rung at any time.
+                if !is_one {
+                    self.store().remove_device(&owner, &phone.id).await?;
+                }
             } else {
                 last = Registration::Pending(self.push_proof(proofs, claim, owner, phone.clone()).await?);
             }
