@@ -28,6 +28,8 @@ pub(super) fn open(
     if moderation::is_banned(txn, &claim.user, now)? {
         return Ok(Opening::Banned);
     }
+    let charge_key = claim.charge_key(charges, now);
+    let reservation = reservation.or(charge_key.as_ref());
     if let Some(reservation) = reservation
         && let Some(taken) = taken_by_another(txn, claim, reservation, now)?
     {

@@ -27,6 +27,8 @@ impl Redis {
     ) -> Result<Opening, StoreError> {
         let user = &claim.user;
         let partition = self.keys.of_user(user);
+        let charge_key = claim.charge_key(charges, self.clock.now());
+        let reservation = reservation.or(charge_key.as_ref());
         let mut keys = vec![
             partition.key("line", user.as_str()),
             partition.key("history", user.as_str()),

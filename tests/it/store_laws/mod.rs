@@ -200,6 +200,7 @@ macro_rules! laws {
             ],
             contacts: [
                 law_30_a_claim_that_has_lapsed_is_not_made,
+                law_30_a_call_without_a_key_is_charged_once_before_its_claim_is_made,
                 law_31_where_contacts_alone_are_admitted_a_stranger_changes_nothing,
                 law_32_contacts_are_listed_in_order_and_by_user,
                 law_32_of_many_that_are_added_at_once_as_many_as_may_are,
