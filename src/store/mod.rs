@@ -91,10 +91,12 @@ pub trait Store: Send + Sync + 'static {
     /// Law 5: only the version named is removed; otherwise [`StoreError::Conflict`]. Where no record stands, a wake-up that is left goes.
     async fn remove(&self, id: CallId, version: u64) -> Result<(), StoreError>;
 
-    /// Calls whose wake-up is due at `now`, the urgent ones first, then by time; at most `limit`.
+    /// Calls whose wake-up is due at `now`, the urgent ones first, then by time; at most `limit`, and those of `beside` that come before
+    /// the last of these.
     ///
-    /// Law 6: a call is found from the moment that its wake-up is due until a commit moves it, and never before.
-    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<CallId>, StoreError>;
+    /// Law 6: a call is found from the moment that its wake-up is due until a commit moves it, and never before. However many calls of
+    /// `beside`, or wake-ups of what has no call's name, are due, they take no other's place.
+    async fn due(&self, now: Timestamp, limit: usize, beside: &HashSet<CallId>) -> Result<Vec<CallId>, StoreError>;
 
     /// Puts an outgoing call on its caller's line, and reserves the idempotency key.
     ///

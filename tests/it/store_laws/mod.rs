@@ -109,6 +109,7 @@ macro_rules! laws {
                 law_06_a_call_is_due_from_its_time_until_a_commit_moves_it,
                 law_06_urgent_calls_come_first_then_by_time_up_to_the_limit,
                 law_06_ended_calls_wait_behind_the_urgent_ones,
+                law_06_what_is_known_to_be_due_takes_no_other_ones_place,
             ],
             lines: [
                 law_07_claims_are_returned_in_the_order_in_which_they_were_made,
