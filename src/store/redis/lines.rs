@@ -15,7 +15,7 @@ use crate::store::{Admits, Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reser
 /// How long a history is kept after its last call: longer than any record.
 const HISTORY_KEPT: Duration = Duration::from_hours(400 * 24);
 
-/// The calls that name a user, in the order of their ids.
+/// The calls that name a user, each with the time (ms) until which a record of it may be kept.
 pub(super) const NAMED: &str = "named";
 
 impl Redis {
@@ -107,7 +107,6 @@ impl Redis {
             .arg(entry)
             .arg(HISTORY_LENGTH)
             .arg((now + HISTORY_KEPT).as_millis())
-            .arg(CallId::first_of(now - self.keeping.calls).to_string())
             .arg((now + self.keeping.calls).as_millis());
         Ok(())
     }
