@@ -73,7 +73,9 @@ impl Traces {
             let is_theirs = match what {
                 kind if kind == Expiring::Missed as u8 => both(whose, which),
                 kind if kind == Expiring::Rate as u8 => rate(whose, which),
-                kind if [Expiring::Key, Expiring::Ban, Expiring::Device].map(|kind| kind as u8).contains(&kind) => whose == name,
+                kind if [Expiring::Key, Expiring::Ban, Expiring::Device].map(|kind| kind as u8).contains(&kind) => {
+                    whose == name
+                }
                 _ => false,
             };
             if is_theirs {

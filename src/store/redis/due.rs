@@ -41,7 +41,9 @@ impl Redis {
         }
         match failures.pop() {
             Some(failure) if failures.len() + 1 == PARTITIONS => return Err(failure),
-            Some(error) => tracing::warn!(%error, partitions = failures.len() + 1, "some of what is due cannot be read"),
+            Some(error) => {
+                tracing::warn!(%error, partitions = failures.len() + 1, "some of what is due cannot be read")
+            }
             None => {}
         }
         due.sort_by(|(set, at, _), (other, than, _)| set.cmp(other).then(at.total_cmp(than)));

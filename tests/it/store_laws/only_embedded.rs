@@ -149,7 +149,8 @@ async fn a_killed_process_loses_no_acknowledged_call() {
 
         let store = open(&path, &Clock::system()).expect("the file is sound");
         let in_an_hour = Clock::system().now() + Duration::from_hours(1);
-        let due: HashSet<CallId> = store.due(in_an_hour, usize::MAX, &HashSet::new()).await.expect("due").into_iter().collect();
+        let due: HashSet<CallId> =
+            store.due(in_an_hour, usize::MAX, &HashSet::new()).await.expect("due").into_iter().collect();
         for (id, version) in &acknowledged {
             let call = loaded(&store, *id).await;
             assert!(call.version >= *version, "round {round}: {id} is at {} and not {version}", call.version);

@@ -217,7 +217,8 @@ async fn law_27_a_call_is_found_for_as_long_as_was_configured_when_it_was_made()
     };
     let (long, short) = (keeping(90).await, keeping(1).await);
     let call = async |store: &Redis| {
-        let (outgoing, incoming) = (claim(&clock, "ann", "bob", Role::Caller), claim(&clock, "bob", "ann", Role::Callee));
+        let (outgoing, incoming) =
+            (claim(&clock, "ann", "bob", Role::Caller), claim(&clock, "bob", "ann", Role::Callee));
         let incoming = bellwire::store::Claim { call: outgoing.call, ..incoming };
         let id = outgoing.call;
         store.open_line(outgoing, None, &[]).await.expect("opened");
@@ -245,4 +246,23 @@ async fn law_27_a_call_is_found_for_as_long_as_was_configured_when_it_was_made()
         let left: u64 = server.read(&["PTTL", &keys[0]]).await;
         assert!(Duration::from_millis(left) > 85 * day, "{left}");
     }
+}
+
+#[tokio::test]
+async fn law_28_the_names_of_keys_are_looked_through_once() {
+    let Some(server) = RedisServer::start().await else { return };
+    let Pair { here, clock, .. } = Pair::on(&store_config(&server.url(), &[])).await;
+    for number in 0..300 {
+        let other = user(&format!("u{number}"));
+        here.set_block(&other, &user("ann"), true).await.expect("blocked");
+        here.set_contact(&other, &user("ann"), true, 10).await.expect("listed");
+        here.count_missed(&other, &user("ann"), clock.call_id()).await.expect("counted");
+    }
+    let forgotten = here.forget_user(&user("ann")).await.expect("forgotten");
+    assert_eq!((forgotten.blocked_by, forgotten.contacts, forgotten.missed), (300, 300, 300));
+    let keys: u64 = server.read(&["DBSIZE"]).await;
+    let stats: String = server.read(&["INFO", "commandstats"]).await;
+    let scans = stats.split_once("cmdstat_scan:calls=").and_then(|(_, rest)| rest.split_once(',')).expect("some").0;
+    let scans: u64 = scans.parse().expect("a number");
+    assert!(scans <= 3, "{scans} slices of 1000 for fewer than 2100 keys, of which {keys} are left");
 }

@@ -63,7 +63,11 @@ pub async fn law_06_ended_calls_wait_behind_the_urgent_ones(subject: &Subject) {
     create(&**store, &urgent).await.expect("written");
 
     let far = clock.now() + Duration::from_hours(1);
-    assert_eq!(store.due(far, 10, &HashSet::new()).await.expect("due"), [urgent.id, ended.id], "though it has been due for longer");
+    assert_eq!(
+        store.due(far, 10, &HashSet::new()).await.expect("due"),
+        [urgent.id, ended.id],
+        "though it has been due for longer"
+    );
     assert_eq!(store.due(far, 1, &HashSet::new()).await.expect("due"), [urgent.id]);
     let due: Vec<CallId> = store.due(ended.wake_up().at, 10, &HashSet::new()).await.expect("due");
     assert_eq!(due, [ended.id]);
