@@ -91,7 +91,7 @@ impl Dispatcher {
     /// Erases what can be erased of a user by now; what it waits for is tried again later.
     async fn erase_user(&self, job: &Job, erasure: &Erasure) {
         let work = async {
-            let (mut erased, mut left) = self.engine.carry_out_erasure(erasure).await?;
+            let (mut erased, mut left) = self.engine.carry_out_erasure(job, erasure).await?;
             match self.webhooks.erase_history(&erasure.user, erasure.ban).await {
                 Ok(rows) => erased.history_rows = rows,
                 Err(error) => {

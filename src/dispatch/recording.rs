@@ -56,7 +56,7 @@ impl Dispatcher {
         while let Some((recording, next)) = self.engine.begin_recording(id).await? {
             let outcome = self.do_next(&recording, next).await;
             if (next, &outcome) == (Next::Remove, &Outcome::Done) {
-                return self.engine.remove_recording(&recording).await;
+                return self.engine.remove_recording(&recording).await.map(drop);
             }
             if let Outcome::Refused(why) | Outcome::Unavailable(why) | Outcome::Unsure(why) = &outcome {
                 tracing::warn!(call_id = %recording.call, step = ?next, why, "a recording meets a problem");

@@ -2,6 +2,7 @@
 //!
 //! Who is asking has been established by `http`; whether they may is decided here, and whether the call's state allows it by `domain`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,9 +189,14 @@ impl Engine {
         Ok(visible.collect())
     }
 
-    /// Calls of any instance whose wake-up was due at least `by` ago.
-    pub async fn overdue(&self, by: Duration, limit: usize) -> Result<Vec<CallId>, EngineError> {
-        Ok(self.store().due(self.clock().now() - by, limit).await?)
+    /// Calls of any instance whose wake-up was due at least `by` ago: at most `limit`, and those of `beside` as well.
+    pub async fn overdue(
+        &self,
+        by: Duration,
+        limit: usize,
+        beside: &HashSet<CallId>,
+    ) -> Result<Vec<CallId>, EngineError> {
+        Ok(self.store().due(self.clock().now() - by, limit, beside).await?)
     }
 
     /// It is time to see what is due for a call; a record past its retention is removed, and so is a wake-up without a record.

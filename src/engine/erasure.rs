@@ -1,9 +1,12 @@
 //! Erasing what is held of a user, at the word of the app's backend: a job, so that neither a crash nor a database that is down leaves half.
 //!
 //! Records of their calls go whole, for both parties: what is left of one without one of its parties would still tell of them. Live calls end
-//! first, and a call goes when nothing is left to do for it; a recording when its file is gone. A ban stays unless it is to go too, so that
+//! first, and a call goes when nothing is left to do for it; a recording when its file is gone, of which a record without names waits for a day,
+//! since LiveKit may upload the file once more. A ban stays unless it is to go too, so that
 //! nobody is rid of one by asking to be forgotten.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
@@ -14,11 +17,13 @@ use super::{Engine, EngineError, LOADS_AT_ONCE};
 use crate::crypto::uuid_of;
 use crate::domain::job::{Erased, Erasure};
 use crate::domain::recording::RecordingState;
-use crate::domain::{CallId, Input, Job, JobId, Recording, RefusalReason, Unknown, UserId, Work};
+use crate::domain::{CallId, Input, Job, JobId, Recording, RefusalReason, Timestamp, Unknown, UserId, Work};
 use crate::store::{Slot, StoreError};
 
 /// How long whoever asks waits for it to be complete.
 const WAITED_FOR: Duration = Duration::from_secs(5);
+/// Within what time one that was queued is begun.
+const BEGUN_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long it is known that an erasure is complete, and what it erased.
@@ -39,6 +44,28 @@ pub struct Erasing {
     pub complete: bool,
     /// Whether the user is banned.
     pub banned: bool,
+}
+
+/// Erasures of which an attempt is under way here, each until the end of its lease.
+#[derive(Default)]
+pub(super) struct UnderWay(Mutex<HashMap<JobId, Timestamp>>);
+
+impl UnderWay {
+    fn begin(&self, id: &JobId, until: Timestamp) {
+        self.attempts().insert(id.clone(), until);
+    }
+
+    fn has(&self, id: &JobId, now: Timestamp) -> bool {
+        self.attempts().get(id).is_some_and(|until| now < *until)
+    }
+
+    fn end(&self, id: &JobId) {
+        self.attempts().remove(id);
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, HashMap<JobId, Timestamp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What became of a call, or a recording.
@@ -70,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// Queues the job and begins it, or hastens the one that stands.
+    /// Queues the job and begins it, or hastens the one that stands, unless an attempt of it is under way here.
     async fn queue_erasure(&self, id: &JobId, user: &UserId, ban: bool) -> Result<(), EngineError> {
         for _ in 0..MAX_TRIES {
             let now = self.clock().now();
@@ -84,14 +111,20 @@ impl Engine {
                 left: Vec::new(),
                 unknown: Unknown::default(),
             };
+            // It is begun here, at once, and by a wake-up only if that fails.
+            let due = now + BEGUN_WITHIN;
             let queued = match stands {
-                None => self.queue(&Job::new(id.clone(), Work::Erasure(erasure), now, now)).await?,
+                None => self.queue(&Job::new(id.clone(), Work::Erasure(erasure), now, due)).await?,
                 Some(job) => {
                     if let Work::Erasure(under_way) = &job.work {
+                        if (under_way.ban || !ban) && self.0.erasing.has(id, now) {
+                            // Its end is waited for.
+                            return Ok(());
+                        }
                         let ban = ban || under_way.ban;
                         erasure = Erasure { ban, asked_at: now, forgotten: false, ..under_way.clone() };
                     }
-                    let next = Job { attempt: 0, work: Work::Erasure(erasure), ..job.put_off(now) };
+                    let next = Job { attempt: 0, work: Work::Erasure(erasure), ..job.put_off(due) };
                     self.rewrite_job(&job, &next).await?
                 }
             };
@@ -103,7 +136,8 @@ impl Engine {
     }
 
     /// Erases what can be erased by now; says what has gone, and what has not, in words.
-    pub async fn carry_out_erasure(&self, erasure: &Erasure) -> Result<(Erased, Vec<String>), EngineError> {
+    pub async fn carry_out_erasure(&self, job: &Job, erasure: &Erasure) -> Result<(Erased, Vec<String>), EngineError> {
+        self.0.erasing.begin(&job.id, job.due);
         let (mut erased, mut left) = (Erased::default(), Vec::new());
         let user = &erasure.user;
         let mut ids = self.store().calls_naming(user).await?;
@@ -148,7 +182,8 @@ impl Engine {
         Ok((erased, left))
     }
 
-    /// An attempt has erased this, and that is left.
+    /// An attempt has erased this, and that is left. What an attempt beside it has erased counts too; whether something is left is for the one to
+    /// say that began last.
     pub async fn erasure_attempted(
         &self,
         job: &Job,
@@ -156,20 +191,42 @@ impl Engine {
         erased: &Erased,
         left: Vec<String>,
     ) -> Result<(), EngineError> {
-        let mut next = erasure.clone();
-        next.erased.add(erased);
-        next.forgotten |= !left.iter().any(|what| what == STORE);
-        let now = self.clock().now();
-        let next = if left.is_empty() {
-            self.0.metrics.job_ended(job.work.name(), "done");
-            tracing::info!(job_id = %job.id, "what was held of a user is erased");
-            Job { work: Work::Erased(next.erased), ..job.put_off(now + KNOWN_FOR) }
-        } else {
-            next.left = left;
-            Job { work: Work::Erasure(next), ..job.put_off(now + self.clock().jitter(job.pause())) }
-        };
-        // Where the job was changed meanwhile, whoever did so begins another attempt.
-        self.rewrite_job(job, &next).await.map(drop)
+        self.0.erasing.end(&job.id);
+        for _ in 0..MAX_TRIES {
+            let Some(stands) = self.job(&job.id).await? else { return Ok(()) };
+            let now = self.clock().now();
+            let next = match &stands.work {
+                Work::Erasure(known) => {
+                    let mut next = known.clone();
+                    next.erased.add(erased);
+                    let began_last = (stands.attempt, known.asked_at) == (job.attempt, erasure.asked_at);
+                    if !began_last {
+                        Job { version: stands.version + 1, work: Work::Erasure(next), ..stands.clone() }
+                    } else if left.is_empty() {
+                        Job { work: Work::Erased(next.erased), ..stands.put_off(now + KNOWN_FOR) }
+                    } else {
+                        next.forgotten |= !left.iter().any(|what| what == STORE);
+                        next.left.clone_from(&left);
+                        let pause = self.clock().jitter(stands.pause());
+                        Job { work: Work::Erasure(next), ..stands.put_off(now + pause) }
+                    }
+                }
+                Work::Erased(known) => {
+                    let mut next = known.clone();
+                    next.add(erased);
+                    Job { version: stands.version + 1, work: Work::Erased(next), ..stands.clone() }
+                }
+                _ => return Ok(()),
+            };
+            if self.rewrite_job(&stands, &next).await? {
+                if matches!((&stands.work, &next.work), (Work::Erasure(_), Work::Erased(_))) {
+                    self.0.metrics.job_ended(job.work.name(), "done");
+                    tracing::info!(job_id = %job.id, "what was held of a user is erased");
+                }
+                return Ok(());
+            }
+        }
+        Err(StoreError::Unavailable("other instances keep changing the job of this erasure".into()).into())
     }
 
     async fn erase_call(&self, id: CallId, user: &UserId) -> Result<(Gone, Gone), EngineError> {
@@ -215,15 +272,20 @@ impl Engine {
         }
     }
 
-    /// Has the file of a recording of theirs deleted, and removes its record once it is.
+    /// Has the file of a recording of theirs deleted, and forgets whose it was once it is.
     async fn erase_recording(&self, id: CallId, user: &UserId) -> Result<Gone, EngineError> {
         let Some(recording) = self.load_recording(id).await?.filter(|recording| recording.has_party(user)) else {
             return Ok(Gone::Before);
         };
-        if recording.state == RecordingState::Erased {
-            return self.remove_recording(&recording).await.map(|()| Gone::Now);
-        }
         let now = self.clock().now();
+        if recording.state == RecordingState::Erased {
+            let gone = if recording.was_never_started() {
+                self.remove_recording(&recording).await?
+            } else {
+                self.forget_recorded(id, now).await?
+            };
+            return Ok(if gone { Gone::Now } else { Gone::NotYet });
+        }
         self.change_recording(id, |recording: &mut Recording| {
             if recording.state.is_over() {
                 recording.ask_erase(now);
@@ -234,5 +296,17 @@ impl Engine {
         })
         .await?;
         Ok(Gone::NotYet)
+    }
+
+    /// Takes the parties out of the record of a recording that is erased; says whether it was.
+    async fn forget_recorded(&self, id: CallId, now: Timestamp) -> Result<bool, EngineError> {
+        let forget = |recording: &mut Recording| {
+            let is_erased = recording.state == RecordingState::Erased;
+            if is_erased {
+                recording.forget_parties(now);
+            }
+            is_erased
+        };
+        Ok(self.change_recording(id, forget).await?.is_some_and(|recording| recording.parties.is_empty()))
     }
 }

@@ -257,14 +257,17 @@ impl Engine {
         }
     }
 
-    /// Removes the record of a recording whose retention has passed, if it stands as it did when that was begun.
-    pub async fn remove_recording(&self, begun: &Recording) -> Result<(), EngineError> {
+    /// Removes the record of a recording whose retention has passed, if it stands as it did when that was begun; says whether it did.
+    pub async fn remove_recording(&self, begun: &Recording) -> Result<bool, EngineError> {
         let id = JobId::recording(begun.call);
-        match self.store().load_job(&id).await? {
-            Some(Job { version, work: Work::Recording(stands), .. }) if *stands == *begun => {
-                Ok(self.store().remove_job(&id, version).await?)
-            }
-            Some(_) | None => Ok(()),
+        let version = match self.store().load_job(&id).await? {
+            Some(Job { version, work: Work::Recording(stands), .. }) if *stands == *begun => version,
+            Some(_) | None => return Ok(false),
+        };
+        match self.store().remove_job(&id, version).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -47,7 +47,7 @@ impl Kind for Calls {
         limit: usize,
         beside: &HashSet<CallId>,
     ) -> Result<Vec<CallId>, EngineError> {
-        engine.overdue(by, limit + beside.len()).await
+        engine.overdue(by, limit, beside).await
     }
 
     async fn wake(engine: Engine, call: CallId) -> Woken {

@@ -63,7 +63,7 @@ measured! {
     commit(commit: Commit) -> ();
     bury(id: CallId) -> Slot;
     remove(id: CallId, version: u64) -> ();
-    due(now: Timestamp, limit: usize) -> Vec<CallId>;
+    due(now: Timestamp, limit: usize, beside: &HashSet<CallId>) -> Vec<CallId>;
     open_line(claim: Claim, reservation: Option<Reservation>, charges: &[Charge]) -> Opening;
     ring_line(claim: Claim, charges: &[Charge], admits: Admits) -> Callee;
     line(user: &UserId) -> Vec<Claim>;

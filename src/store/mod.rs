@@ -53,6 +53,9 @@ pub const MISSED_TOLD_AN_HOUR: usize = 30;
 /// How long others wait for the call that is to tell of them too. Its instance may be dead, and another one takes it up.
 pub const MISSED_TELLER_HAS: Duration = Duration::from_mins(1);
 
+/// How long it is known that a call without an idempotency key was charged before its claim was made: longer than a step is repeated.
+pub const CHARGE_KNOWN: Duration = Duration::from_mins(1);
+
 /// How long what was used on a day is known.
 pub const USAGE_KEPT: Duration = Duration::from_hours(400 * 24);
 
@@ -88,10 +91,12 @@ pub trait Store: Send + Sync + 'static {
     /// Law 5: only the version named is removed; otherwise [`StoreError::Conflict`]. Where no record stands, a wake-up that is left goes.
     async fn remove(&self, id: CallId, version: u64) -> Result<(), StoreError>;
 
-    /// Calls whose wake-up is due at `now`, the urgent ones first, then by time; at most `limit`.
+    /// Calls whose wake-up is due at `now`, the urgent ones first, then by time; at most `limit`, and those of `beside` that come before
+    /// the last of these.
     ///
-    /// Law 6: a call is found from the moment that its wake-up is due until a commit moves it, and never before.
-    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<CallId>, StoreError>;
+    /// Law 6: a call is found from the moment that its wake-up is due until a commit moves it, and never before. However many calls of
+    /// `beside`, or wake-ups of what has no call's name, are due, they take no other's place.
+    async fn due(&self, now: Timestamp, limit: usize, beside: &HashSet<CallId>) -> Result<Vec<CallId>, StoreError>;
 
     /// Puts an outgoing call on its caller's line, and reserves the idempotency key.
     ///
@@ -99,13 +104,13 @@ pub trait Store: Send + Sync + 'static {
     /// A claim of the same call again changes nothing, and those before it are returned. Claims past their `until` are gone.
     /// Law 8: a key that is taken by another call claims nothing and names that call, unless it is the one to be replaced.
     /// Law 30: where the claim has lapsed already (`until` is not later than now) all is done but the claim: the ban, the key and the charges
-    /// are seen to, no claim is made, and the call stands in no history.
+    /// are seen to, no claim is made, and the call stands in no history. Within [`CHARGE_KNOWN`] the call is known again also without a key.
     /// Law 9: the call is the newest of the user's history; what they missed from this peer counts from zero again.
     /// Law 19: while the user is banned nothing is claimed, reserved or recorded. A ban and a claim are ordered: the claim that
     /// does not see the ban stands in the history that whoever wrote the ban reads after it.
     /// Law 23: every charge is taken of the user's rate, or, where one of these has none left, [`StoreError::Limited`] and nothing changes.
     /// A rate is shared by all instances, and forgotten once nothing is taken of it. Nothing is charged or refused for a call whose
-    /// claim stands, whose key is reserved for it, or whose key another call has.
+    /// claim stands, whose key is reserved for it, that law 30 knows again, or whose key another call has.
     async fn open_line(
         &self,
         claim: Claim,
@@ -459,6 +464,18 @@ pub struct Claim {
     pub at: Timestamp,
     /// When it lapses by itself: later than the call can last.
     pub until: Timestamp,
+}
+
+impl Claim {
+    /// The key by which a call without one is known again that is charged at `now` before its claim is made: it has no claim to be known by.
+    pub(crate) fn charge_key(&self, charges: &[Charge], now: Timestamp) -> Option<Reservation> {
+        (!charges.is_empty() && self.until <= now).then(|| Reservation {
+            key: format!("charged {}", self.call),
+            body: String::new(),
+            replaces: None,
+            until: now + CHARGE_KNOWN,
+        })
+    }
 }
 
 /// Which party of a call a user is.

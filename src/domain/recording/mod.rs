@@ -162,8 +162,8 @@ impl TryFrom<String> for AskedBy {
 pub struct Recording {
     /// The call, and this record's name.
     pub call: CallId,
-    /// Its parties, who may still see it when the call's record is gone.
-    pub parties: [UserId; 2],
+    /// Its parties, who may still see it when the call's record is gone; nobody once they are forgotten.
+    pub parties: Vec<UserId>,
     /// The room.
     pub room: String,
     /// What is recorded.

@@ -36,6 +36,8 @@ const STRAY_TRIES: u32 = START_TRIES;
 const MISSING_FOR: Duration = Duration::from_mins(1);
 /// How long a recording may take to be uploaded after it was to stop. A worker that died never says so.
 const UPLOAD_FOR: Duration = Duration::from_hours(1);
+/// How long a file may still come of a recording that was erased: longer than an egress outlives its call, and than its upload.
+const LATE_FOR: Duration = Duration::from_hours(24);
 /// Why there is none that was stopped too soon.
 const NEVER_BEGAN: &str = "it was stopped before it began";
 /// The most bytes of LiveKit's words that are kept.
@@ -93,7 +95,7 @@ impl Recording {
     ) -> Self {
         Self {
             call: call.id,
-            parties: [call.caller.id.clone(), call.callee.id.clone()],
+            parties: vec![call.caller.id.clone(), call.callee.id.clone()],
             room: call.room.clone(),
             content: plan.content,
             state: RecordingState::Requested,
@@ -219,7 +221,19 @@ impl Recording {
         at_rest && self.tell.is_empty() && self.strays.is_empty()
     }
 
-    const fn was_never_started(&self) -> bool {
+    /// Takes the names out of what was erased. It is kept for as long as its file may come late, which then goes too.
+    pub fn forget_parties(&mut self, now: Timestamp) {
+        self.parties.clear();
+        self.asked_by = AskedBy::Service;
+        self.why = None;
+        self.retention_ms = 0;
+        let over = self.retained_until();
+        self.retention_ms = super::super::time::millis((now + LATE_FOR).since(over));
+        self.next_at = self.retained_until();
+    }
+
+    /// Whether LiveKit was never asked for it.
+    pub const fn was_never_started(&self) -> bool {
         self.egress.is_none() && self.busy_until.is_none() && !self.start_sent
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Beside each record stand the few numbers that the writer compares, so that it never reads the JSON.
 
+use std::collections::HashSet;
+
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 
 use super::expiry::{self, Expiring};
@@ -113,12 +115,21 @@ pub(super) fn remove(txn: &WriteTransaction, id: CallId, version: u64) -> Result
     }
 }
 
-pub(super) fn due(txn: &ReadTransaction, now: Timestamp, limit: usize) -> Result<Vec<CallId>, StoreError> {
-    let mut due = Vec::new();
+pub(super) fn due(
+    txn: &ReadTransaction,
+    now: Timestamp,
+    limit: usize,
+    beside: &HashSet<CallId>,
+) -> Result<Vec<CallId>, StoreError> {
+    let (mut due, mut others) = (Vec::new(), 0);
     for table in [WAKE, LATER] {
-        let table = txn.open_table(table)?;
-        for entry in table.range(..=(now.as_millis(), u128::MAX))?.take(limit - due.len()) {
-            due.push(id(entry?.0.value().1));
+        for entry in txn.open_table(table)?.range(..=(now.as_millis(), u128::MAX))? {
+            if others == limit {
+                return Ok(due);
+            }
+            let call = id(entry?.0.value().1);
+            others += usize::from(!beside.contains(&call));
+            due.push(call);
         }
     }
     Ok(due)

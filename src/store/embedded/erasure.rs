@@ -10,7 +10,7 @@ use super::jobs::JOBS;
 use super::lines::{self, KEYS};
 use super::missed::{MISSED, TOLD, TOLD_AT};
 use super::moderation::{self, BLOCKS, CONTACTS};
-use super::rates::RATES;
+use super::rates::{self, RATES};
 use crate::domain::{CallId, Timestamp, UserId, Work};
 use crate::store::{Forgotten, Slot, StoreError, codec};
 
@@ -65,12 +65,20 @@ impl Traces {
         let name = user.as_str();
         let both = |one: &str, other: &str| one == name || other == name;
         let theirs = |one: &str, _: &str| one == name;
-        let rate = |one: &str, rate: &str| one == name || rate.split_once(' ').is_some_and(|(_, of)| of == name);
+        let rate = |one: &str, rate: &str| one == name || rates::peer(rate) == Some(name);
         let mut expiries = Vec::new();
         for row in txn.open_table(EXPIRIES)?.iter()? {
             let row = row?.0;
             let (at, what, whose, which) = row.value();
-            if both(whose, which) || rate(whose, which) {
+            let is_theirs = match what {
+                kind if kind == Expiring::Missed as u8 => both(whose, which),
+                kind if kind == Expiring::Rate as u8 => rate(whose, which),
+                kind if [Expiring::Key, Expiring::Ban, Expiring::Device].map(|kind| kind as u8).contains(&kind) => {
+                    whose == name
+                }
+                _ => false,
+            };
+            if is_theirs {
                 expiries.push((at, what, whose.to_owned(), which.to_owned()));
             }
         }

@@ -1,11 +1,12 @@
 //! Users' lines, idempotency keys and histories: what an invite writes of each of its parties.
 
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use serde::{Deserialize, Serialize};
 
 use super::calls::{id, key};
 use super::expiry::{self, Expiring};
 use super::{devices, missed, moderation, rates};
-use crate::domain::{CallId, Device, Timestamp, UserId};
+use crate::domain::{CallId, Device, Timestamp, Unknown, UserId};
 use crate::store::codec::{read_json, write_json};
 use crate::store::{Admits, Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
 
@@ -15,6 +16,16 @@ pub(super) const LINES: TableDefinition<&str, &[u8]> = TableDefinition::new("lin
 pub(super) const KEYS: TableDefinition<(&str, &str), (u64, u128, &str)> = TableDefinition::new("keys");
 /// By user: the ids of their calls, newest first, 16 bytes each.
 pub(super) const HISTORY: TableDefinition<&str, &[u8]> = TableDefinition::new("history");
+
+/// A claim as it stands on a line.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    #[serde(flatten)]
+    claim: Claim,
+    /// Fields of a newer release.
+    #[serde(flatten)]
+    unknown: Unknown,
+}
 
 const ID_BYTES: usize = size_of::<u128>();
 
@@ -28,6 +39,8 @@ pub(super) fn open(
     if moderation::is_banned(txn, &claim.user, now)? {
         return Ok(Opening::Banned);
     }
+    let charge_key = claim.charge_key(charges, now);
+    let reservation = reservation.or(charge_key.as_ref());
     if let Some(reservation) = reservation
         && let Some(taken) = taken_by_another(txn, claim, reservation, now)?
     {
@@ -98,8 +111,8 @@ pub(super) fn ring(
 }
 
 pub(super) fn free(txn: &WriteTransaction, user: &UserId, call: CallId, now: Timestamp) -> Result<(), StoreError> {
-    let mut line = claims(txn, user, now)?;
-    let Some(place) = line.iter().position(|claim| claim.call == call) else { return Ok(()) };
+    let mut line = entries(txn, user, now)?;
+    let Some(place) = line.iter().position(|entry| entry.claim.call == call) else { return Ok(()) };
     line.remove(place);
     let mut lines = txn.open_table(LINES)?;
     if line.is_empty() {
@@ -199,24 +212,28 @@ fn reserve(txn: &WriteTransaction, claim: &Claim, reservation: &Reservation) -> 
 
 /// The claims of a user that have not lapsed.
 pub(super) fn claims(txn: &WriteTransaction, user: &UserId, now: Timestamp) -> Result<Vec<Claim>, StoreError> {
+    Ok(entries(txn, user, now)?.into_iter().map(|entry| entry.claim).collect())
+}
+
+fn entries(txn: &WriteTransaction, user: &UserId, now: Timestamp) -> Result<Vec<Entry>, StoreError> {
     let lines = txn.open_table(LINES)?;
     let Some(line) = lines.get(user.as_str())? else { return Ok(Vec::new()) };
-    let mut claims: Vec<Claim> = read_json("line", line.value())?;
-    claims.retain(|claim| now < claim.until);
-    Ok(claims)
+    let mut entries: Vec<Entry> = read_json("line", line.value())?;
+    entries.retain(|entry| now < entry.claim.until);
+    Ok(entries)
 }
 
 /// Adds a claim if its call has none; the answer is those before it.
 fn put_claim(txn: &WriteTransaction, claim: &Claim, now: Timestamp) -> Result<Vec<Claim>, StoreError> {
-    let mut line = claims(txn, &claim.user, now)?;
-    if let Some(place) = line.iter().position(|other| other.call == claim.call) {
+    let mut line = entries(txn, &claim.user, now)?;
+    if let Some(place) = line.iter().position(|other| other.claim.call == claim.call) {
         line.truncate(place);
-        return Ok(line);
+    } else {
+        line.push(Entry { claim: claim.clone(), unknown: Unknown::default() });
+        txn.open_table(LINES)?.insert(claim.user.as_str(), write_json("line", &line)?.as_slice())?;
+        line.pop();
     }
-    line.push(claim.clone());
-    txn.open_table(LINES)?.insert(claim.user.as_str(), write_json("line", &line)?.as_slice())?;
-    line.pop();
-    Ok(line)
+    Ok(line.into_iter().map(|entry| entry.claim).collect())
 }
 
 /// Puts a call into a user's history, in its place by age.

@@ -97,8 +97,8 @@ impl Store for Embedded {
         self.write(Promise::Durable, move |txn| calls::remove(txn, id, version)).await
     }
 
-    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<CallId>, StoreError> {
-        calls::due(&self.file.begin_read()?, now, limit)
+    async fn due(&self, now: Timestamp, limit: usize, beside: &HashSet<CallId>) -> Result<Vec<CallId>, StoreError> {
+        calls::due(&self.file.begin_read()?, now, limit, beside)
     }
 
     async fn open_line(

@@ -4,7 +4,7 @@ use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::expiry::{self, Expiring};
 use crate::domain::rate::now_us;
-use crate::domain::{Limited, Timestamp, UserId};
+use crate::domain::{Limit, Limited, Timestamp, UserId};
 use crate::store::{Charge, StoreError};
 
 /// By user and rate: the time (µs) at which all that was taken would have come to its end, had it been spread evenly.
@@ -47,6 +47,16 @@ pub(super) fn look(
         }
     }
     refused.map_or(Ok(taken), |refused| Err(StoreError::Limited(refused)))
+}
+
+/// Another user whom the name of a rate names: whose invites it is for, or who asks for proofs.
+pub(super) fn peer(name: &str) -> Option<&str> {
+    let (limit, of) = name.split_once(' ')?;
+    match limit {
+        limit if limit == Limit::InvitesPerPair.as_str() => Some(of),
+        limit if limit == Limit::ProofsPerToken.as_str() => of.split_once(' ').map(|(_, by)| by),
+        _ => None,
+    }
 }
 
 /// Forgets a rate of which nothing is taken any more, or looks again when that will be.

@@ -309,3 +309,47 @@ async fn a_rate_is_forgotten_once_nothing_is_taken_of_it() {
     store.health().await.expect("a write");
     assert_eq!(lengths(), [0, 0]);
 }
+
+#[tokio::test]
+async fn an_erasure_leaves_what_others_named_as_the_user_is() {
+    let store = store();
+    let until = store.clock.now() + Duration::from_hours(24);
+    let reservation = Reservation { key: "bob".to_owned(), body: "b".to_owned(), replaces: None, until };
+    let rate = Rate { count: 2, per: Duration::from_hours(1) };
+    let of_device = [Charge { limit: Limit::TokensPerDevice, rate, of: Some("bob".to_owned()) }];
+    let by_bob = [Charge { limit: Limit::ProofsPerToken, rate, of: Some("0123 bob".to_owned()) }];
+    store.open_line(Claim { peer: user("cid"), ..claim(&store) }, Some(reservation), &of_device).await.expect("opened");
+    store.admit(&user("ann"), &by_bob).await.expect("admitted");
+    let forgotten = store.forget_user(&user("bob")).await.expect("forgotten");
+    assert_eq!(forgotten, Forgotten { rates: 1, ..Forgotten::default() }, "what bob asked of ann's phone");
+    let lengths = || {
+        let txn = store.file.begin_read().expect("a transaction");
+        [
+            txn.open_table(lines::KEYS).expect("a table").len().expect("a length"),
+            txn.open_table(rates::RATES).expect("a table").len().expect("a length"),
+            txn.open_table(expiry::EXPIRIES).expect("a table").len().expect("a length"),
+        ]
+    };
+    assert_eq!(lengths(), [1, 1, 2]);
+    store.clock.advance(Duration::from_hours(25));
+    store.health().await.expect("a write");
+    assert_eq!(lengths(), [0, 0, 0], "they go in their time");
+}
+
+#[tokio::test]
+async fn a_claim_keeps_what_a_newer_release_wrote_into_it() {
+    let store = store();
+    let (mut first, second) = (serde_json::to_value(claim(&store)).expect("JSON"), claim(&store));
+    first["x_new"] = json!({"deep": [1]});
+    let txn = store.file.begin_write().expect("a transaction");
+    let line = serde_json::to_vec(&[&first]).expect("JSON");
+    txn.open_table(lines::LINES).expect("lines").insert("ann", line.as_slice()).expect("inserted");
+    txn.commit().expect("committed");
+    store.open_line(second.clone(), None, &[]).await.expect("opened");
+    store.free_line(&user("ann"), second.call).await.expect("freed");
+    store.health().await.expect("a write");
+    let txn = store.file.begin_read().expect("a transaction");
+    let row = txn.open_table(lines::LINES).expect("lines").get("ann").expect("read").expect("a row");
+    let line: serde_json::Value = serde_json::from_slice(row.value()).expect("JSON");
+    assert_eq!(line, json!([first]));
+}

@@ -1,11 +1,10 @@
 //! Calls, their wake-ups and the notices of their events: one script for each step.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
 use redis::{cmd, from_redis_value};
 
-use super::keys::PARTITIONS;
 use super::notice;
 use super::script::{BURY, COMMIT, REMOVE};
 use super::{Redis, unreadable};
@@ -13,8 +12,6 @@ use crate::domain::{CallId, Timestamp};
 use crate::store::codec::{self, FORMAT};
 use crate::store::{Announcement, Commit, Committed, Slot, StoreError, TOMBSTONE_KEPT};
 
-/// The most calls that one partition gives at once. A sweep that fills its limit comes back at once, and partitions are alike.
-const DUE_OF_ONE: usize = 64;
 /// What the script says where nothing is left to be removed.
 pub(super) const NOTHING_THERE: i64 = 2;
 
@@ -93,38 +90,13 @@ impl Redis {
         }
     }
 
-    /// Reads every partition's wake-ups at once. Where some cannot be read, those of the others are due all the same.
-    pub(super) async fn due_calls(&self, now: Timestamp, limit: usize) -> Result<Vec<CallId>, StoreError> {
-        let most = limit.min(DUE_OF_ONE);
-        let partitions = join_all(self.keys.all().map(|partition| {
-            let both = ["wake", "later"].map(|set| {
-                let mut range = cmd("ZRANGE");
-                range.arg(partition.one(set)).arg("-inf").arg(now.as_millis()).arg("BYSCORE");
-                range.arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
-                range
-            });
-            async move { self.link.ask_all(&both).await }
-        }));
-        let (mut due, mut failures) = (Vec::new(), Vec::new());
-        for answer in partitions.await {
-            match answer {
-                Ok(answer) => {
-                    let sets: [Vec<(String, f64)>; 2] = from_redis_value(answer).map_err(unreadable)?;
-                    for (later, set) in sets.into_iter().enumerate() {
-                        due.extend(set.into_iter().filter_map(|(id, at)| Some((later, at, CallId::parse(&id).ok()?))));
-                    }
-                }
-                Err(failure) => failures.push(failure),
-            }
-        }
-        if let Some(error) = failures.pop() {
-            if failures.len() + 1 == PARTITIONS {
-                return Err(error);
-            }
-            tracing::warn!(%error, partitions = failures.len() + 1, "some of what is due cannot be read");
-        }
-        due.sort_by(|(later, at, _), (other, than, _)| later.cmp(other).then(at.total_cmp(than)));
-        Ok(due.into_iter().take(limit).map(|(_, _, id)| id).collect())
+    pub(super) async fn due_calls(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        beside: &HashSet<CallId>,
+    ) -> Result<Vec<CallId>, StoreError> {
+        self.due_in(&["wake", "later"], now, limit, beside, |id| CallId::parse(&id).ok()).await
     }
 
     /// Tells this instance's readers.

@@ -1,32 +1,42 @@
 //! What is kept of a user, and by their name: which calls, and what is forgotten of them.
 //!
-//! What is theirs lies in one partition, under keys that end with their name; what others keep of them is found by looking through the names
-//! of all keys (`SCAN`), which no other step does. That takes Redis about a second for each few million keys, in slices.
+//! What is theirs lies in one partition, under keys that end with their name; what others keep of them, on lists or under keys with a hash of
+//! their name. It is found by looking through the names of all keys (`SCAN`) once, which no other step does, in slices.
 
 use futures_util::future::try_join_all;
-use redis::{cmd, from_redis_value};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use redis::{Cmd, cmd, from_redis_value};
 
-use super::keys::Partition;
+use super::keys::{Partition, slot_of};
 use super::lines::NAMED;
 use super::script::CLOSE;
 use super::server::one_of_each;
 use super::{Redis, unreadable};
-use crate::domain::{CallId, DeviceId, UserId};
+use crate::domain::{CallId, DeviceId, Limit, UserId};
 use crate::store::{Forgotten, StoreError};
 
 /// How many keys a server looks at in one slice.
 const SLICE: usize = 1000;
-/// How many keys one command deletes at most.
+/// How many commands of one partition are sent together.
 const AT_ONCE: usize = 256;
+/// How many such groups are under way at a time.
+const GROUPS: usize = 8;
+/// What the kinds of keys begin with that are looked for.
+const KINDS: &str = "[bckmrt]*";
 
-/// What is kept under a key of a user, as far as it is forgotten with them and counted.
-enum Kept {
+/// What a key keeps of a user, as far as it is forgotten with them and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trace {
     Blocks,
     Contacts,
     Missed,
     IdempotencyKey,
     Rate,
-    Other,
+    /// When they were told of a caller, or another of them.
+    Teller,
+    /// Another's list, on which they may stand.
+    BlocksOfOther,
+    ContactsOfOther,
 }
 
 impl Redis {
@@ -63,77 +73,35 @@ impl Redis {
         for device in self.devices_stored(user).await? {
             forgotten.devices += u64::from(self.unregister(user, &device, "").await?);
         }
-        let partition = self.keys.of_user(user);
-        let (base, name) = (partition.one(""), user.as_str());
-        let pattern = format!("{}*:{}", escape(&base), escape(name));
-        let found = self.scan(partition, &pattern).await?;
-        let mut theirs = Vec::new();
-        for key in found {
-            let Some(kept) = kept_under(&key[base.len()..], name) else { continue };
-            let count = match kept {
-                Kept::Blocks | Kept::Contacts => {
-                    let answer = self.link.ask(cmd("SCARD").arg(&key)).await?;
-                    let listed =
-                        if matches!(kept, Kept::Blocks) { &mut forgotten.blocks } else { &mut forgotten.contacts };
-                    *listed += from_redis_value::<u64>(answer).map_err(unreadable)?;
-                    None
-                }
-                Kept::Missed => Some(&mut forgotten.missed),
-                Kept::IdempotencyKey => Some(&mut forgotten.idempotency_keys),
-                Kept::Rate => Some(&mut forgotten.rates),
-                Kept::Other => None,
-            };
-            if let Some(count) = count {
-                *count += 1;
-            }
-            theirs.push(key);
-        }
-        self.delete(&theirs).await?;
+        let unnamed = ["devices", "attached", "told"].map(|kind| theirs.key(kind, user.as_str()));
+        self.on_each(unnamed.to_vec(), delete).await?;
         self.forget_ban(user).await?;
-        let of_others = one_of_each(&self.link, &self.keys).into_iter().map(|one| self.forget_at(one, user));
-        for others in try_join_all(of_others).await? {
-            forgotten.blocked_by += others.blocked_by;
-            forgotten.contacts += others.contacts;
-            forgotten.missed += others.missed;
-            forgotten.rates += others.rates;
-        }
-        Ok(forgotten)
-    }
-
-    /// Forgets what others on one server keep of a user.
-    async fn forget_at(&self, server: Partition<'_>, user: &UserId) -> Result<Forgotten, StoreError> {
-        let prefix = escape(self.keys.prefix());
-        let blocked_by = self.take_off_lists(server, "blocks", user).await?;
-        let contacts = self.take_off_lists(server, "contacts", user).await?;
-        let hash = Partition::hash_of(user.as_str());
-        let pairs = self.scan(server, &format!("{prefix}:{{*}}:*:{hash}:*")).await?;
-        let kind = |key: &str| key.split_once("}:").map(|(_, rest)| rest.to_owned()).unwrap_or_default();
-        let of_kind = |wanted: &'static str| {
-            pairs.iter().filter(move |key| kind(key).starts_with(wanted)).cloned().collect::<Vec<String>>()
+        let servers = one_of_each(&self.link, &self.keys).into_iter().map(|server| self.traces_at(server, user));
+        let traces: Vec<(Trace, String)> = try_join_all(servers).await?.into_iter().flatten().collect();
+        let all = |wanted: Trace| {
+            traces.iter().filter(|(trace, _)| *trace == wanted).map(|(_, key)| key.clone()).collect::<Vec<String>>()
         };
-        let (missed, told, rates) = (of_kind("missed:"), of_kind("teller:"), of_kind("rate:"));
-        for keys in [&missed, &told, &rates] {
-            self.delete(keys).await?;
+        let take_off = |list: &str| {
+            let mut remove = cmd("SREM");
+            remove.arg(list).arg(user.as_str());
+            remove
+        };
+        let count = |list: &str| {
+            let mut count = cmd("SCARD");
+            count.arg(list);
+            count
+        };
+        forgotten.blocks = self.on_each(all(Trace::Blocks), count).await?;
+        forgotten.contacts = self.on_each(all(Trace::Contacts), count).await?;
+        for kind in [Trace::Blocks, Trace::Contacts, Trace::Teller] {
+            self.on_each(all(kind), delete).await?;
         }
-        let (missed, rates) = (missed.len() as u64, rates.len() as u64);
-        Ok(Forgotten { blocked_by, contacts, missed, rates, ..Forgotten::default() })
-    }
-
-    /// Takes a user off others' lists of one kind on one server; says of how many.
-    async fn take_off_lists(&self, server: Partition<'_>, kind: &str, user: &UserId) -> Result<u64, StoreError> {
-        let mut lists = self.scan(server, &format!("{}:{{*}}:{kind}:*", escape(self.keys.prefix()))).await?;
-        // A name may look like the rest of a key, and the pattern means that too.
-        let start = format!("{kind}:");
-        lists.retain(|key| key.split_once("}:").is_some_and(|(_, rest)| rest.starts_with(&start)));
-        let mut count = 0;
-        for keys in lists.chunks(AT_ONCE) {
-            let removed = keys.iter().map(async |key| {
-                let answer = self.link.ask(cmd("SREM").arg(key).arg(user.as_str())).await?;
-                from_redis_value::<u64>(answer).map_err(unreadable)
-            });
-            count += try_join_all(removed).await?.into_iter().sum::<u64>();
-        }
-        Ok(count)
+        forgotten.blocked_by = self.on_each(all(Trace::BlocksOfOther), take_off).await?;
+        forgotten.contacts += self.on_each(all(Trace::ContactsOfOther), take_off).await?;
+        forgotten.missed = self.on_each(all(Trace::Missed), delete).await?;
+        forgotten.idempotency_keys = self.on_each(all(Trace::IdempotencyKey), delete).await?;
+        forgotten.rates = self.on_each(all(Trace::Rate), delete).await?;
+        Ok(forgotten)
     }
 
     async fn devices_stored(&self, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
@@ -142,49 +110,85 @@ impl Redis {
         Ok(ids.into_iter().filter_map(|id| DeviceId::new(id).ok()).collect())
     }
 
-    /// The keys of the server that a partition is on whose names match.
-    async fn scan(&self, at: Partition<'_>, pattern: &str) -> Result<Vec<String>, StoreError> {
-        let (mut keys, mut cursor, beside) = (Vec::new(), "0".to_owned(), at.one("scan"));
+    /// What the server that a partition is on keeps of a user. It may name a key twice.
+    async fn traces_at(&self, server: Partition<'_>, user: &UserId) -> Result<Vec<(Trace, String)>, StoreError> {
+        let (prefix, theirs) = (format!("{}:{{", self.keys.prefix()), self.keys.of_user(user).one(""));
+        let (pattern, beside) = (format!("{}*}}:{KINDS}", escape(&prefix)), server.one("scan"));
+        let hash = Partition::hash_of(user.as_str());
+        let (mut traces, mut cursor) = (Vec::new(), "0".to_owned());
         loop {
             let mut scan = cmd("SCAN");
-            scan.arg(&cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SLICE);
+            scan.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SLICE);
             let answer = self.link.ask_beside(&beside, &scan).await?;
             let (next, found): (String, Vec<String>) = from_redis_value(answer).map_err(unreadable)?;
-            keys.extend(found);
+            traces.extend(found.into_iter().filter_map(|key| {
+                let own = key.strip_prefix(&theirs).and_then(|rest| own_trace(rest, user.as_str()));
+                let other = || key.strip_prefix(&prefix)?.split_once("}:").and_then(|(_, rest)| trace(rest, &hash));
+                Some((own.or_else(other)?, key))
+            }));
             if next == "0" {
-                break;
+                return Ok(traces);
             }
             cursor = next;
         }
-        // SCAN may name a key twice.
-        keys.sort_unstable();
-        keys.dedup();
-        Ok(keys)
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
-        for keys in keys.chunks(AT_ONCE) {
-            try_join_all(keys.iter().map(async |key| self.link.ask(cmd("DEL").arg(key)).await)).await?;
-        }
-        Ok(())
+    /// The sum of the answers to a command on each of these keys. Those of a partition are sent together.
+    async fn on_each(&self, mut keys: Vec<String>, command: impl Fn(&str) -> Cmd) -> Result<u64, StoreError> {
+        keys.sort_unstable();
+        keys.dedup();
+        let of_one = keys.chunk_by(|key, next| slot_of(key.as_bytes()) == slot_of(next.as_bytes()));
+        let groups = of_one.flat_map(|keys| keys.chunks(AT_ONCE));
+        let groups: Vec<Vec<Cmd>> = groups.map(|keys| keys.iter().map(|key| command(key)).collect()).collect();
+        let sums = groups.into_iter().map(|commands| self.sum(commands));
+        stream::iter(sums).buffer_unordered(GROUPS).try_fold(0, async |sum, more| Ok(sum + more)).await
+    }
+
+    /// The sum of the answers to commands on keys of one partition.
+    async fn sum(&self, commands: Vec<Cmd>) -> Result<u64, StoreError> {
+        let answers: Vec<u64> = from_redis_value(self.link.ask_all(&commands).await?).map_err(unreadable)?;
+        Ok(answers.into_iter().sum())
     }
 }
 
-/// What a key of this partition keeps of a user, after the partition's own part of its name; nothing if it is of another user, whose name may
-/// end alike, or stays: the calls that name them, and claims.
-fn kept_under(key: &str, user: &str) -> Option<Kept> {
+fn delete(key: &str) -> Cmd {
+    let mut delete = cmd("DEL");
+    delete.arg(key);
+    delete
+}
+
+/// What a key of a user's own partition keeps of them, after the partition's part of its name; nothing if it is of another user, whose name may
+/// end alike.
+fn own_trace(key: &str, user: &str) -> Option<Trace> {
     let kind = key.strip_suffix(user)?.strip_suffix(':')?;
     let is_hash = |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let parts: Vec<&str> = kind.split(':').collect();
     match parts[..] {
-        ["blocks"] => Some(Kept::Blocks),
-        ["contacts"] => Some(Kept::Contacts),
-        ["devices" | "attached" | "told"] => Some(Kept::Other),
-        ["missed", hash] if is_hash(hash) => Some(Kept::Missed),
-        ["teller", hash] if is_hash(hash) => Some(Kept::Other),
-        ["key", hash] if is_hash(hash) => Some(Kept::IdempotencyKey),
-        ["rate", _] => Some(Kept::Rate),
-        ["rate", _, hash] if is_hash(hash) => Some(Kept::Rate),
+        ["blocks"] => Some(Trace::Blocks),
+        ["contacts"] => Some(Trace::Contacts),
+        ["missed", hash] if is_hash(hash) => Some(Trace::Missed),
+        ["teller", hash] if is_hash(hash) => Some(Trace::Teller),
+        ["key", hash] if is_hash(hash) => Some(Trace::IdempotencyKey),
+        ["rate", _] => Some(Trace::Rate),
+        ["rate", _, hash] if is_hash(hash) => Some(Trace::Rate),
+        _ => None,
+    }
+}
+
+/// What a key keeps of a user whose name has this hash, after the partition's part of its name.
+fn trace(key: &str, hash: &str) -> Option<Trace> {
+    let (kind, rest) = key.split_once(':')?;
+    let names = |rest: &str| rest.strip_prefix(hash).is_some_and(|rest| rest.starts_with(':'));
+    match kind {
+        "blocks" => Some(Trace::BlocksOfOther),
+        "contacts" => Some(Trace::ContactsOfOther),
+        "missed" => names(rest).then_some(Trace::Missed),
+        "teller" => names(rest).then_some(Trace::Teller),
+        // A device may be named as a user is.
+        "rate" => rest
+            .split_once(':')
+            .is_some_and(|(limit, rest)| limit == Limit::InvitesPerPair.as_str() && names(rest))
+            .then_some(Trace::Rate),
         _ => None,
     }
 }
@@ -208,16 +212,28 @@ mod tests {
     #[test]
     fn a_key_is_of_the_user_whose_whole_name_it_ends_with() {
         let hash = "8254c329a92850f6d539dd376f4816ee";
-        for kind in ["blocks", "contacts", "devices", "attached", "told", "rate:tokens_per_user"] {
-            assert!(kept_under(&format!("{kind}:ann"), "ann").is_some(), "{kind}");
-            assert!(kept_under(&format!("{kind}:x:ann"), "ann").is_none(), "{kind} of x:ann");
+        for kind in ["blocks", "contacts", "rate:tokens_per_user"] {
+            assert!(own_trace(&format!("{kind}:ann"), "ann").is_some(), "{kind}");
+            assert!(own_trace(&format!("{kind}:x:ann"), "ann").is_none(), "{kind} of x:ann");
         }
         for kind in ["missed", "teller", "key", "rate:invites_per_pair"] {
-            assert!(kept_under(&format!("{kind}:{hash}:ann"), "ann").is_some(), "{kind}");
-            assert!(kept_under(&format!("{kind}:{hash}:x:ann"), "ann").is_none(), "{kind} of x:ann");
+            assert!(own_trace(&format!("{kind}:{hash}:ann"), "ann").is_some(), "{kind}");
+            assert!(own_trace(&format!("{kind}:{hash}:x:ann"), "ann").is_none(), "{kind} of x:ann");
         }
         for stays in ["line:ann", "history:ann", "named:ann", "token:ann", "call:ann"] {
-            assert!(kept_under(stays, "ann").is_none(), "{stays}");
+            assert!(own_trace(stays, "ann").is_none(), "{stays}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_names_the_user_by_a_hash() {
+        let hash = "8254c329a92850f6d539dd376f4816ee";
+        let of = |key: &str| trace(key, hash);
+        assert_eq!(of("blocks:bob"), Some(Trace::BlocksOfOther));
+        assert_eq!(of(&format!("missed:{hash}:bob")), Some(Trace::Missed));
+        assert_eq!(of(&format!("rate:invites_per_pair:{hash}:bob")), Some(Trace::Rate));
+        for stays in ["rate:tokens_per_device", "key", "token", "missed:x"] {
+            assert_eq!(of(&format!("{stays}:{hash}:bob")), None, "{stays}");
         }
     }
 

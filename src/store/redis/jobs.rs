@@ -2,21 +2,15 @@
 
 use std::collections::HashSet;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 use redis::{cmd, from_redis_value};
 
 use super::calls::{NOTHING_THERE, done};
-use super::keys::{PARTITIONS, Partition};
 use super::script::{COMMIT, REMOVE};
 use super::{Redis, unreadable};
 use crate::domain::{Job, JobId, Timestamp};
 use crate::store::codec::{self, FORMAT};
 use crate::store::{StoreError, Waiting};
-
-/// The most jobs that one partition gives at once.
-const DUE_OF_ONE: usize = 64;
-/// How many more are read at once where these are not enough, for there are some that nobody here can act on.
-const NEXT_PAGE: usize = 1024;
 
 impl Redis {
     pub(super) async fn job(&self, id: &JobId) -> Result<Option<Job>, StoreError> {
@@ -70,61 +64,12 @@ impl Redis {
         Ok(partitions.await?.into_iter().fold(Waiting::default(), sum))
     }
 
-    /// Reads every partition's wake-ups at once. Where some cannot be read, those of the others are due all the same.
     pub(super) async fn jobs_due(
         &self,
         now: Timestamp,
         limit: usize,
         beside: &HashSet<JobId>,
     ) -> Result<Vec<JobId>, StoreError> {
-        let most = limit.min(DUE_OF_ONE);
-        let partitions = join_all(self.keys.all().map(|partition| self.jobs_due_in(partition, now, most, beside)));
-        let (mut due, mut failures) = (Vec::new(), Vec::new());
-        for answer in partitions.await {
-            match answer {
-                Ok(jobs) => due.extend(jobs),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        match failures.pop() {
-            Some(failure) if failures.len() + 1 == PARTITIONS => return Err(failure),
-            Some(error) => tracing::warn!(%error, partitions = failures.len() + 1, "some of the jobs cannot be read"),
-            None => {}
-        }
-        due.sort_by(|(at, _), (than, _)| at.total_cmp(than));
-        let mut others = 0;
-        let fits = |(_, id): &(f64, JobId)| {
-            others += usize::from(!beside.contains(id));
-            others <= limit
-        };
-        Ok(due.into_iter().take_while(fits).map(|(_, id)| id).collect())
-    }
-
-    /// Reads a partition's wake-ups, page by page, until `most` were found beside those that take no other's place, or there are no more.
-    async fn jobs_due_in(
-        &self,
-        partition: Partition<'_>,
-        now: Timestamp,
-        most: usize,
-        beside: &HashSet<JobId>,
-    ) -> Result<Vec<(f64, JobId)>, StoreError> {
-        let (mut due, mut others, mut read, mut page) = (Vec::new(), 0, 0, most);
-        loop {
-            let mut range = cmd("ZRANGE");
-            range.arg(partition.one("jobs")).arg("-inf").arg(now.as_millis()).arg("BYSCORE");
-            range.arg("LIMIT").arg(read).arg(page).arg("WITHSCORES");
-            let jobs: Vec<(String, f64)> = from_redis_value(self.link.ask(&range).await?).map_err(unreadable)?;
-            let is_last = jobs.len() < page;
-            read += jobs.len();
-            // What has no job's name is a newer release's.
-            for (at, id) in jobs.into_iter().filter_map(|(id, at)| Some((at, JobId::new(id).ok()?))) {
-                others += usize::from(!beside.contains(&id));
-                due.push((at, id));
-            }
-            if is_last || others >= most {
-                return Ok(due);
-            }
-            page = NEXT_PAGE;
-        }
+        self.due_in(&["jobs"], now, limit, beside, |id| JobId::new(id).ok()).await
     }
 }

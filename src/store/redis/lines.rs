@@ -15,7 +15,7 @@ use crate::store::{Admits, Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reser
 /// How long a history is kept after its last call: longer than any record.
 const HISTORY_KEPT: Duration = Duration::from_hours(400 * 24);
 
-/// The calls that name a user, in the order of their ids.
+/// The calls that name a user, each with the time (ms) until which a record of it may be kept.
 pub(super) const NAMED: &str = "named";
 
 impl Redis {
@@ -27,6 +27,8 @@ impl Redis {
     ) -> Result<Opening, StoreError> {
         let user = &claim.user;
         let partition = self.keys.of_user(user);
+        let charge_key = claim.charge_key(charges, self.clock.now());
+        let reservation = reservation.or(charge_key.as_ref());
         let mut keys = vec![
             partition.key("line", user.as_str()),
             partition.key("history", user.as_str()),
@@ -105,7 +107,6 @@ impl Redis {
             .arg(entry)
             .arg(HISTORY_LENGTH)
             .arg((now + HISTORY_KEPT).as_millis())
-            .arg(CallId::first_of(now - self.keeping.calls).to_string())
             .arg((now + self.keeping.calls).as_millis());
         Ok(())
     }

@@ -9,6 +9,7 @@ mod channel;
 mod client;
 mod cluster;
 mod devices;
+mod due;
 mod ear;
 mod erasure;
 mod instances;
@@ -125,8 +126,8 @@ impl Store for Redis {
         self.remove_call(id, version).await
     }
 
-    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<CallId>, StoreError> {
-        self.due_calls(now, limit).await
+    async fn due(&self, now: Timestamp, limit: usize, beside: &HashSet<CallId>) -> Result<Vec<CallId>, StoreError> {
+        self.due_calls(now, limit, beside).await
     }
 
     async fn open_line(

@@ -1,5 +1,6 @@
 //! The store's operations, what waits in it, and what becomes of jobs and webhooks.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ async fn each_operation_of_the_store_is_measured_and_why_it_failed() {
     create(&store, &call).await.expect("written");
     assert!(is_conflict(&create(&store, &call).await), "as the store itself says");
     store.load(call.id).await.expect("loaded");
-    assert_eq!(store.due(call.wake_up().at, 9).await.expect("due"), [call.id]);
+    assert_eq!(store.due(call.wake_up().at, 9, &HashSet::new()).await.expect("due"), [call.id]);
     store.close().await;
     assert!(store.bury(clock.call_id()).await.is_err());
 

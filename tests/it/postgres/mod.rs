@@ -2,6 +2,7 @@
 
 mod away;
 mod connecting;
+mod erasing;
 mod policy;
 mod rows;
 

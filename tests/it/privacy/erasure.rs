@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use bellwire::crypto::uuid_of;
+use bellwire::domain::{JobId, Work};
+use futures_util::future::join;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::dump;
 use crate::support::people::path;
-use crate::support::postgres::PostgresServer;
+use crate::support::postgres::{Database, PostgresServer};
 use crate::support::redis::{RedisCluster, RedisServer};
 use crate::support::{Fleet, Http, SOON, Stage, bearer, service_bearer};
 
@@ -198,4 +201,87 @@ async fn rows_of_the_history_go_too_as_soon_as_the_database_is_back() {
     assert_eq!(answer["erased"]["history_rows"], 1);
     let rows = server.existing(&name).rows("SELECT caller_id, callee_id FROM bellwire.calls").await;
     assert_eq!(rows, [json!({"caller_id": "bob", "callee_id": "carol"})]);
+}
+
+/// How many statements that delete rows of Zoe's calls wait for a lock.
+async fn waiting(database: &Database<'_>, many: usize) {
+    let query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'DELETE%'";
+    let so_many = async {
+        while database.rows(query).await.len() != many {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, so_many).await.unwrap_or_else(|_| panic!("not {many} are waiting"));
+}
+
+/// A gateway whose database has a row of Zoe's, which is locked until the transaction of the connection ends.
+async fn with_a_locked_row(database: &Database<'_>) -> (Stage, sqlx::PgConnection) {
+    let stage = Stage::with(&format!("{}statement_timeout = \"30s\"", database.section())).await;
+    stage.iphone(ZOE, "iphone").await;
+    let call = stage.invite("bob", ZOE).await["call"]["id"].clone();
+    stage.http.post(&path(&call, "cancel"), &bearer("bob"), json!({})).await;
+    database.row(&format!("SELECT id FROM bellwire.calls WHERE id = '{}'", call.as_str().expect("an id"))).await;
+    let mut holder = database.admin().await;
+    sqlx::raw_sql("BEGIN; SELECT id FROM bellwire.calls FOR UPDATE").execute(&mut holder).await.expect("locked");
+    (stage, holder)
+}
+
+/// What an erasure of Zoe has erased, once nothing is left.
+async fn complete(stage: &Stage) -> bellwire::domain::job::Erased {
+    let id = JobId::erasure(uuid_of(&format!("erasure/{ZOE}")));
+    let complete = async {
+        loop {
+            if let Some(Work::Erased(erased)) =
+                stage.gateway.engine.job(&id).await.expect("the store").map(|job| job.work)
+            {
+                return erased;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, complete).await.expect("it is complete in time")
+}
+
+#[tokio::test]
+async fn an_erasure_that_is_under_way_is_waited_for_by_whoever_asks_again() {
+    let Some(server) = PostgresServer::shared().await else { return };
+    let database = server.database().await;
+    let (stage, mut holder) = with_a_locked_row(&database).await;
+    let ask = async || stage.http.delete(&format!("/v1/users/{ZOE}"), service_bearer()).await;
+    let again = async {
+        waiting(&database, 1).await;
+        ask().await
+    };
+    let (first, again) = join(ask(), again).await;
+    for reply in [first, again] {
+        assert_eq!((reply.status, &reply.json["complete"]), (202, &json!(false)), "{}", reply.text);
+    }
+    waiting(&database, 1).await;
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.expect("unlocked");
+    let erased = complete(&stage).await;
+    assert_eq!((erased.calls, erased.devices, erased.history_rows), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn what_an_attempt_beside_another_one_erased_counts_too() {
+    let Some(server) = PostgresServer::shared().await else { return };
+    let database = server.database().await;
+    let (stage, mut holder) = with_a_locked_row(&database).await;
+    let ask = async |more: &str| stage.http.delete(&format!("/v1/users/{ZOE}{more}"), service_bearer()).await;
+    let with_bans = async {
+        waiting(&database, 1).await;
+        ask("?bans=true").await
+    };
+    // It wants more than the first one does, and so is no part of it.
+    join(ask(""), with_bans).await;
+    waiting(&database, 2).await;
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.expect("unlocked");
+    let erased = complete(&stage).await;
+    assert_eq!((erased.calls, erased.devices), (1, 1));
+    let all_told = async {
+        while complete(&stage).await.history_rows != 1 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, all_told).await.expect("the first one's row counts");
 }

@@ -144,3 +144,35 @@ async fn of_one_whose_time_is_over_before_its_calls_nothing_is_left() {
     studio.see(&talk.id, &bearer("alice")).await.expect_problem(404, "recording-not-found");
     assert_eq!(studio.stage.call(&talk.id).await["state"], "ended");
 }
+
+#[tokio::test]
+async fn a_file_that_arrives_after_its_user_was_erased_is_deleted_and_the_record_names_nobody() {
+    let studio = Studio::with("policy = \"party\"").await;
+    let talk = erased_while_it_runs(&studio).await;
+    let key = studio.see(&talk.id, service_bearer()).await.expect(200)["file"]["key"].clone();
+    let key = key.as_str().expect("a key");
+    let erased = async {
+        while studio.stage.http.delete("/v1/users/alice", service_bearer()).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(6 * SOON, erased).await.expect("erased in time");
+    for party in ["alice", "bob"] {
+        studio.see(&talk.id, &bearer(party)).await.expect_problem(404, "call-not-found");
+    }
+    studio.livekit.moves("EG_1", "EGRESS_COMPLETE", "").await;
+    let deleted = async {
+        while studio.storage.deleted().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    };
+    tokio::time::timeout(SOON, deleted).await.expect("deleted in time");
+    assert_eq!(studio.storage.file(key), None);
+    studio.advance(Duration::from_hours(25));
+    let gone = async {
+        while studio.see(&talk.id, service_bearer()).await.status != 404 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(3 * SOON, gone).await.expect("its record is removed");
+}

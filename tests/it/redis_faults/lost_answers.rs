@@ -8,7 +8,7 @@ use std::time::Duration;
 use bellwire::clock::Clock;
 use bellwire::domain::{Device, DeviceId, Input, Limit, Rate};
 use bellwire::store::redis::Redis;
-use bellwire::store::{Admits, Announcement, Ban, Charge, Opening, Reservation, Role, Slot, Store};
+use bellwire::store::{Admits, Announcement, Ban, Charge, Claim, Opening, Reservation, Role, Slot, Store};
 use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
 
@@ -191,6 +191,21 @@ async fn a_line_is_claimed_once_and_freed() {
         assert_eq!(store.history(&user("bob"), None, 10).await.expect("a history").len(), 2, "and the probe");
         scene.cut(cut, &id, store.free_line(&user("ann"), second.call)).await.expect("freed");
         assert_eq!(line(store, clock, "ann").await, [first.call]);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_asked_about_is_charged_once() {
+    for (scene, cut) in Scene::each().await.into_iter().flatten() {
+        let (store, clock) = (&*scene.store, &scene.clock);
+        let asked_about = claim(clock, "ann", "bob", Role::Caller);
+        let asked_about = Claim { until: asked_about.at, ..asked_about };
+        let id = asked_about.call.to_string();
+        let opening = scene.cut(cut, &id, store.open_line(asked_about.clone(), None, &ONE)).await;
+        assert_eq!(opening.expect("an opening"), Opening::Claimed(Vec::new()));
+        let made = Claim { until: clock.now() + Duration::from_hours(1), ..asked_about };
+        let opening = store.open_line(made, None, &[]).await.expect("an opening");
+        assert_eq!(opening, Opening::Claimed(Vec::new()));
     }
 }
 

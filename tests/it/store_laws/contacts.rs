@@ -53,6 +53,25 @@ pub async fn law_30_a_claim_that_has_lapsed_is_not_made(subject: &Subject) {
     assert_eq!(store.open_line(asked_about, None, &[]).await.expect("an opening"), Opening::Banned);
 }
 
+pub async fn law_30_a_call_without_a_key_is_charged_once_before_its_claim_is_made(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let rate = Rate { count: 2, per: SPANS[2].1 };
+    let charges: Vec<Charge> = Charge::of_user(Limit::InvitesPerUser, Some(rate)).into_iter().collect();
+    let lapsed = || {
+        let claim = claim(clock, "ann", "bob", Role::Caller);
+        bellwire::store::Claim { until: claim.at, ..claim }
+    };
+    let (first, second) = (lapsed(), lapsed());
+    for asked_about in [&first, &first, &second, &second, &first] {
+        let opening = store.open_line(asked_about.clone(), None, &charges).await.expect("an opening");
+        assert_eq!(opening, Opening::Claimed(Vec::new()));
+    }
+    let refused = store.open_line(lapsed(), None, &charges).await;
+    assert!(matches!(refused, Err(StoreError::Limited(_))), "both were charged: {refused:?}");
+    let made = store.open_line(claim(clock, "ann", "bob", Role::Caller), None, &[]).await.expect("an opening");
+    assert_eq!(made, Opening::Claimed(Vec::new()), "nothing was claimed");
+}
+
 pub async fn law_31_where_contacts_alone_are_admitted_a_stranger_changes_nothing(subject: &Subject) {
     let Subject { store, clock, .. } = subject;
     let bob = user("bob");

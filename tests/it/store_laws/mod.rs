@@ -109,6 +109,7 @@ macro_rules! laws {
                 law_06_a_call_is_due_from_its_time_until_a_commit_moves_it,
                 law_06_urgent_calls_come_first_then_by_time_up_to_the_limit,
                 law_06_ended_calls_wait_behind_the_urgent_ones,
+                law_06_what_is_known_to_be_due_takes_no_other_ones_place,
             ],
             lines: [
                 law_07_claims_are_returned_in_the_order_in_which_they_were_made,
@@ -200,6 +201,7 @@ macro_rules! laws {
             ],
             contacts: [
                 law_30_a_claim_that_has_lapsed_is_not_made,
+                law_30_a_call_without_a_key_is_charged_once_before_its_claim_is_made,
                 law_31_where_contacts_alone_are_admitted_a_stranger_changes_nothing,
                 law_32_contacts_are_listed_in_order_and_by_user,
                 law_32_of_many_that_are_added_at_once_as_many_as_may_are,

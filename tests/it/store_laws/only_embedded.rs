@@ -85,7 +85,7 @@ async fn everything_is_there_after_a_restart() {
 
     let store = open(&path, &clock).expect("a store");
     assert_eq!(loaded(&store, call.id).await, call);
-    assert_eq!(store.due(call.wake_up().at, 10).await.expect("due"), [call.id]);
+    assert_eq!(store.due(call.wake_up().at, 10, &HashSet::new()).await.expect("due"), [call.id]);
     assert_eq!(store.load(buried).await.expect("a slot"), Slot::Tombstone);
     assert_eq!(store.devices(&bob).await.expect("devices"), [device]);
     assert_eq!(store.blocks(&ann).await.expect("blocks"), std::slice::from_ref(&bob));
@@ -149,7 +149,8 @@ async fn a_killed_process_loses_no_acknowledged_call() {
 
         let store = open(&path, &Clock::system()).expect("the file is sound");
         let in_an_hour = Clock::system().now() + Duration::from_hours(1);
-        let due: HashSet<CallId> = store.due(in_an_hour, usize::MAX).await.expect("due").into_iter().collect();
+        let due: HashSet<CallId> =
+            store.due(in_an_hour, usize::MAX, &HashSet::new()).await.expect("due").into_iter().collect();
         for (id, version) in &acknowledged {
             let call = loaded(&store, *id).await;
             assert!(call.version >= *version, "round {round}: {id} is at {} and not {version}", call.version);

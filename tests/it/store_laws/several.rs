@@ -1,5 +1,6 @@
 //! What stores of several instances on one Redis promise each other, and what only their keys can show.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use bellwire::clock::Clock;
 use bellwire::config;
 use bellwire::domain::{CallId, Input, Limit, Rate};
 use bellwire::store::redis::Redis;
-use bellwire::store::{Admits, Announcement, Ban, Charge, Committed, Role, Slot, Store, StoreError};
+use bellwire::store::{Admits, Announcement, Ban, Charge, Committed, Keeping, Role, Slot, Store, StoreError};
 use redis::Value;
 use tokio::sync::broadcast;
 use tokio::time::timeout;
@@ -141,9 +142,9 @@ async fn law_06_a_wake_up_without_a_record_is_removed() {
     let far = clock.now() + Duration::from_hours(1000);
     // As if a fail-over had lost the one and not the other.
     assert_eq!(server.command(&["DEL", &key_of(server, call.id).await]).await, Value::Int(1));
-    assert_eq!(here.due(far, 10).await.expect("due"), [call.id]);
+    assert_eq!(here.due(far, 10, &HashSet::new()).await.expect("due"), [call.id]);
     assert!(is_conflict(&here.remove(call.id, 0).await));
-    assert!(here.due(far, 10).await.expect("due").is_empty());
+    assert!(here.due(far, 10, &HashSet::new()).await.expect("due").is_empty());
 }
 
 #[tokio::test]
@@ -203,4 +204,65 @@ async fn instances_share_a_rate_and_redis_forgets_it() {
     let keys: Vec<String> = server.read(&["KEYS", &format!("*rate:tokens_per_user:{owner}")]).await;
     let left: u64 = server.read(&["PTTL", &keys[0]]).await;
     assert!(left > 0 && left <= 60_000, "{left} ms");
+}
+
+#[tokio::test]
+async fn law_27_a_call_is_found_for_as_long_as_was_configured_when_it_was_made() {
+    let Some(server) = RedisServer::shared().await else { return };
+    let (config, clock) = (store_config(&server.url(), &[]), Clock::system());
+    let day = Duration::from_hours(24);
+    let keeping = async |days: u32| {
+        let store = Redis::open(&config, SOON, clock.clone()).await.expect("a store");
+        store.keeping(Keeping { calls: days * day, ..Keeping::default() })
+    };
+    let (long, short) = (keeping(90).await, keeping(1).await);
+    let call = async |store: &Redis| {
+        let (outgoing, incoming) =
+            (claim(&clock, "ann", "bob", Role::Caller), claim(&clock, "bob", "ann", Role::Callee));
+        let incoming = bellwire::store::Claim { call: outgoing.call, ..incoming };
+        let id = outgoing.call;
+        store.open_line(outgoing, None, &[]).await.expect("opened");
+        store.ring_line(incoming, &[], Admits::All).await.expect("rung");
+        for name in ["ann", "bob"] {
+            store.free_line(&user(name), id).await.expect("freed");
+        }
+        id
+    };
+    let first = call(&long).await;
+    // Among so many that the history does not name it any more.
+    for _ in 0..100 {
+        call(&long).await;
+    }
+    clock.advance(2 * day);
+    let gone = call(&short).await;
+    clock.advance(2 * day);
+    call(&short).await;
+    for name in ["ann", "bob"] {
+        let naming = short.calls_naming(&user(name)).await.expect("calls");
+        assert!(naming.contains(&first), "{name}");
+        let keys: Vec<String> = server.read(&["KEYS", &format!("{}:*}}:named:{name}", config.key_prefix)]).await;
+        let named: Vec<String> = server.read(&["ZRANGE", &keys[0], "0", "-1"]).await;
+        assert_eq!((named.len(), named.contains(&gone.to_string())), (102, false), "{name}");
+        let left: u64 = server.read(&["PTTL", &keys[0]]).await;
+        assert!(Duration::from_millis(left) > 85 * day, "{left}");
+    }
+}
+
+#[tokio::test]
+async fn law_28_the_names_of_keys_are_looked_through_once() {
+    let Some(server) = RedisServer::start().await else { return };
+    let Pair { here, clock, .. } = Pair::on(&store_config(&server.url(), &[])).await;
+    for number in 0..300 {
+        let other = user(&format!("u{number}"));
+        here.set_block(&other, &user("ann"), true).await.expect("blocked");
+        here.set_contact(&other, &user("ann"), true, 10).await.expect("listed");
+        here.count_missed(&other, &user("ann"), clock.call_id()).await.expect("counted");
+    }
+    let forgotten = here.forget_user(&user("ann")).await.expect("forgotten");
+    assert_eq!((forgotten.blocked_by, forgotten.contacts, forgotten.missed), (300, 300, 300));
+    let keys: u64 = server.read(&["DBSIZE"]).await;
+    let stats: String = server.read(&["INFO", "commandstats"]).await;
+    let scans = stats.split_once("cmdstat_scan:calls=").and_then(|(_, rest)| rest.split_once(',')).expect("some").0;
+    let scans: u64 = scans.parse().expect("a number");
+    assert!(scans <= 3, "{scans} slices of 1000 for fewer than 2100 keys, of which {keys} are left");
 }

@@ -174,8 +174,8 @@ impl Store for Wire {
         self.trip("remove", self.store.remove(id, version)).await
     }
 
-    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<CallId>, StoreError> {
-        self.trip("due", self.store.due(now, limit)).await
+    async fn due(&self, now: Timestamp, limit: usize, beside: &HashSet<CallId>) -> Result<Vec<CallId>, StoreError> {
+        self.trip("due", self.store.due(now, limit, beside)).await
     }
 
     async fn open_line(

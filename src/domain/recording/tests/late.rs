@@ -162,3 +162,16 @@ fn a_clock_of_livekit_that_is_ahead_keeps_nothing_for_longer() {
     assert!(recording.reported(&complete, recording.next_at));
     assert_eq!(recording.ended_at, Some(recording.next_at));
 }
+
+#[test]
+fn of_an_erased_one_whose_parties_are_forgotten_a_late_file_goes_too() {
+    let mut recording = erased();
+    let now = recording.ended_at.expect("its end") + Duration::from_hours(5);
+    recording.forget_parties(now);
+    assert!(!serde_json::to_string(&recording).expect("JSON").contains("alice"));
+    assert_eq!(recording.next(now + Duration::from_hours(23)), None);
+    assert!(recording.reported(&told("EG_1", Status::Complete), now));
+    goes(&mut recording, Next::Erase, Outcome::Done);
+    assert_eq!(recording.state, RecordingState::Erased);
+    assert_eq!(recording.next(now + Duration::from_hours(24)), Some(Next::Remove), "and once more");
+}

@@ -1,20 +1,20 @@
 -- Puts an incoming call on its callee's line, unless they have blocked the caller, and reads what an invite must know of them.
 -- KEYS line, history, devices, blocks, bans, attached devices, calls that name the user, contacts, rates
--- ARGV user, now (ms), call, claim lapses (ms), claim, calls in a history, history kept until (ms), oldest call that may
---      name the user, that kept until (ms), caller, 1 if contacts alone may call, rates
+-- ARGV user, now (ms), call, claim lapses (ms), claim, calls in a history, history kept until (ms), that it names the user kept until (ms),
+--      caller, 1 if contacts alone may call, rates
 -- {1} for a stranger, else {0, 1 if blocked, 1 if banned, claims before it, devices, "<attached device> <instance>" of each}
-if ARGV[11] == '1' and redis.call('SISMEMBER', KEYS[8], ARGV[10]) == 0 then
+if ARGV[10] == '1' and redis.call('SISMEMBER', KEYS[8], ARGV[9]) == 0 then
   return { 1 }
 end
 local now, call = tonumber(ARGV[2]), ARGV[3]
-local blocked = redis.call('SISMEMBER', KEYS[4], ARGV[10]) == 1
+local blocked = redis.call('SISMEMBER', KEYS[4], ARGV[9]) == 1
 local before, stands = claims_before(KEYS[1], now, call)
 local refused = not stands and charge(now, blocked)
 if refused then
   return refused
 end
 -- Also one that is hidden: its record names them.
-name(KEYS[7], call, ARGV[8], ARGV[9])
+name(KEYS[7], call, now, ARGV[8])
 if not blocked then
   if not stands then
     claim(KEYS[1], ARGV[4], ARGV[5])

@@ -56,15 +56,13 @@ local function remember(history, call, most, kept_until)
   redis.call('PEXPIREAT', history, kept_until)
 end
 
--- That a call names a user, whose ids sort by time. A few of those that are older than what is kept go on the way.
-local function name(named, call, oldest, kept_until)
-  for _, id in ipairs(redis.call('ZRANGE', named, 0, 15)) do
-    if id < oldest then
-      redis.call('ZREM', named, id)
-    end
+-- That a call names a user, and until when a record of it may be kept, as was configured when that was noted. Those of which none is any more go.
+local function name(named, call, now, kept_until)
+  redis.call('ZREMRANGEBYSCORE', named, '-inf', now)
+  redis.call('ZADD', named, 'GT', kept_until, call)
+  if redis.call('PEXPIRETIME', named) < tonumber(kept_until) then
+    redis.call('PEXPIREAT', named, kept_until)
   end
-  redis.call('ZADD', named, 0, call)
-  redis.call('PEXPIREAT', named, kept_until)
 end
 
 -- Whether "<until in ms, 0: for good> <ban>" holds.
