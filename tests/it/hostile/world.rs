@@ -43,8 +43,13 @@ impl World {
         Self::configured(extra, |_| {}).await
     }
 
-    /// As [`with`](Self::with), and `change` has the last word on the configuration.
-    pub async fn configured(extra: &str, change: impl FnOnce(&mut Config)) -> Self {
+    /// As [`with`](Self::with), asked by a proxy that is trusted: one that is refused all the time does not have to wait.
+    pub async fn behind_a_proxy(extra: &str) -> Self {
+        let trust = |config: &mut Config| config.http.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+        Self::configured(extra, trust).await
+    }
+
+    async fn configured(extra: &str, change: impl FnOnce(&mut Config)) -> Self {
         panics::watch();
         let stage = Stage::configured(&format!("{RECORDING}{extra}"), change).await;
         let iphone = stage.iphone("bob", "iphone-1").await;
