@@ -19,7 +19,7 @@ e2e-livekit *filter:
 # What schemathesis finds at a gateway that it knows by its OpenAPI document alone; docs/SECURITY-MODEL.md. Needs Python with venv.
 schemathesis *args:
     cargo build --release --locked
-    tests/schemathesis/run --binary target/release/bellwire --examples 150 {{ args }}
+    tests/schemathesis/run --binary target/release/bellwire --examples 150 --at-least 20000 {{ args }}
 
 # Formats the code.
 fmt:

@@ -27,7 +27,7 @@ use crate::engine::Engine;
 use crate::http::auth::{AuthConfigError, Authenticator};
 use crate::http::connections::Connections;
 use crate::http::load::Load;
-use crate::http::server::{Server, Times};
+use crate::http::server::{Bounds, Server};
 use crate::http::{self, App, Links};
 use crate::lifecycle::{Stopper, stop_signal};
 use crate::livekit::egress::Egress;
@@ -138,9 +138,9 @@ impl Gateway {
         let auth = Authenticator::new(&config.auth, tickets.clone(), clock.clone())?;
         let minter = TokenMinter::new(&config.livekit.url, &config.livekit.api_key, &config.livekit.api_secret)?;
         let limits = &config.limits;
-        let times = Times::of(limits, LINGERS_FOR.min(config.http.shutdown_grace / 5));
-        let api = bind("http.listen", config.http.listen, times).await?;
-        let ops = bind("http.ops_listen", config.http.ops_listen, times).await?;
+        let bounds = Bounds::of(limits, LINGERS_FOR.min(config.http.shutdown_grace / 5));
+        let api = bind("http.listen", config.http.listen, bounds).await?;
+        let ops = bind("http.ops_listen", config.http.ops_listen, bounds).await?;
         let pushers = Arc::new(Pushers::start(&config.push, clock.clone()).await?);
         let metrics = Arc::new(Metrics::new(apps(config)));
         let store = open_store(config, clock.clone()).await?;
@@ -260,8 +260,8 @@ impl Phase {
     }
 }
 
-async fn bind(key: &'static str, address: SocketAddr, times: Times) -> Result<Server, StartError> {
-    Server::bind(address, times).await.map_err(|source| StartError::Listen { key, address, source })
+async fn bind(key: &'static str, address: SocketAddr, bounds: Bounds) -> Result<Server, StartError> {
+    Server::bind(address, bounds).await.map_err(|source| StartError::Listen { key, address, source })
 }
 
 /// Where recordings are kept, and what makes them, if calls are recorded.

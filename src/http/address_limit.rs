@@ -11,12 +11,12 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::Request;
-use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
 
 use super::App;
+use super::bearer::is_known;
 use super::client_address::client_address;
 use super::problem::Problem;
 use crate::domain::{Limit, Limited, Rate, Timestamp};
@@ -42,13 +42,6 @@ impl AddressLimit {
         Arc::new(Self { app, rate, trusted: trusted.to_vec(), counts: Mutex::default() })
     }
 
-    /// Whether it comes from a phone that rings or from the app's backend, which are not refused for others behind the same address. It is asked
-    /// only where the address has nothing left.
-    fn knows(&self, request: &Request<Body>) -> bool {
-        let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        self.app.auth.knows(authorization)
-    }
-
     fn take(&self, request: &Request<Body>) -> Result<(), Limited> {
         // What is asked by no connection is asked by the gateway itself.
         let Some(Peer(peer)) = request.extensions().get() else { return Ok(()) };
@@ -67,7 +60,7 @@ pub(super) async fn limit_addresses(
 ) -> Response {
     if !is_exempt(request.uri().path())
         && let Err(limited) = limit.take(&request)
-        && !limit.knows(&request)
+        && !is_known(&limit.app, &request)
     {
         limit.app.metrics.limited(limited.limit);
         return Problem::from(limited).into_response();
@@ -78,7 +71,12 @@ pub(super) async fn limit_addresses(
 /// What no limit counts: what a balancer checks, perhaps from the address of its clients; and LiveKit's webhooks, which come for everybody's
 /// calls from one address and are signed.
 pub(super) fn is_exempt(path: &str) -> bool {
-    matches!(path, "/livez" | "/readyz" | "/v1/livekit/webhook")
+    is_probe(path) || path == "/v1/livekit/webhook"
+}
+
+/// What a balancer checks.
+pub(super) fn is_probe(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz")
 }
 
 /// The address that a rate is counted for.

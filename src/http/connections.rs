@@ -38,6 +38,8 @@ pub struct Connections {
 pub(super) struct Admitted {
     /// Whether it has one of the places that are kept.
     pub(super) is_crowded: bool,
+    /// Whether it is a proxy's that is trusted, and so many clients'.
+    pub(super) is_proxy: bool,
     _place: Place,
     _of_ip: Option<PlaceOf<IpAddr>>,
 }
@@ -78,7 +80,8 @@ impl Connections {
     }
 
     fn place(&self, peer: IpAddr) -> Result<Admitted, &'static str> {
-        let per_ip = self.per_ip.as_ref().filter(|_| self.trusted.iter().all(|net| !net.contains(&peer)));
+        let is_proxy = self.trusted.iter().any(|net| net.contains(&peer));
+        let per_ip = self.per_ip.as_ref().filter(|_| !is_proxy);
         let (of_ip, is_many) = match per_ip {
             None => (None, false),
             Some(places) => {
@@ -92,7 +95,7 @@ impl Connections {
         let free = self.places.take();
         let is_crowded = is_many || free.is_none();
         let place = free.or_else(|| self.places.take_kept()).ok_or("connections")?;
-        Ok(Admitted { is_crowded, _place: place, _of_ip: of_ip })
+        Ok(Admitted { is_crowded, is_proxy, _place: place, _of_ip: of_ip })
     }
 }
 
@@ -155,6 +158,19 @@ mod tests {
         assert_eq!(take("10.0.0.1").expect_err("no place"), "connections");
         taken.clear();
         assert!(!take("192.0.2.1").expect("a place").is_crowded);
+        assert!(!take("192.0.2.1").expect("a place").is_proxy && take("10.0.0.1").expect("a place").is_proxy);
+    }
+
+    #[test]
+    fn a_64_of_ipv6_is_one_address() {
+        let mut limits = limits();
+        limits.connections_per_ip = Some(8);
+        let connections = Connections::of_api(&limits, &http(), &Arc::default());
+        let take = |address: String| connections.place(address.parse().expect("an address"));
+        let _taken: Vec<Admitted> =
+            (0..8).map(|number| take(format!("2001:db8::{number}")).expect("a place")).collect();
+        assert_eq!(take("2001:db8::ffff:8".to_owned()).expect_err("no place"), "connections_per_ip");
+        take("2001:db8:0:1::1".to_owned()).expect("another household's");
     }
 
     fn http() -> config::Http {

@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::App;
 use super::auth::Caller;
 use super::code::Code;
-use super::extract::{Params, only_header};
+use super::extract::{Authenticated, Params, only_header};
 use super::load::Streaming;
 use super::problem::Problem;
 use super::view::{CallView, EventView};
@@ -29,9 +29,8 @@ use crate::places;
 
 /// Where SSE says what it has seen.
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// The subprotocol of the stream; the token comes in another one, since a browser's WebSocket sets no header.
+/// The subprotocol of the stream; the token comes in another one.
 const PROTOCOL: &str = "bellwire.v1";
-const BEARER_PROTOCOL: &str = "bearer.";
 /// A page whose stream breaks opens another one after this time: well within that after which its device is gone.
 const BACK_AFTER: Duration = Duration::from_secs(1);
 /// A client sends nothing but control frames.
@@ -101,14 +100,15 @@ enum Next {
         (status = "4XX", body = Problem)))]
 pub async fn events(
     State(app): State<App>,
+    // Before anything else is looked at, as on every route.
+    Authenticated(caller): Authenticated,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     params: Result<Params<EventsParams>, Problem>,
 ) -> Result<Response, Problem> {
-    // Before anything else is looked at, as on every route.
-    let caller = authenticate(&app, &headers).await?;
     let Params(params) = params?;
-    let wants_sse = header_text(&headers, &header::ACCEPT).contains("text/event-stream");
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let wants_sse = accepts.is_some_and(|accepts| accepts.contains("text/event-stream"));
     if upgrade.is_err() && !wants_sse {
         let detail = "open a WebSocket, or accept text/event-stream";
         return Err(Problem::new(Code::NotAcceptable, detail));
@@ -131,24 +131,6 @@ pub async fn events(
     }
     let keep_alive = KeepAlive::new().interval(app.limits.event_ping);
     Ok((Extension(Streaming), Sse::new(sse(app, listener)).keep_alive(keep_alive)).into_response())
-}
-
-async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let header = only_header(headers, &header::AUTHORIZATION)?;
-    let protocols = header_text(headers, &header::SEC_WEBSOCKET_PROTOCOL);
-    Ok(match (header, bearer(protocols)) {
-        (None, Some(token)) => app.auth.authenticate_token(token).await?,
-        (header, _) => app.auth.authenticate(header).await?,
-    })
-}
-
-/// The token among the subprotocols that a WebSocket offers.
-pub(super) fn bearer(protocols: &str) -> Option<&str> {
-    protocols.split(',').find_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL))
-}
-
-fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Vec<(CallId, u32)>, Problem> {

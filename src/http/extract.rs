@@ -19,21 +19,21 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::auth::{Caller, UserIdentity};
+use super::bearer;
 use super::code::Code;
 use super::problem::Problem;
 use crate::domain::ids::turns_text;
 use crate::domain::{CallId, DeviceId};
 use crate::engine::Asker;
 
-/// Who asks, proved by the `Authorization` header.
+/// Who asks, proved by the request's token.
 pub struct Authenticated(pub Caller);
 
 impl FromRequestParts<App> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let header = only_header(&parts.headers, &header::AUTHORIZATION)?;
-        let caller = app.auth.authenticate(header).await?;
+        let caller = app.auth.authenticate(bearer::token(parts.uri.path(), &parts.headers)?).await?;
         app.load.take_user(&parts.extensions, &caller)?;
         Ok(Self(caller))
     }

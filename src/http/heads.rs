@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
+use tokio::time::{Sleep, sleep};
 
 use super::connections::Admitted;
+use super::patience::Patience;
 
 /// How many more requests than were answered a client may take back before their answer (CVE-2023-44487).
 const RESETS: u64 = 100;
@@ -21,8 +23,8 @@ const RESETS: u64 = 100;
 const SPARE_BYTES: i64 = 1 << 20;
 /// … and for each second.
 const SPARE_BYTES_A_SECOND: u64 = 64 << 10;
-/// How many bytes come with a request at most, LiveKit's webhooks with their large bodies too.
-const BYTES_OF_A_REQUEST: i64 = 384 << 10;
+/// What comes with a body: the head, and what frames it.
+const BYTES_BESIDE_A_BODY: usize = 128 << 10;
 
 /// What is known of a connection's requests. Clones share it.
 #[derive(Clone)]
@@ -30,6 +32,10 @@ pub(super) struct Heads {
     state: Arc<watch::Sender<State>>,
     /// Bytes that may still come without a request.
     spare: Arc<AtomicI64>,
+    /// How many come with a request at most.
+    of_a_request: i64,
+    /// None where the connection is of a proxy that is trusted.
+    pub(super) patience: Option<Patience>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +56,8 @@ struct State {
     streams: usize,
     /// Whether the client has not taken all that was to be sent.
     is_stuck: bool,
+    /// Whether the last answer was given.
+    is_over: bool,
 }
 
 /// A request that is being answered.
@@ -65,17 +73,20 @@ pub(super) struct Answer {
 pub(super) struct OpenStream(Heads);
 
 impl Heads {
-    /// Of a new connection, which is made for a request: that is waited for as the rest of one.
-    pub(super) fn new() -> Self {
+    /// Of a new connection, whose requests have bodies of so many bytes at most. It is made for a request: that is waited for as the rest of one.
+    pub(super) fn new(body_bytes: usize, patience: Option<Patience>) -> Self {
         let state = State { begun: true, ..State::default() };
-        Self { state: Arc::new(watch::Sender::new(state)), spare: Arc::new(AtomicI64::new(SPARE_BYTES)) }
+        Self {
+            state: Arc::new(watch::Sender::new(state)),
+            spare: Arc::new(AtomicI64::new(SPARE_BYTES)),
+            of_a_request: bytes(body_bytes.saturating_add(BYTES_BESIDE_A_BODY)),
+            patience,
+        }
     }
 
     /// A request's head was read.
     pub(super) fn read(&self, is_http2: bool) -> Answering {
-        let spare = |spare: i64| Some(spare.saturating_add(BYTES_OF_A_REQUEST).min(SPARE_BYTES));
-        // It always gives something.
-        let _ = self.spare.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spare);
+        self.spare.fetch_add(self.of_a_request, Ordering::Relaxed);
         self.state.send_modify(|state| {
             state.read += 1;
             state.answering += 1;
@@ -110,6 +121,17 @@ impl Heads {
     /// Waits until the client has left for so long what was to be sent.
     pub(super) async fn stuck(&self, within: Duration) {
         self.lasting(within, |state| state.is_stuck).await;
+    }
+
+    /// The last answer was given.
+    pub(super) fn end(&self) {
+        self.state.send_modify(|state| state.is_over = true);
+    }
+
+    /// Waits until the last answer was given.
+    pub(super) async fn over(&self) {
+        // The sender lives as long as this.
+        let _ = self.state.subscribe().wait_for(|state| state.is_over).await;
     }
 
     /// Waits until far more requests have been taken back than answered.
@@ -156,7 +178,14 @@ impl Drop for Answering {
 
 impl Answer {
     fn is_there(&self) {
-        self.heads.state.send_modify(|state| state.answering -= 1);
+        let mut others = 0;
+        self.heads.state.send_modify(|state| {
+            state.answering -= 1;
+            others = state.answering;
+        });
+        // What did not come with it is not left for what asks for nothing.
+        let most = SPARE_BYTES.saturating_add(self.heads.of_a_request.saturating_mul(bytes(others)));
+        self.heads.spare.fetch_min(most, Ordering::Relaxed);
     }
 
     /// It goes on its way.
@@ -182,6 +211,8 @@ pub(super) struct Watched<S> {
     stream: S,
     heads: Heads,
     is_stuck: bool,
+    /// Until nothing is read.
+    held: Option<Pin<Box<Sleep>>>,
     /// Until when spare bytes were given.
     given_until: Instant,
     _place: Admitted,
@@ -190,7 +221,7 @@ pub(super) struct Watched<S> {
 impl<S> Watched<S> {
     /// Watches from now on.
     pub(super) fn new(stream: S, heads: Heads, place: Admitted) -> Self {
-        Self { stream, heads, is_stuck: false, given_until: Instant::now(), _place: place }
+        Self { stream, heads, is_stuck: false, held: None, given_until: Instant::now(), _place: place }
     }
 
     fn set_stuck(&mut self, is_stuck: bool) {
@@ -201,9 +232,9 @@ impl<S> Watched<S> {
     }
 
     /// Notes bytes; an error when they are too many for what was asked.
-    fn spend(&mut self, bytes: usize) -> io::Result<()> {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        if self.heads.spare.fetch_sub(bytes, Ordering::Relaxed) >= bytes {
+    fn spend(&mut self, came: usize) -> io::Result<()> {
+        let came = bytes(came);
+        if self.heads.spare.fetch_sub(came, Ordering::Relaxed) >= came {
             return Ok(());
         }
         let seconds = self.given_until.elapsed().as_secs();
@@ -214,10 +245,29 @@ impl<S> Watched<S> {
         }
         Ok(())
     }
+
+    /// Ready once there is patience.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(held) = &mut self.held {
+                ready!(held.as_mut().poll(cx));
+                self.held = None;
+            }
+            match self.heads.patience.as_ref().and_then(|patience| patience.run_out(Instant::now())) {
+                Some(wait) => self.held = Some(Box::pin(sleep(wait))),
+                None => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+fn bytes(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_patience(cx));
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         let came = buffer.filled().len() - before;

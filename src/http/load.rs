@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_PROTOCOL};
-use axum::http::{Extensions, HeaderValue, Request, Version};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{Extensions, Request, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
@@ -19,8 +19,9 @@ use ipnet::IpNet;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::App;
-use super::address_limit::{Peer, counted_as, is_exempt};
+use super::address_limit::{Peer, counted_as, is_exempt, is_probe};
 use super::auth::Caller;
+use super::bearer::is_known;
 use super::client_address::client_address;
 use super::code::Code;
 use super::connections::Crowded;
@@ -51,6 +52,15 @@ pub struct Load {
     metrics: Arc<Metrics>,
 }
 
+/// What an answer is worth to its connection, where it is not simply of use.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Worth {
+    /// It was asked for in vain: a refusal of somebody who is not known, or a probe, of which balancers need few.
+    Nothing,
+    /// Nobody who is not known has a place on the connection: it is the last one.
+    Last,
+}
+
 /// Marks the answer that begins an event stream, which is in flight no longer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Streaming;
@@ -62,7 +72,7 @@ impl Load {
             requests: Places::new(limits.requests, metrics.requests_in_flight()),
             requests_per_ip: limits.requests_per_ip.map(PlacesPer::new),
             requests_per_user: PlacesPer::new(limits.requests_per_user),
-            event_streams: Places::new(limits.event_streams, metrics.open_event_streams()),
+            event_streams: Places::new(limits.event_streams, Gauge::default()),
             webhooks: Places::new(WEBHOOKS, Gauge::default()),
             refusals: Places::new(REFUSED_IN_WORDS, Gauge::default()),
             trusted: http.trusted_proxies.clone(),
@@ -108,10 +118,6 @@ impl Load {
 
     /// Places for a request, or the limit for which there is none.
     fn take(&self, request: &Request<Body>, is_known: impl Fn() -> bool) -> Result<Held, &'static str> {
-        let is_crowded = request.extensions().get::<Crowded>().is_some();
-        if is_crowded && !is_known() {
-            return Err("connections");
-        }
         let of_ip = match (&self.requests_per_ip, request.extensions().get()) {
             (Some(places), Some(Peer(peer))) => {
                 let address = counted_as(client_address(peer.ip(), request.headers(), &self.trusted));
@@ -125,13 +131,17 @@ impl Load {
     }
 
     /// What those hear for whom there is no place.
-    fn refuse(&self, limit: &'static str, is_crowded: bool) -> Response {
+    fn refuse(&self, limit: &'static str) -> Response {
         self.metrics.shed(limit);
-        let mut response = self.to_a_stranger(overloaded(format!("limits.{limit} is reached")).into_response());
-        if is_crowded {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        self.to_a_stranger(overloaded(format!("limits.{limit} is reached")).into_response())
+    }
+
+    /// What whoever checks the gateway hears: at the least the status, however many there are who do not take their answers.
+    fn to_a_prober(&self, response: Response) -> Response {
+        match self.refusals.take_kept() {
+            Some(place) => held_by_body(response, place),
+            None => bare(response),
         }
-        response
     }
 
     /// An answer to whoever has not proved who they are, which takes nobody's place while they do not take it: in words for some at a time, and
@@ -141,45 +151,66 @@ impl Load {
             return held_by_body(response, place);
         }
         let is_refusal = response.status().is_client_error() || response.status().is_server_error();
-        let response = if is_refusal { response } else { overloaded("too many answers are not taken").into_response() };
-        let mut response = response.map(|_| Body::empty());
-        response.headers_mut().remove(CONTENT_TYPE);
-        response
+        bare(if is_refusal { response } else { overloaded("too many answers are not taken").into_response() })
     }
+}
+
+/// The status and headers of an answer.
+fn bare(response: Response) -> Response {
+    let mut response = response.map(|_| Body::empty());
+    response.headers_mut().remove(CONTENT_TYPE);
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response
 }
 
 fn overloaded(detail: impl Into<String>) -> Problem {
     Problem::new(Code::Overloaded, detail).retry_after(RETRY_SECONDS)
 }
 
-/// Refuses requests for which there is no place.
-pub(super) async fn limit_load(State(app): State<App>, mut request: Request<Body>, next: Next) -> Response {
-    // Webhooks have places of their own once it is known that they are LiveKit's.
-    if is_exempt(request.uri().path()) {
-        return next.run(request).await;
+/// Refuses requests for which there is no place, and says what each answer is worth.
+pub(super) async fn limit_load(State(app): State<App>, request: Request<Body>, next: Next) -> Response {
+    let is_last = request.extensions().get::<Crowded>().is_some() && !is_known(&app, &request);
+    let is_probe = is_probe(request.uri().path());
+    let (mut response, is_in_vain) = if is_exempt(request.uri().path()) {
+        let response = app.load.to_a_prober(next.run(request).await);
+        // A webhook that LiveKit has signed is of use.
+        let is_in_vain = is_probe || is_refusal(&response);
+        (response, is_in_vain)
+    } else if is_last {
+        (app.load.refuse("connections"), true)
+    } else {
+        answer(&app, request, next).await
+    };
+    if is_last {
+        response.extensions_mut().insert(Worth::Last);
+    } else if is_in_vain {
+        response.extensions_mut().insert(Worth::Nothing);
     }
-    let is_crowded = request.extensions().get::<Crowded>().is_some() && request.version() < Version::HTTP_2;
-    let held = match app.load.take(&request, || is_known(&app, &request)) {
+    response
+}
+
+/// The answer, and whether it was asked for in vain.
+async fn answer(app: &App, mut request: Request<Body>, next: Next) -> (Response, bool) {
+    let held = match app.load.take(&request, || is_known(app, &request)) {
         Ok(held) => held,
-        Err(limit) => return app.load.refuse(limit, is_crowded),
+        Err(limit) => return (app.load.refuse(limit), !is_known(app, &request)),
     };
     request.extensions_mut().insert(held.of_user.clone());
     let mut response = next.run(request).await;
-    match response.extensions_mut().remove::<Streaming>() {
+    // The app's backend has no place among those of users, and is never asked to wait.
+    let is_in_vain = is_refusal(&response) && !matches!(held.of_user.0.get(), Some(None));
+    let response = match response.extensions_mut().remove::<Streaming>() {
         Some(Streaming) => response,
         None if held.of_user.0.get().is_none() => app.load.to_a_stranger(response),
         None => held_by_body(response, held),
-    }
+    };
+    (response, is_in_vain)
 }
 
-/// Whether it comes from a phone that rings or from the app's backend.
-fn is_known(app: &App, request: &Request<Body>) -> bool {
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    if let Some(authorization) = text(AUTHORIZATION) {
-        return app.auth.knows(Some(authorization));
-    }
-    let token = text(SEC_WEBSOCKET_PROTOCOL).and_then(super::events::bearer);
-    token.is_some_and(|token| app.auth.knows(Some(&format!("Bearer {token}"))))
+/// Whether somebody was refused for who they are, or for how much there is or they have asked.
+fn is_refusal(response: &Response) -> bool {
+    let is_for_limit = |code: &Code| matches!(code, Code::RateLimited | Code::TooManyStreams | Code::Overloaded);
+    response.status() == StatusCode::UNAUTHORIZED || response.extensions().get().is_some_and(is_for_limit)
 }
 
 /// The places of a request.
@@ -193,14 +224,14 @@ struct Held {
 #[derive(Debug, Clone, Default)]
 struct OfUser(Arc<OnceLock<Option<PlaceOf<UserId>>>>);
 
-/// The answer, of which something is held until its body has been handed over or given up.
+/// The answer, of which something is held until its body has been sent or given up.
 fn held_by_body<T: Send + Unpin + 'static>(response: Response, held: T) -> Response {
-    response.map(|body| Body::new(Holding { body, held: Some(held) }))
+    response.map(|body| Body::new(Holding { body, _held: held }))
 }
 
 struct Holding<T> {
     body: Body,
-    held: Option<T>,
+    _held: T,
 }
 
 impl<T: Unpin> hyper::body::Body for Holding<T> {
@@ -208,11 +239,7 @@ impl<T: Unpin> hyper::body::Body for Holding<T> {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if matches!(frame, Poll::Ready(None)) {
-            self.held = None;
-        }
-        frame
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

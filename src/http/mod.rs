@@ -5,6 +5,7 @@
 
 mod address_limit;
 pub mod auth;
+mod bearer;
 mod calls;
 mod client_address;
 pub mod code;
@@ -24,6 +25,7 @@ mod measure;
 mod moderation;
 mod openapi;
 mod pace;
+mod patience;
 pub mod problem;
 mod rate_limit;
 mod recording;
@@ -138,7 +140,7 @@ pub fn openapi_json() -> String {
 pub fn api(app: App, config: &config::Http) -> Router {
     let (router, _) = routes().split_for_parts();
     // Over HTTP/2 a WebSocket is opened by CONNECT (RFC 8441).
-    let router = router.route("/v1/events", connect(events::events));
+    let router = router.route(bearer::EVENTS, connect(events::events));
     let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
     let router = match app.limits.ip {
         Some(rate) => {

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use hyper::body::{Body as _, Frame, SizeHint};
 use hyper::rt::Executor;
+use tokio::sync::oneshot::{Receiver, Sender, channel};
 
 use super::heads::{Answer, Heads};
 use crate::telemetry::Metrics;
 
-/// The most bytes that a body gives at once: as many may lie in HTTP/2's buffers when nobody asks for more.
+/// The most bytes that a body gives at once: as many lie in HTTP/2's buffers when a window is open for a few.
 const PIECE: usize = 16 * 1024;
 
 tokio::task_local! {
@@ -69,11 +70,28 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     }
 }
 
-/// A body that gives little at a time and notes when it is asked.
+/// Bytes of an answer, until HTTP/2 has sent them.
+struct Piece {
+    bytes: Bytes,
+    _unsent: Sender<()>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A body that gives little at a time and notes when it is asked. Over HTTP/2 it ends when all of it was sent: until then what the answer holds
+/// is held, and its stream can be reset.
 pub(super) struct Paced {
     body: Body,
     /// What is left of the last frame.
     rest: Bytes,
+    /// Whether there are no more frames.
+    is_over: bool,
+    /// Ready when HTTP/2 has sent the last piece.
+    sent: Option<Receiver<()>>,
     pace: Option<Pace>,
     answer: Option<Answer>,
 }
@@ -85,7 +103,18 @@ impl Paced {
         if body.is_end_stream() {
             answer.iter_mut().for_each(Answer::is_wanted);
         }
-        Self { body, rest: Bytes::new(), pace: PACE.try_with(Pace::clone).ok(), answer }
+        Self { body, rest: Bytes::new(), is_over: false, sent: None, pace: PACE.try_with(Pace::clone).ok(), answer }
+    }
+
+    fn piece(&mut self) -> Bytes {
+        let length = self.rest.len().min(PIECE);
+        let bytes = self.rest.split_to(length);
+        if self.pace.is_none() {
+            return bytes;
+        }
+        let (unsent, sent) = channel();
+        self.sent = Some(sent);
+        Bytes::from_owner(Piece { bytes, _unsent: unsent })
     }
 
     fn note(&self, since: Option<Instant>) {
@@ -100,24 +129,32 @@ impl hyper::body::Body for Paced {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.note(None);
         self.answer.iter_mut().for_each(Answer::is_wanted);
-        if self.rest.is_empty() {
+        if self.rest.is_empty() && !self.is_over {
+            self.note(None);
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.rest = data,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
-                end => return Poll::Ready(end),
+                Some(error) => return Poll::Ready(Some(error)),
+                None => self.is_over = true,
             }
+            self.note(Some(Instant::now()));
+        }
+        if self.is_over {
+            if let Some(sent) = &mut self.sent {
+                // It ends by an error: what it was to hear from was dropped.
+                let _ = ready!(Pin::new(sent).poll(cx));
+            }
+            return Poll::Ready(None);
         }
         self.note(Some(Instant::now()));
-        let length = self.rest.len().min(PIECE);
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
+        Poll::Ready(Some(Ok(Frame::data(self.piece()))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream() && self.sent.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

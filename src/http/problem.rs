@@ -122,7 +122,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
-        let status = self.code.status();
+        let (code, status) = (self.code, self.code.status());
         let (retry_after, limited) = (self.retry_after, self.limited.take());
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
@@ -137,6 +137,8 @@ impl IntoResponse for Problem {
             // RFC 9110, section 11.6.1: a 401 names the scheme.
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        // For whoever counts refusals.
+        response.extensions_mut().insert(code);
         response
     }
 }

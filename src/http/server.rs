@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -28,10 +28,13 @@ use super::address_limit::Peer;
 use super::code::Code;
 use super::connections::{Admitted, Connections, Crowded};
 use super::heads::{Heads, Watched};
+use super::load::Worth;
 use super::pace::{Paced, Streams};
+use super::patience::Patience;
 use super::problem::Problem;
 use crate::config::Limits;
 use crate::lifecycle::Stop;
+use crate::livekit::webhook::MAX_BODY_BYTES;
 use crate::telemetry::Metrics;
 
 /// How long an accept that failed (too many open files, say) waits for better times.
@@ -52,6 +55,8 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// How many streams may be reset before they were looked at, and how many for what was wrong with them.
 const RESETS_UNSEEN: usize = 20;
 const RESETS_FOR_ERRORS: usize = 100;
+/// What a `Connection` header says of the last answer.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// How long a connection on one of the kept places may take for a request, and be kept without one.
 const HURRY: Duration = Duration::from_secs(2);
 
@@ -59,12 +64,12 @@ const HURRY: Duration = Duration::from_secs(2);
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    times: Times,
+    bounds: Bounds,
 }
 
-/// How long connections are waited for.
+/// How long connections are waited for, and how much comes on them.
 #[derive(Debug, Clone, Copy)]
-pub struct Times {
+pub struct Bounds {
     /// How long a client may take to send a request's headers.
     pub headers: Duration,
     /// How long a client may take to receive what is to be sent.
@@ -75,14 +80,16 @@ pub struct Times {
     /// How long a connection that waits for a request goes on after the signal to stop: clients and proxies that keep one learn from
     /// the next answer that it ends. Were it closed at once, a request on its way would fail.
     pub lingers: Duration,
+    /// The largest body of a request, LiveKit's webhooks among them, in bytes.
+    pub body_bytes: usize,
 }
 
 impl Server {
     /// Binds an address; port 0 lets the system choose.
-    pub async fn bind(address: SocketAddr, times: Times) -> std::io::Result<Self> {
+    pub async fn bind(address: SocketAddr, bounds: Bounds) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, times })
+        Ok(Self { listener, address, bounds })
     }
 
     /// The address that it is bound to.
@@ -97,7 +104,7 @@ impl Server {
         let serve = |stream: TcpStream| {
             let place = doors.admit(&stream)?;
             Some(
-                Served { stream, place, times: self.times, metrics: Arc::clone(&metrics) }
+                Served { stream, place, bounds: self.bounds, metrics: Arc::clone(&metrics) }
                     .run(router.clone(), stop.clone()),
             )
         };
@@ -139,7 +146,7 @@ async fn announce_end(State(stop): State<Stop>, request: Request<Body>, next: Ne
     let keeps = request.version() < Version::HTTP_2;
     let mut response = next.run(request).await;
     if keeps && stop.is_given() {
-        response.headers_mut().entry(header::CONNECTION).or_insert(HeaderValue::from_static("close"));
+        response.headers_mut().entry(header::CONNECTION).or_insert(CLOSE);
     }
     response
 }
@@ -162,35 +169,44 @@ async fn check_head(request: Request<Body>, next: Next) -> Response {
 struct Served {
     stream: TcpStream,
     place: Admitted,
-    times: Times,
+    bounds: Bounds,
     metrics: Arc<Metrics>,
 }
 
 impl Served {
     async fn run(self, router: Router, mut stop: Stop) {
-        let Self { stream, place, times, metrics } = self;
+        let Self { stream, place, bounds, metrics } = self;
         // Answers are small and awaited: waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
-        let times = if place.is_crowded { times.in_a_hurry() } else { times };
-        let heads = Heads::new();
+        let bounds = if place.is_crowded { bounds.in_a_hurry() } else { bounds };
+        let patience = (!place.is_proxy).then(Patience::new);
+        let heads = Heads::new(bounds.body_bytes, patience);
         let builder =
-            builder(times, Streams { heads: heads.clone(), within: times.sends, metrics: Arc::clone(&metrics) });
-        let service = service(router, heads.clone(), stream.peer_addr().map(Peer).ok(), place.is_crowded);
+            builder(bounds, Streams { heads: heads.clone(), within: bounds.sends, metrics: Arc::clone(&metrics) });
+        let asked = Asked {
+            router,
+            heads: heads.clone(),
+            peer: stream.peer_addr().map(Peer).ok(),
+            is_crowded: place.is_crowded,
+            metrics: Arc::clone(&metrics),
+        };
         let stream = TokioIo::new(Watched::new(stream, heads.clone(), place));
-        let connection = builder.serve_connection_with_upgrades(stream, service_fn(service));
+        let connection =
+            builder.serve_connection_with_upgrades(stream, service_fn(move |request| asked.answer(request)));
         tokio::pin!(connection);
         let ending = async {
             tokio::select! {
-                () = async { stop.given().await; tokio::time::sleep(times.lingers).await } => None,
-                () = heads.idle(times.idle) => Some(times.sends),
+                () = async { stop.given().await; tokio::time::sleep(bounds.lingers).await } => None,
+                () = heads.idle(bounds.idle) => Some(bounds.sends.min(bounds.idle)),
+                () = heads.over() => Some(bounds.sends.min(bounds.idle)),
             }
         };
         let result = tokio::select! {
             // What has come is read before it ends.
             biased;
             result = connection.as_mut() => result,
-            () = heads.slow(times.headers) => return metrics.shed("header_timeout"),
-            () = heads.stuck(times.sends) => return metrics.shed("send_timeout"),
+            () = heads.slow(bounds.headers) => return metrics.shed("header_timeout"),
+            () = heads.stuck(bounds.sends) => return metrics.shed("send_timeout"),
             () = heads.resets() => return metrics.shed("resets"),
             within = ending => {
                 connection.as_mut().graceful_shutdown();
@@ -210,11 +226,12 @@ impl Served {
     }
 }
 
-impl Times {
+impl Bounds {
     /// Those that are configured.
     pub fn of(limits: &Limits, lingers: Duration) -> Self {
-        let Limits { header_timeout, send_timeout, idle_timeout, .. } = *limits;
-        Self { headers: header_timeout, sends: send_timeout, idle: idle_timeout, lingers }
+        let Limits { header_timeout, send_timeout, idle_timeout, body_bytes, .. } = *limits;
+        let body_bytes = body_bytes.max(MAX_BODY_BYTES);
+        Self { headers: header_timeout, sends: send_timeout, idle: idle_timeout, lingers, body_bytes }
     }
 
     fn in_a_hurry(self) -> Self {
@@ -222,36 +239,49 @@ impl Times {
     }
 }
 
-/// Answers the requests of a connection.
-fn service(
+/// Who is asked on a connection.
+struct Asked {
     router: Router,
     heads: Heads,
     peer: Option<Peer>,
     is_crowded: bool,
-) -> impl Fn(Request<Incoming>) -> BoxFuture<'static, Result<Response, Infallible>> {
-    move |request| {
-        let answering = heads.read(request.version() == Version::HTTP_2);
+    metrics: Arc<Metrics>,
+}
+
+impl Asked {
+    fn answer(&self, request: Request<Incoming>) -> BoxFuture<'static, Result<Response, Infallible>> {
+        let is_http2 = request.version() == Version::HTTP_2;
+        let answering = self.heads.read(is_http2);
         let mut request = request.map(Body::new);
-        if let Some(peer) = peer {
+        if let Some(peer) = self.peer {
             request.extensions_mut().insert(peer);
         }
-        if is_crowded {
+        if self.is_crowded {
             request.extensions_mut().insert(Crowded);
         }
-        let answer = router.clone().oneshot(request);
+        let answer = self.router.clone().oneshot(request);
+        let (heads, metrics) = (self.heads.clone(), Arc::clone(&self.metrics));
         Box::pin(async move {
-            let answer = answer.await?;
+            let mut answer = answer.await?;
+            match (answer.extensions_mut().remove(), &heads.patience) {
+                // Over HTTP/2 a frame says so.
+                (Some(Worth::Last), _) if is_http2 => heads.end(),
+                (Some(Worth::Last), _) => drop(answer.headers_mut().insert(header::CONNECTION, CLOSE)),
+                (Some(Worth::Nothing), Some(patience)) if patience.in_vain(Instant::now()) => metrics.shed("refusals"),
+                (None, Some(patience)) => patience.of_use(),
+                (Some(Worth::Nothing) | None, _) => {}
+            }
             let sent = answering.answered();
             Ok(answer.map(|body| Body::new(Paced::new(body, sent))))
         })
     }
 }
 
-fn builder(times: Times, streams: Streams) -> Builder<Streams> {
+fn builder(bounds: Bounds, streams: Streams) -> Builder<Streams> {
     let most = READ_FACTOR * HEAD_BYTES;
     let mut builder = Builder::new(streams);
     let mut http1 = builder.http1();
-    http1.timer(TokioTimer::new()).header_read_timeout(times.idle);
+    http1.timer(TokioTimer::new()).header_read_timeout(bounds.idle);
     http1.max_buf_size(most).max_headers(READ_FACTOR * HEADERS);
     let mut http2 = builder.http2();
     http2.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).enable_connect_protocol();

@@ -220,8 +220,6 @@ metrics! {
     open_connections: Family<Listener, Gauge> = Family::default(),
     /// Requests to the API that are in flight, event streams not among them.
     requests_in_flight: Gauge = Gauge::default(),
-    /// Event streams that are open.
-    open_event_streams: Gauge = Gauge::default(),
     /// What providers answered to pushes, and what was made of it.
     pushes: Counts<Answered> = Family::default(),
     /// Tries to deliver a webhook, by what came of them; later means that it is tried again.
@@ -326,11 +324,6 @@ impl Metrics {
     /// How many requests to the API are in flight.
     pub fn requests_in_flight(&self) -> Gauge {
         self.requests_in_flight.clone()
-    }
-
-    /// How many event streams are open.
-    pub fn open_event_streams(&self) -> Gauge {
-        self.open_event_streams.clone()
     }
 
     /// Notes how a call of LiveKit's API went.

@@ -129,24 +129,19 @@ impl Authenticator {
         all.map(|(issuer, users)| (issuer.clone(), users.keys_at_hand())).collect()
     }
 
-    /// Tells who sent a request with this `Authorization` header (RFC 6750, section 2.1).
-    pub async fn authenticate(&self, authorization: Option<&str>) -> Result<Caller, AuthError> {
-        self.authenticate_token(bearer(authorization)?).await
-    }
-
-    /// Whether a request with this `Authorization` header bears a service key or a ticket that is good: what the gateway tells by itself, with one
-    /// hash, whoever asks.
-    pub fn knows(&self, authorization: Option<&str>) -> bool {
-        match bearer(authorization) {
-            Ok(token) if token.len() > MAX_TOKEN_BYTES => false,
-            Ok(token) if service::is_service_key(token) => self.service_keys.check(token).is_ok(),
-            Ok(token) => self.tickets.check(token, self.clock.now()).is_ok(),
-            Err(_) => false,
+    /// Whether this token is a service key or a ticket that is good: what the gateway tells by itself, with one hash, whoever asks.
+    pub fn knows(&self, token: &str) -> bool {
+        if token.len() > MAX_TOKEN_BYTES {
+            return false;
         }
+        if service::is_service_key(token) {
+            return self.service_keys.check(token).is_ok();
+        }
+        self.tickets.check(token, self.clock.now()).is_ok()
     }
 
-    /// Tells who has this token, as a WebSocket's subprotocol carries it.
-    pub async fn authenticate_token(&self, token: &str) -> Result<Caller, AuthError> {
+    /// Tells who has this token.
+    pub async fn authenticate(&self, token: &str) -> Result<Caller, AuthError> {
         if token.is_empty() {
             return Err(AuthError::Missing);
         }
@@ -177,8 +172,8 @@ impl Authenticator {
     }
 }
 
-/// The token in an `Authorization` header.
-fn bearer(authorization: Option<&str>) -> Result<&str, AuthError> {
+/// The token in an `Authorization` header (RFC 6750, section 2.1).
+pub(super) fn bearer(authorization: Option<&str>) -> Result<&str, AuthError> {
     let (scheme, token) = authorization.and_then(|value| value.split_once(' ')).ok_or(AuthError::Missing)?;
     if scheme.eq_ignore_ascii_case("Bearer") { Ok(token.trim()) } else { Err(AuthError::Missing) }
 }

@@ -1,11 +1,12 @@
 //! Bodies that are no JSON, not this JSON, or not all there.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::raw::{self, Raw};
 use super::route::{self, Route};
 use super::world::World;
-use crate::support::{Http, Reply};
+use crate::support::{Http, Reply, SERVICE_KEY};
 
 const JSON: &str = "application/json";
 
@@ -15,6 +16,25 @@ async fn send(world: &World, route: &Route, content_type: Option<&str>, body: Ve
         request = request.header("content-type", content_type);
     }
     Http::send(request).await
+}
+
+#[tokio::test]
+async fn the_largest_bodies_that_a_configuration_allows_are_read_one_after_another_and_at_once() {
+    const MOST: usize = 1 << 20;
+    let world = World::with(&format!("[limits]\nbody_bytes = {MOST}")).await;
+    let path = "/v1/users/dave/contacts/carol";
+    let put = |http: &Http| {
+        let body = format!("{{{}}}", " ".repeat(MOST - 2));
+        let request = http.request(Method::PUT, path).bearer_auth(SERVICE_KEY).header("content-type", JSON);
+        Http::try_send(request.body(body))
+    };
+    for _ in 0..3 {
+        assert_eq!(put(&world.stage.http).await.expect("an answer").status, 204);
+    }
+    let http2 = world.stage.http.http2();
+    for reply in futures_util::future::join_all((0..10).map(|_| put(&http2))).await {
+        assert_eq!(reply.expect("an answer").status, 204);
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::http2::{self, Http2, frame};
 use super::raw::{self, Raw};
 use super::world::{World, expect_problem};
 use crate::support::people::path;
@@ -71,6 +72,37 @@ async fn past_the_greatest_number_of_connections_phones_that_ring_get_through() 
 }
 
 #[tokio::test]
+async fn on_a_kept_connection_a_probe_has_its_answer_and_is_the_last_one() {
+    let world = World::with("[limits]\nconnections = 40\nconnections_per_ip = 0").await;
+    let (_open, _) = fill(&world).await;
+    for path in ["/livez", "/readyz"] {
+        let mut raw = Raw::open(&world.stage).await;
+        raw.write(format!("GET {path} HTTP/1.1\r\nhost: gateway\r\n\r\n").repeat(2)).await;
+        let answers = String::from_utf8(raw.read_to_end().await).expect("text");
+        assert_eq!(answers.matches("HTTP/1.1 200").count(), 1, "{answers}");
+        assert!(answers.contains("connection: close\r\n"), "{answers}");
+    }
+    let mut client = Http2::open(&world.stage, &frame(http2::SETTINGS, 0, 0, &[])).await;
+    let probe = http2::head("GET", "/livez", "");
+    let mut streams = (1..100).step_by(2);
+    let is_over = async {
+        loop {
+            let stream = streams.next().expect("it ends before so many");
+            client.raw.write(frame(http2::HEADERS, http2::END_HEADERS | http2::END_STREAM, stream, &probe)).await;
+            loop {
+                match client.next().await.expect("a frame").kind {
+                    http2::GO_AWAY => return,
+                    http2::DATA => break,
+                    _ => {}
+                }
+            }
+        }
+    };
+    is_over.await;
+    client.raw.read_to_end().await;
+}
+
+#[tokio::test]
 async fn when_there_are_no_connections_at_all_one_is_closed_at_once_and_silence_holds_none_for_long() {
     let world = World::with("[limits]\nconnections = 40\nconnections_per_ip = 0").await;
     let (open, _) = fill(&world).await;
@@ -117,8 +149,14 @@ async fn one_address_takes_no_connections_of_others() {
 
 /// Requests whose bodies do not come, until one finds no room.
 async fn hold_requests(world: &World) -> (Vec<Raw>, Reply) {
+    hold_requests_of(world, "198.51.100.1").await
+}
+
+/// The same by a proxy, for a client with this address.
+async fn hold_requests_of(world: &World, client: &str) -> (Vec<Raw>, Reply) {
     let authorization = format!("Bearer {}", bearer("oscar"));
-    let headers = [("authorization", &*authorization), ("content-type", "application/json"), ("content-length", "38")];
+    let mut headers = vec![("authorization", &*authorization), ("content-type", "application/json")];
+    headers.extend([("content-length", "38"), ("x-forwarded-for", client)]);
     let mut held = Vec::new();
     loop {
         let mut raw = Raw::open(&world.stage).await;
@@ -173,15 +211,36 @@ async fn one_address_does_not_have_all_requests_in_flight() {
 }
 
 #[tokio::test]
+async fn behind_a_proxy_each_client_has_requests_in_flight_and_the_proxy_has_connections() {
+    let limits = format!("{ALONE}\nrequests_per_ip = 4\nconnections_per_ip = 8");
+    let world = World::behind_a_proxy(&limits).await;
+    let mut all = Vec::new();
+    // Of IPv6 a /64 is one client.
+    for client in ["198.51.100.1", "198.51.100.2", "2001:db8::1", "2001:db8:0:1::1"] {
+        let (held, refused) = hold_requests_of(&world, client).await;
+        expect_overloaded(&refused);
+        assert_eq!(held.len(), 4, "{client}");
+        all.extend(held);
+    }
+    assert_eq!(hold_requests_of(&world, "2001:db8::ffff").await.0.len(), 0);
+    world.expect_metric(&format!("{LIMITED}{{limit=\"requests_per_ip\"}}"), |count| count == 5).await;
+}
+
+#[tokio::test]
 async fn one_user_does_not_have_all_requests_in_flight() {
     let world = World::with("[limits]\nrequests_per_user = 4").await;
     let (mut held, refused) = hold_requests(&world).await;
     expect_overloaded(&refused);
     assert_eq!(held.len(), 4);
-    world.expect_metric(&format!("{LIMITED}{{limit=\"requests_per_user\"}}"), |count| count == 1).await;
+    // Nor do they open streams on top.
+    assert!(stream(&world, "oscar").await.expect_err("no place").contains("requests_per_user"));
+    world.expect_metric(&format!("{LIMITED}{{limit=\"requests_per_user\"}}"), |count| count == 2).await;
     world.expect_honest_call().await;
     held.truncate(3);
     world.expect_metric("bellwire_requests_in_flight", |requests| requests == 3).await;
+    assert_eq!(world.stage.http.get("/v1/calls", &bearer("oscar")).await.status, 200);
+    // A stream that is open is no request any more.
+    let _stream = stream(&world, "oscar").await.expect("a stream");
     assert_eq!(world.stage.http.get("/v1/calls", &bearer("oscar")).await.status, 200);
 }
 
@@ -204,14 +263,14 @@ async fn past_the_greatest_number_of_streams_a_phone_that_rings_still_listens() 
     };
     assert!(refused.contains("\"overloaded\""), "{refused}");
     assert_eq!(open.len(), 7);
-    world.expect_metric("bellwire_open_event_streams", |streams| streams == 7).await;
+    world.expect_metric("bellwire_event_readers{transport=\"sse\"}", |streams| streams == 7).await;
     let (mut phone, snapshot) = world.stage.events(&world.ticket, "").await;
     assert_eq!(snapshot["calls"][0]["id"], world.call);
     world.stage.http.post(&path(&world.call, "answer"), &world.ticket, json!({})).await.expect(200);
     phone.until("call.answered", &world.call).await;
     world.expect_honest_call().await;
     drop((open, phone));
-    world.expect_metric("bellwire_open_event_streams", |streams| streams == 0).await;
+    world.expect_metric("bellwire_event_readers{transport=\"sse\"}", |streams| streams == 0).await;
     stream(&world, "alice").await.expect("room again");
 }
 
@@ -241,9 +300,11 @@ async fn webhooks_that_are_not_livekits_shut_none_of_its_out() {
 async fn what_there_may_be_is_bounded_for_operators_too_and_apart_from_the_rest() {
     let world = World::new().await;
     let mut open = Vec::new();
-    for _ in 0..100 {
-        open.push(tokio::net::TcpStream::connect(world.stage.gateway.ops).await.expect("a connection"));
+    for _ in 0..64 {
+        open.push(Raw::open_to(world.stage.gateway.ops).await);
     }
+    let refused = Raw::open_to(world.stage.gateway.ops).await.read_to_end().await;
+    assert!(refused.starts_with(b"HTTP/1.1 503 "), "{:?}", String::from_utf8_lossy(&refused));
     world.expect_honest_call().await;
     drop(open);
     assert_eq!(wait_ready(&world).await["ready"], true);

@@ -11,6 +11,8 @@ use crate::support::{bearer, people};
 
 const QUICK: &str = "[limits]\nheader_timeout = \"500ms\"\nsend_timeout = \"500ms\"\nidle_timeout = \"1s\"";
 
+const SSE_READERS: &str = "bellwire_event_readers{transport=\"sse\"}";
+
 /// The settings of a client that wants nothing in particular.
 fn plain() -> Vec<u8> {
     frame(http2::SETTINGS, 0, 0, &[])
@@ -30,7 +32,7 @@ async fn an_answer_whose_window_stays_closed_is_reset_and_the_connection_goes_on
         let path = if *stream == 99 { "/v1/events" } else { "/openapi.json" };
         client.raw.write(request(*stream, path, &bearer("alice"))).await;
     }
-    world.expect_metric("bellwire_open_event_streams", |streams| streams == 1).await;
+    world.expect_metric(SSE_READERS, |streams| streams == 1).await;
     world.expect_honest_call().await;
     let mut reset = Vec::new();
     while reset.len() < streams.len() {
@@ -39,12 +41,76 @@ async fn an_answer_whose_window_stays_closed_is_reset_and_the_connection_goes_on
     reset.sort_unstable();
     assert_eq!(reset, streams);
     world.expect_metric("bellwire_requests_in_flight", |requests| requests == 0).await;
-    world.expect_metric("bellwire_open_event_streams", |streams| streams == 0).await;
+    world.expect_metric(SSE_READERS, |streams| streams == 0).await;
     world.expect_metric("bellwire_limited_total{limit=\"send_timeout\"}", |count| count == 50).await;
     // It opens its windows, and is served again.
     client.raw.write(setting(http2::INITIAL_WINDOW, 65_535)).await;
     client.raw.write(request(101, "/livez", "")).await;
     assert_eq!(client.until(http2::DATA).await.payload, b"ok\n");
+}
+
+#[tokio::test]
+async fn answers_of_which_a_byte_is_taken_keep_their_places_until_their_streams_are_reset() {
+    let world = World::with("[limits]\nrequests_per_user = 8\nsend_timeout = \"3s\"").await;
+    let mut client = Http2::open(&world.stage, &setting(http2::INITIAL_WINDOW, 1)).await;
+    for number in 0..20 {
+        client.raw.write(request(2 * number + 1, "/v1/calls", &bearer("carol"))).await;
+    }
+    world.expect_metric("bellwire_limited_total{limit=\"requests_per_user\"}", |count| count == 12).await;
+    world.expect_metric("bellwire_requests_in_flight", |requests| requests == 8).await;
+    for _ in 0..20 {
+        client.until(http2::RESET).await;
+    }
+    world.expect_metric("bellwire_requests_in_flight", |requests| requests == 0).await;
+    // The connection goes on.
+    client.raw.write(setting(http2::INITIAL_WINDOW, 65_535)).await;
+    client.raw.write(request(101, "/livez", "")).await;
+    assert_eq!(client.until(http2::DATA).await.payload, b"ok\n");
+}
+
+/// How many of these batches of 50 requests that are refused are answered, each within a second.
+async fn answered(client: &mut Http2, batches: u32) -> u32 {
+    for batch in 0..batches {
+        client.raw.write(frame(http2::WINDOW_UPDATE, 0, 0, &65_535_u32.to_be_bytes())).await;
+        let streams = (0..50).map(|number| 2 * (50 * batch + number) + 1);
+        client
+            .raw
+            .write(streams.flat_map(|stream| request(stream, "/v1/devices", "of nobody")).collect::<Vec<u8>>())
+            .await;
+        for _ in 0..50 {
+            if tokio::time::timeout(Duration::from_secs(1), client.until(http2::HEADERS)).await.is_err() {
+                return batch;
+            }
+        }
+    }
+    batches
+}
+
+#[tokio::test]
+async fn a_connection_that_is_refused_all_the_time_is_not_read_for_a_while() {
+    let world = World::new().await;
+    let mut client = Http2::open(&world.stage, &plain()).await;
+    let batches = answered(&mut client, 20).await;
+    assert!((1..=4).contains(&batches), "{batches}");
+    world.expect_metric("bellwire_limited_total{limit=\"refusals\"}", |count| count >= 1).await;
+    // Others behind the same address are not concerned.
+    world.expect_honest_call().await;
+
+    // Over HTTP/1.1 it is the same: 100 at once, and then 10 a second.
+    let mut client = Raw::open(&world.stage).await;
+    let began = Instant::now();
+    for _ in 0..130 {
+        client.write("GET /v1/devices HTTP/1.1\r\nhost: gateway\r\n\r\n").await;
+        assert!(client.read_some().await.starts_with(b"HTTP/1.1 401"));
+    }
+    assert!(began.elapsed() >= Duration::from_millis(2900), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_trusted_does_not_wait_for_what_its_clients_are_refused() {
+    let world = World::behind_a_proxy("").await;
+    let mut client = Http2::open(&world.stage, &plain()).await;
+    assert_eq!(answered(&mut client, 20).await, 20);
 }
 
 #[tokio::test]
@@ -137,7 +203,7 @@ async fn a_socket_that_is_flooded_with_pings_is_dropped() {
     // A ping that is masked with zeros (RFC 6455, section 5.2).
     let pings = [0x89, 0x80, 0, 0, 0, 0].repeat(1000);
     tokio::join!(client.flood(&pings), world.expect_honest_call());
-    world.expect_metric("bellwire_open_event_streams", |streams| streams == 0).await;
+    world.expect_metric("bellwire_event_readers{transport=\"websocket\"}", |streams| streams == 0).await;
 }
 
 #[tokio::test]

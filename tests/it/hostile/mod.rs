@@ -15,4 +15,5 @@ mod slow;
 mod sockets;
 mod texts;
 mod tokens;
+mod unread;
 mod world;

@@ -1,5 +1,6 @@
 //! HTTP/1.1 by hand, for what no client library would send.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -14,7 +15,11 @@ pub struct Raw(TcpStream);
 
 impl Raw {
     pub async fn open(stage: &Stage) -> Self {
-        Self(TcpStream::connect(stage.gateway.http).await.expect("a connection"))
+        Self::open_to(stage.gateway.http).await
+    }
+
+    pub async fn open_to(address: SocketAddr) -> Self {
+        Self(TcpStream::connect(address).await.expect("a connection"))
     }
 
     /// Opens one from another address of this machine.

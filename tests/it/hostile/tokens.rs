@@ -101,7 +101,7 @@ fn bad_tokens(world: &World) -> Vec<(&'static str, String, &'static str)> {
 
 #[tokio::test]
 async fn no_route_believes_a_bad_token() {
-    let world = World::new().await;
+    let world = World::behind_a_proxy("").await;
     let before = world.state().await;
     let tokens = bad_tokens(&world);
     for route in route::all(&world).await.iter().filter(|route| route.who != Who::Anybody) {

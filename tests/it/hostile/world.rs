@@ -1,5 +1,6 @@
 //! A small world that hostile requests must not change: people, phones, calls, blocks and bans, all at rest.
 
+use bellwire::config::Config;
 use serde_json::{Value, json};
 
 use crate::support::panics;
@@ -39,8 +40,18 @@ impl World {
     }
 
     pub async fn with(extra: &str) -> Self {
+        Self::configured(extra, |_| {}).await
+    }
+
+    /// As [`with`](Self::with), asked by a proxy that is trusted: one that is refused all the time does not have to wait.
+    pub async fn behind_a_proxy(extra: &str) -> Self {
+        let trust = |config: &mut Config| config.http.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+        Self::configured(extra, trust).await
+    }
+
+    async fn configured(extra: &str, change: impl FnOnce(&mut Config)) -> Self {
         panics::watch();
-        let stage = Stage::with(&format!("{RECORDING}{extra}")).await;
+        let stage = Stage::configured(&format!("{RECORDING}{extra}"), change).await;
         let iphone = stage.iphone("bob", "iphone-1").await;
         let pixel = stage.pixel("bob", "pixel-1").await;
         let phone = stage.pixel("dave", "pixel-2").await;

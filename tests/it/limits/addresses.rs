@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::expect_limited;
 use crate::support::people::path;
-use crate::support::{Http, Reply, Stage, bearer, service_bearer};
+use crate::support::{Http, Reply, Socket, Stage, bearer, service_bearer};
 
 const THREE_A_MINUTE: &str = "[limits]\nip = \"3/min\"";
 
@@ -71,6 +71,9 @@ async fn a_phone_with_its_ticket_and_the_backend_are_not_refused_for_others_behi
     while stage.http.get("/v1/devices", &bearer("bob")).await.status != 429 {}
     stage.http.post(&path(&call, "answer"), &ticket, json!({})).await.expect(200);
     stage.http.get("/v1/bans", service_bearer()).await.expect(200);
+    // As a browser's phone bears its ticket.
+    let snapshot = Socket::of_browser(&stage.http, &ticket, "").await.next().await;
+    assert_eq!(snapshot["calls"][0]["id"], call);
     let strangers = ["bw_sk_nobodys-nobodys-nobodys-nobodys", "no token of anybody", &bearer("bob"), &ticket[1..]];
     for stranger in strangers {
         expect_limited(stage.http.get("/v1/devices", stranger).await, "ip", "q=5;w=3600");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use super::{AuthError, Authenticator, Caller, UserIdentity};
+use super::{AuthError, Authenticator, Caller, UserIdentity, bearer};
 use crate::clock::Clock;
 use crate::config::Secret;
 use crate::config::auth::{Auth, UserKey, Users};
@@ -78,7 +78,7 @@ fn hs256_with(secret: &str, typ: &str, claims: &Value) -> String {
 }
 
 async fn user(authenticator: &Authenticator, token: &str) -> Result<UserIdentity, AuthError> {
-    match authenticator.authenticate_token(token).await? {
+    match authenticator.authenticate(token).await? {
         Caller::User(user) => Ok(user),
         other => panic!("not a user: {other:?}"),
     }

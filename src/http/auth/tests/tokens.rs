@@ -30,7 +30,7 @@ async fn a_good_token_says_who_its_user_is() {
         claims(&clock),
         &json!({"app_metadata": {"name": " Bob\u{7} "}, "https://id.example/avatar": "https://cdn.example/bob.png"}),
     );
-    let caller = authenticator.authenticate(Some(&format!("bearer {}", hs256(&claims)))).await;
+    let caller = with_header(&authenticator, Some(&format!("bearer {}", hs256(&claims)))).await;
     let expires = claims["exp"].as_u64().expect("a number") * 1000;
     assert_eq!(
         caller,
@@ -150,16 +150,20 @@ async fn forged_and_broken_tokens_are_refused() {
         ("a huge token", format!("{message}{}.{signature}", "A".repeat(8192)), AuthError::TooLong),
         ("another script", "токен.токен.токен".to_owned(), AuthError::Malformed),
     ] {
-        assert_eq!(authenticator.authenticate_token(&token).await, Err(expected), "{what}");
+        assert_eq!(authenticator.authenticate(&token).await, Err(expected), "{what}");
     }
     assert!(user(&authenticator, &signed(plain, body.as_bytes())).await.is_ok(), "the same, unbroken");
+}
+
+async fn with_header(authenticator: &Authenticator, header: Option<&str>) -> Result<Caller, AuthError> {
+    authenticator.authenticate(bearer(header)?).await
 }
 
 #[tokio::test]
 async fn a_bearer_token_is_asked_for() {
     let authenticator = authenticator(vec![hs256_users()], &Clock::system());
     for header in [None, Some(""), Some("Bearer"), Some("Bearer "), Some("Basic Ym9iOmJvYg=="), Some("token")] {
-        assert_eq!(authenticator.authenticate(header).await, Err(AuthError::Missing), "{header:?}");
+        assert_eq!(with_header(&authenticator, header).await, Err(AuthError::Missing), "{header:?}");
     }
 }
 
@@ -227,18 +231,18 @@ async fn a_ticket_is_a_device_and_never_a_user() {
         expires_at: Timestamp::from_millis((clock.now().as_secs() + 60) * 1000),
     };
     let token = tickets().mint(&ticket).expect("minted");
-    assert_eq!(authenticator.authenticate_token(&token).await, Ok(Caller::Device(ticket)));
+    assert_eq!(authenticator.authenticate(&token).await, Ok(Caller::Device(ticket)));
 
     let as_user = hs256_with("a ticket secret", "JWT", &claims(&clock));
     assert!(user(&authenticator, &as_user).await.is_ok());
     let user_as_ticket = hs256_with("a ticket secret", "bw-ticket", &claims(&clock));
-    assert_eq!(authenticator.authenticate_token(&user_as_ticket).await, Err(AuthError::TicketInvalid));
+    assert_eq!(authenticator.authenticate(&user_as_ticket).await, Err(AuthError::TicketInvalid));
     let claims_of_ticket: Value = crate::crypto::Compact::read(&token).expect("a token").claims().expect("claims");
     let ticket_as_user = hs256_with("a ticket secret", "JWT", &claims_of_ticket);
-    assert_eq!(authenticator.authenticate_token(&ticket_as_user).await, Err(AuthError::UnknownIssuer));
+    assert_eq!(authenticator.authenticate(&ticket_as_user).await, Err(AuthError::UnknownIssuer));
 
     clock.advance(Duration::from_secs(61));
-    assert_eq!(authenticator.authenticate_token(&token).await, Err(AuthError::TicketExpired));
+    assert_eq!(authenticator.authenticate(&token).await, Err(AuthError::TicketExpired));
 }
 
 #[tokio::test]
@@ -252,9 +256,9 @@ async fn any_of_the_service_keys_is_the_backend() {
     };
     let authenticator = Authenticator::new(&config, tickets(), Clock::system()).expect("a good configuration");
     for good in ["Bearer bw_sk_old", "Bearer bw_sk_new"] {
-        assert_eq!(authenticator.authenticate(Some(good)).await, Ok(Caller::Service), "{good}");
+        assert_eq!(with_header(&authenticator, Some(good)).await, Ok(Caller::Service), "{good}");
     }
     for bad in ["Bearer bw_sk_", "Bearer bw_sk_ol", "Bearer bw_sk_old2", "Bearer BW_SK_old"] {
-        assert!(authenticator.authenticate(Some(bad)).await.is_err(), "{bad}");
+        assert!(with_header(&authenticator, Some(bad)).await.is_err(), "{bad}");
     }
 }
