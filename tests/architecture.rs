@@ -40,7 +40,7 @@ const TABLE: &[Row] = &[
     row("crypto", false, &["domain"]),
     row("lifecycle", false, &["domain"]),
     row("places", false, &[]),
-    row("telemetry", false, &["domain", "config"]), // logs are set up as configured
+    row("telemetry", false, &["domain", "config", "clock", "lifecycle"]), // logs are set up as configured; spans have times, random ids and an end
     row("ticket", false, &["domain", "config::Secret", "crypto"]), // a ticket is a JWT under a configured secret
     // What talks to the outside, each for itself: no store knows of pushes, no push of LiveKit.
     row("store", true, &[]),
@@ -64,6 +64,9 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("crypto_primes", &["simulator"]),
     ("livekit_api", &["livekit", "crypto"]), // `crypto` sets up the one JWT provider before livekit-api can
+    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry_otlp", &["telemetry"]),
+    ("opentelemetry_sdk", &["telemetry"]),
     ("redb", &["store"]),
     ("rusty_s3", &["livekit"]),
     ("jiff", &["livekit"]),

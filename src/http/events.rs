@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, header};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
@@ -21,6 +21,7 @@ use super::auth::Caller;
 use super::code::Code;
 use super::extract::{Params, only_header};
 use super::load::Streaming;
+use super::measure::Noted;
 use super::problem::Problem;
 use super::view::{CallView, EventView};
 use crate::domain::{CallId, DeviceId, Timestamp};
@@ -102,11 +103,13 @@ enum Next {
 pub async fn events(
     State(app): State<App>,
     headers: HeaderMap,
+    extensions: Extensions,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     params: Result<Params<EventsParams>, Problem>,
 ) -> Result<Response, Problem> {
     // Before anything else is looked at, as on every route.
     let caller = authenticate(&app, &headers).await?;
+    Noted::caller(&extensions, &caller);
     let Params(params) = params?;
     let wants_sse = header_text(&headers, &header::ACCEPT).contains("text/event-stream");
     if upgrade.is_err() && !wants_sse {
