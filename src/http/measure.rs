@@ -112,8 +112,14 @@ impl Asked {
             who: known.and_then(|known| known.who.get().copied()).unwrap_or("none"),
             code: self.code.map(Code::as_str),
             trace: self.place.as_ref().and_then(Place::context),
-            is_probe: is_probe(self.route.as_ref()),
+            is_quiet: is_probe(self.route.as_ref()) || self.is_of_a_flood(),
         }
+    }
+
+    /// Whether it was turned away before anybody knew who asks: a flood must not fill the log too. It is counted (`bellwire_limited_total`).
+    fn is_of_a_flood(&self) -> bool {
+        let is_known = self.noted.as_ref().is_some_and(|noted| noted.0.who.get().is_some());
+        !is_known && matches!(self.code, Some(Code::Overloaded | Code::RateLimited))
     }
 }
 

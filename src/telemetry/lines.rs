@@ -30,8 +30,8 @@ pub struct Request<'a> {
     pub code: Option<&'static str>,
     /// Its place in a trace.
     pub trace: Option<TraceParent>,
-    /// Whether only its caller cares: a probe.
-    pub is_probe: bool,
+    /// Whether it is not worth a line to most: a probe, or one of a flood.
+    pub is_quiet: bool,
 }
 
 /// A commit of a call.
@@ -64,9 +64,9 @@ macro_rules! request_line {
     };
 }
 
-/// Whether requests, or probes, are told of.
-pub fn tells_requests(are_probes: bool) -> bool {
-    if are_probes {
+/// Whether requests, or quiet ones, are told of.
+pub fn tells_requests(are_quiet: bool) -> bool {
+    if are_quiet {
         tracing::enabled!(target: "bellwire::request", Level::DEBUG)
     } else {
         tracing::enabled!(target: "bellwire::request", Level::INFO)
@@ -76,7 +76,7 @@ pub fn tells_requests(are_probes: bool) -> bool {
 impl Request<'_> {
     /// Tells of it.
     pub fn log(&self) {
-        if self.is_probe {
+        if self.is_quiet {
             request_line!(Level::DEBUG, self);
         } else {
             request_line!(Level::INFO, self);

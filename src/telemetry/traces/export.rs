@@ -73,6 +73,11 @@ impl Traces {
 }
 
 impl Exporter {
+    /// Hands nothing over, to see whether it would be taken.
+    pub async fn probe(&self) -> Result<(), String> {
+        self.exporter.export(Vec::new()).await.map_err(|error| error.to_string())
+    }
+
     /// Hands over what comes until `stop`, and then what is left.
     pub async fn run(mut self, mut stop: Stop) {
         let mut batch = Vec::with_capacity(BATCH);
@@ -82,9 +87,11 @@ impl Exporter {
                 () = stop.given() => break,
                 _ = self.spans.recv_many(&mut batch, BATCH) => {}
             }
-            // The rest of the batch; whatever is waiting by then goes with it.
-            let _ = timeout(FILLS_WITHIN, stop.given()).await;
-            self.fill(&mut batch);
+            tokio::select! {
+                () = self.fill(&mut batch) => {}
+                () = tokio::time::sleep(FILLS_WITHIN) => {}
+                () = stop.given() => {}
+            }
             tokio::select! {
                 biased;
                 () = self.hand_over(std::mem::take(&mut batch)) => {}
@@ -93,7 +100,11 @@ impl Exporter {
         }
         let last = async {
             loop {
-                self.fill(&mut batch);
+                while batch.len() < BATCH
+                    && let Ok(span) = self.spans.try_recv()
+                {
+                    batch.push(span);
+                }
                 if batch.is_empty() {
                     return;
                 }
@@ -109,11 +120,10 @@ impl Exporter {
         tokio::time::sleep(LAST_WITHIN).await;
     }
 
-    fn fill(&mut self, batch: &mut Vec<SpanData>) {
-        while batch.len() < BATCH
-            && let Ok(span) = self.spans.try_recv()
-        {
-            batch.push(span);
+    /// Waits until a batch is full.
+    async fn fill(&mut self, batch: &mut Vec<SpanData>) {
+        while batch.len() < BATCH {
+            self.spans.recv_many(batch, BATCH - batch.len()).await;
         }
     }
 
