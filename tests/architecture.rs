@@ -43,7 +43,7 @@ const TABLE: &[Row] = &[
     row("lifecycle", false, &["domain"]),
     row("places", false, &[]),
     row("telemetry", false, &["domain", "config", "clock", "lifecycle"]), // logs are set up as configured; spans have times, random ids and an end
-    row("ticket", false, &["domain", "config::Secret", "crypto"]), // a ticket is a JWT under a configured secret
+    row("ticket", false, &["domain", "config::Secret", "crypto"]),        // a ticket is a JWT under a configured secret
     // What talks to the outside, each for itself: no store knows of pushes, no push of LiveKit.
     row("store", true, &[]),
     row("push", true, &[]),

@@ -17,7 +17,9 @@ use serde_json::Value;
 use super::meetings::{Line, OwnLine};
 use super::{Engine, EngineError};
 use crate::domain::room::{ROOM_SECRET_BYTES, room_name};
-use crate::domain::{Call, CallId, DeviceId, Invite, Media, Party, Platform, Rules, Timestamp, TraceParent, UserId, begin};
+use crate::domain::{
+    Call, CallId, DeviceId, Invite, Media, Party, Platform, Rules, Timestamp, TraceParent, UserId, begin,
+};
 use crate::store::{Callee, Charge, Claim, Opening, Reservation, Role, Slot, StoreError};
 use crate::telemetry::traces;
 

@@ -46,7 +46,9 @@ use crate::clock::Clock;
 use crate::crypto::proof::Proofs;
 use crate::domain::recording::RecordingPlan;
 use crate::domain::usage::Plan;
-use crate::domain::{Call, CallId, EndpointId, Job, JobId, Limited, Refusal, Rules, Task, Timestamp, TraceParent, WakeUp};
+use crate::domain::{
+    Call, CallId, EndpointId, Job, JobId, Limited, Refusal, Rules, Task, Timestamp, TraceParent, WakeUp,
+};
 use crate::store::Store;
 use crate::telemetry::{Metrics, Traces};
 use attachments::Attachments;

@@ -77,7 +77,9 @@ async fn a_call_is_told_of_line_by_line_and_without_a_secret() {
     assert_eq!(invite["trace_id"], "0af7651916cd43dd8448eb211c80319c");
     assert!(invite["took_ms"].as_f64().is_some_and(|took| took > 0.0 && took < 60_000.0), "{invite:?}");
     let one = |key: &str, value: &str| {
-        of("request").find(|line| line.get(key).is_some_and(|found| found == value)).unwrap_or_else(|| panic!("no {value}"))
+        of("request")
+            .find(|line| line.get(key).is_some_and(|found| found == value))
+            .unwrap_or_else(|| panic!("no {value}"))
     };
     let late = one("code", "answered-elsewhere");
     assert_eq!((&late["status"], &late["who"], &late["call_id"]), (&json!(409), &json!("ticket"), call));
@@ -97,14 +99,16 @@ async fn a_call_is_told_of_line_by_line_and_without_a_secret() {
     assert_eq!((&turns[0]["inputs"], turns[0].get("from")), (&json!("invite"), None));
     assert_eq!((&turns[0]["to"], &turns[0]["tasks"]), (&json!("calling"), &json!("ring, ring")));
     let turn = |input: &str| {
-        let has = |line: &&&BTreeMap<String, Value>| line["inputs"].as_str().is_some_and(|inputs| inputs.contains(input));
+        let has =
+            |line: &&&BTreeMap<String, Value>| line["inputs"].as_str().is_some_and(|inputs| inputs.contains(input));
         *turns.iter().find(has).unwrap_or_else(|| panic!("no {input} in {turns:?}"))
     };
     assert_eq!((&turn("answer")["from"], &turn("answer")["to"]), (&json!("ringing"), &json!("active")));
     assert_eq!((&turn("hang up")["to"], &turn("hang up")["end_reason"]), (&json!("ended"), &json!("completed")));
 
     let livekit = [&invited, &answered].map(|answer| answer["livekit"]["token"].as_str().expect("a token"));
-    let mut secrets = vec![bearer("alice"), bearer("bob"), USER_SECRET.into(), SERVICE_KEY.into(), ticket, other_ticket];
+    let mut secrets =
+        vec![bearer("alice"), bearer("bob"), USER_SECRET.into(), SERVICE_KEY.into(), ticket, other_ticket];
     secrets.extend(livekit.map(str::to_owned));
     secrets.push("in-the-metadata".to_owned());
     for phone in [iphone, pixel] {

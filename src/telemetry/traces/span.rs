@@ -38,7 +38,12 @@ impl Span {
         Self { context: parent, kept: None }
     }
 
-    pub(super) fn begin(inner: &Arc<Inner>, parent: TraceParent, span: u64, name: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn begin(
+        inner: &Arc<Inner>,
+        parent: TraceParent,
+        span: u64,
+        name: impl Into<Cow<'static, str>>,
+    ) -> Self {
         let context = TraceParent { span, ..parent };
         let kept = Kept {
             inner: Arc::clone(inner),
@@ -151,8 +156,7 @@ impl Kept {
 }
 
 fn span_context(place: TraceParent, is_remote: bool) -> SpanContext {
-    let (trace, span) =
-        (TraceId::from_bytes(place.trace.to_be_bytes()), SpanId::from_bytes(place.span.to_be_bytes()));
+    let (trace, span) = (TraceId::from_bytes(place.trace.to_be_bytes()), SpanId::from_bytes(place.span.to_be_bytes()));
     let flags = if place.sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
     SpanContext::new(trace, span, flags, is_remote, TraceState::NONE)
 }

@@ -52,8 +52,7 @@ async fn everything_that_is_done_for_a_call_is_in_one_trace() {
     let (first, second, backend) = (Collector::start().await, Collector::start().await, Receiver::start().await);
     let lines = [&first, &second].map(|collector| format!("{}{}", collector.lines(0.0), endpoint(&backend)));
     let fleet = Fleet::of_each(server, &[&lines[0], &lines[1]]).await;
-    let (iphone, pixel) =
-        (fleet[0].iphone("bob", "iphone-1").await, fleet[0].pixel("bob", "pixel-1").await);
+    let (iphone, pixel) = (fleet[0].iphone("bob", "iphone-1").await, fleet[0].pixel("bob", "pixel-1").await);
     let invited = invite(&fleet[0], CALLERS).await;
     let call = &invited["call"]["id"];
     let ticket = fleet[1].ticket(&iphone, call).await;
@@ -100,7 +99,8 @@ async fn everything_that_is_done_for_a_call_is_in_one_trace() {
     assert_eq!((invite.kind, invite.attribute("http.response.status_code")), (2, "201"));
     assert_eq!(invite.attribute("bellwire.call.id"), call.as_str().expect("an id"));
     assert_eq!(invite.attribute("bellwire.who"), "user");
-    let began = tree.0.values().find(|span| span.attributes.get("bellwire.call.revision").is_some_and(|one| one == "1"));
+    let began =
+        tree.0.values().find(|span| span.attributes.get("bellwire.call.revision").is_some_and(|one| one == "1"));
     let began = began.expect("the first commit");
     assert_eq!((began.attribute("bellwire.inputs"), up(began)), ("invite", vec!["commit".into(), INVITE.into()]));
     for (device, provider) in [("iphone-1", "apns"), ("pixel-1", "fcm")] {
@@ -124,7 +124,8 @@ async fn everything_that_is_done_for_a_call_is_in_one_trace() {
     }
     assert_eq!(answer.attribute("bellwire.who"), "ticket");
     assert_eq!(answer.links, ["11111111111111111111111111111111/2222222222222222"]);
-    let stop = second.wait_for(|span| span.name == "stop_ring" && span.attribute("bellwire.device.id") == "pixel-1").await;
+    let stop =
+        second.wait_for(|span| span.name == "stop_ring" && span.attribute("bellwire.device.id") == "pixel-1").await;
     assert_eq!(up(&stop)[..2], ["stop_ring", "commit"]);
     assert!(tree.is_of(&stop, &answer), "{:#?}", tree.0);
     assert_eq!(up(&webhook)[..3], ["webhook", "report", "commit"]);
