@@ -41,7 +41,7 @@ fn line(bencher: Bencher, log_level: LogLevel, log_format: LogFormat) {
     let config = Telemetry { log_level, log_format, otlp_endpoint: None, trace_ratio: 1.0 };
     let request = request(None);
     tracing::subscriber::with_default(subscriber(&config, io::sink), || {
-        bencher.bench_local(|| black_box(&request).log())
+        bencher.bench_local(|| black_box(&request).log());
     });
 }
 

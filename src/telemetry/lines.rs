@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use crate::domain::{Call, CallId, Input, TraceParent};
+use crate::domain::{Call, CallId, EndReason, Input, TraceParent};
 
 /// A request that is over.
 #[derive(Debug, Default)]
@@ -95,7 +95,7 @@ impl Turn<'_> {
             inputs = %Inputs(inputs),
             from = before.map(|before| before.state.as_str()),
             to = call.state.as_str(),
-            end_reason = call.end_reason.map(|reason| reason.as_str()),
+            end_reason = call.end_reason.map(EndReason::as_str),
             tasks = %Tasks(call, *before),
             trace_id = call.trace.map(TraceId).map(display),
             "turn"

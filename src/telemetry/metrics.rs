@@ -280,9 +280,9 @@ metrics! {
     provider_token_expires_timestamp_seconds: Gauges<ProviderLabels> = Family::default(),
     /// Unix time at which the first of the certificates in a file of the configuration expires.
     certificate_expires_timestamp_seconds: Gauges<Certificate> = Family::default(),
-    /// Spans of traces that were handed over to telemetry.otlp_endpoint.
+    /// Spans of traces that were handed over to the collector.
     trace_spans: Counter = Counter::default(),
-    /// Spans of traces that were lost, since too many waited or telemetry.otlp_endpoint did not take them.
+    /// Spans of traces that were lost, since too many waited or the collector did not take them.
     trace_spans_lost: Counter = Counter::default(),
     /// What this gateway was built of; always 1.
     build_info: Gauges<Build> = Family::default(),

@@ -38,10 +38,7 @@ fn arguments<'a>(tokens: &'a [&'a str]) -> Vec<&'a [&'a str]> {
 
 /// The field that an argument is: `name = …`, `name`, `%name` or `?name`; not a text, a target or a level.
 fn field<'a>(argument: &[&'a str]) -> Option<&'a str> {
-    let argument = match argument {
-        ["%" | "?", rest @ ..] => rest,
-        rest => rest,
-    };
+    let argument = if let ["%" | "?", rest @ ..] = argument { rest } else { argument };
     let name = argument.first().filter(|name| name.starts_with(|first: char| first.is_ascii_lowercase()))?;
     matches!(argument.get(1), None | Some(&("=" | "."))).then_some(*name)
 }

@@ -38,7 +38,7 @@ pub struct TracesError(#[from] ExporterBuildError);
 
 /// Hands spans over.
 pub struct Exporter {
-    exporter: SpanExporter,
+    otlp: SpanExporter,
     spans: mpsc::Receiver<SpanData>,
     inner: Arc<Inner>,
 }
@@ -52,7 +52,7 @@ impl Traces {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Exporter), TracesError> {
-        let mut exporter = SpanExporter::builder()
+        let mut otlp = SpanExporter::builder()
             .with_http()
             .with_http_client(client)
             .with_endpoint(format!("{endpoint}/v1/traces"))
@@ -65,17 +65,17 @@ impl Traces {
             Some(_) => resource,
             None => resource.with_service_name("bellwire"),
         };
-        exporter.set_resource(&resource.build());
+        otlp.set_resource(&resource.build());
         let (sender, spans) = mpsc::channel(WAITING);
         let inner = Arc::new(Inner { clock, metrics, ratio, spans: sender, trouble: Mutex::default() });
-        Ok((Self(Some(Arc::clone(&inner))), Exporter { exporter, spans, inner }))
+        Ok((Self(Some(Arc::clone(&inner))), Exporter { otlp, spans, inner }))
     }
 }
 
 impl Exporter {
     /// Hands nothing over, to see whether it would be taken.
     pub async fn probe(&self) -> Result<(), String> {
-        self.exporter.export(Vec::new()).await.map_err(|error| error.to_string())
+        self.otlp.export(Vec::new()).await.map_err(|error| error.to_string())
     }
 
     /// Hands over what comes until `stop`, and then what is left.
@@ -141,7 +141,7 @@ impl Exporter {
                 (None, None) => {}
             }
         };
-        match self.exporter.export(batch).await {
+        match self.otlp.export(batch).await {
             Ok(()) => {
                 self.inner.metrics.spans_handed_over(count);
                 trouble(None);
