@@ -54,6 +54,18 @@ impl Clock {
         later(self.machine_now(), correction.saturating_add(moved))
     }
 
+    /// The time now, as finely as the machine knows it: what spans begin and end at.
+    #[expect(clippy::disallowed_methods, reason = "this is the place that may")]
+    pub fn finely(&self) -> SystemTime {
+        let correction = self.0.correction_ms.load(Ordering::Relaxed);
+        let moved = self.0.moved_ms.load(Ordering::Relaxed);
+        let by_ms = self.0.error_ms.saturating_add(correction).saturating_add(moved);
+        let by = Duration::from_millis(by_ms.unsigned_abs());
+        let now = SystemTime::now();
+        let moved = if by_ms < 0 { now.checked_sub(by) } else { now.checked_add(by) };
+        moved.unwrap_or(now)
+    }
+
     /// What the machine takes for the time, neither corrected nor moved: for measuring how wrong it is.
     #[expect(clippy::disallowed_methods, reason = "this is the place that may")]
     pub fn machine_now(&self) -> Timestamp {

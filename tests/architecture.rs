@@ -4,6 +4,8 @@
 //! a new line here, with its reason, and so a visible part of a change. Files are read as Rust tokens, so comments and strings
 //! never count; what only tests see (`#[cfg(test)]`) may import anything.
 
+#[path = "architecture/logs.rs"]
+mod logs;
 #[path = "architecture/source.rs"]
 mod source;
 
@@ -40,8 +42,8 @@ const TABLE: &[Row] = &[
     row("crypto", false, &["domain"]),
     row("lifecycle", false, &["domain"]),
     row("places", false, &[]),
-    row("telemetry", false, &["domain", "config"]), // logs are set up as configured
-    row("ticket", false, &["domain", "config::Secret", "crypto"]), // a ticket is a JWT under a configured secret
+    row("telemetry", false, &["domain", "config", "clock", "lifecycle"]), // logs are set up as configured; spans have times, random ids and an end
+    row("ticket", false, &["domain", "config::Secret", "crypto"]),        // a ticket is a JWT under a configured secret
     // What talks to the outside, each for itself: no store knows of pushes, no push of LiveKit.
     row("store", true, &[]),
     row("push", true, &[]),
@@ -64,6 +66,9 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("crypto_primes", &["simulator"]),
     ("livekit_api", &["livekit", "crypto"]), // `crypto` sets up the one JWT provider before livekit-api can
+    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry_otlp", &["telemetry"]),
+    ("opentelemetry_sdk", &["telemetry"]),
     ("redb", &["store"]),
     ("rusty_s3", &["livekit"]),
     ("jiff", &["livekit"]),
@@ -115,6 +120,15 @@ fn files_say_their_purpose_first_and_are_short() {
 #[test]
 fn nothing_is_left_undone_or_switched_off() {
     assert_none(&everything().iter().flat_map(undone).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_fields_of_log_lines_are_those_in_the_documents() {
+    let used: BTreeSet<String> = sources("src").iter().flat_map(logs::fields).collect();
+    let text = read("docs/LOGGING.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let listed: BTreeSet<String> = rows.map(str::to_owned).collect();
+    assert_eq!(used, listed, "of the code, and of docs/LOGGING.md");
 }
 
 #[test]

@@ -44,9 +44,10 @@ use crate::store::embedded::{self, Embedded};
 use crate::store::measured::Measured;
 use crate::store::redis::{self, Redis};
 use crate::telemetry::Metrics;
+use crate::telemetry::traces::{self, Exporter, Traces, TracesError};
 use crate::ticket::{Tickets, TicketsError};
 use measure::measure;
-use parts::{history_part, livekit_part, policy_part, push_parts, warnings};
+use parts::{history_part, livekit_part, policy_part, push_parts, traces_part, warnings};
 use settings::{keeping, settings};
 
 /// How long connections that wait for a request go on after the signal to stop, at the most.
@@ -67,6 +68,7 @@ pub struct Gateway {
     store: Arc<dyn Store>,
     requests: Phase,
     work: Phase,
+    traces: Phase,
     grace: Duration,
 }
 
@@ -97,7 +99,10 @@ pub enum StartError {
     /// A key or certificate of a push provider is no good.
     #[error(transparent)]
     Push(#[from] PushError),
-    /// Webhooks, or questions whether a call may be, cannot be sent.
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
+    /// Webhooks, questions whether a call may be, or traces cannot be sent.
     #[error(transparent)]
     Webhooks(#[from] outbound::ClientError),
     /// LiveKit's API cannot be called.
@@ -158,6 +163,8 @@ impl Gateway {
         let hook = Policy::of(&config.policy, clock.clone(), Arc::clone(&metrics))?.map(Arc::new);
         let settings = settings(config, &backend, hook.clone());
         let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings, Arc::clone(&metrics));
+        let (traces, exporter) = traces(config, engine.clock(), &metrics)?;
+        engine.trace_by(traces.clone());
         let (requests_stopper, requests_stop) = stop_signal();
         let dispatcher = Arc::new(Dispatcher {
             engine: engine.clone(),
@@ -202,7 +209,7 @@ impl Gateway {
             measure: measure(Arc::clone(&pushers), Arc::clone(&metrics), config),
             parts: Arc::new(move || {
                 let others = rooms.as_ref().map(livekit_part).into_iter().chain(postgres.as_deref().map(history_part));
-                let others = others.chain(hook.as_deref().map(policy_part));
+                let others = others.chain(hook.as_deref().map(policy_part)).chain(traces_part(&traces));
                 push_parts(&pushers).into_iter().chain(others).collect()
             }),
             metrics: Arc::clone(&metrics),
@@ -224,6 +231,7 @@ impl Gateway {
             store,
             requests: Phase { stopper: requests_stopper, parts: requests },
             work,
+            traces: exporting(exporter),
             grace: config.http.shutdown_grace,
         })
     }
@@ -235,11 +243,12 @@ impl Gateway {
 
     /// Stops: no new requests, those under way finish, then tasks do, as far as the grace reaches; then the store is closed.
     pub async fn stop(self) -> Result<(), NotStopped> {
-        let Self { engine, requests, work, store, grace, .. } = self;
+        let Self { engine, requests, work, traces, store, grace, .. } = self;
         engine.stops();
         let stopped = timeout(grace, async {
             requests.stop().await;
             work.stop().await;
+            traces.stop().await;
         })
         .await;
         store.close().await;
@@ -270,6 +279,21 @@ fn recorder(config: &Config, rooms: &Rooms) -> Result<(Option<Arc<Storage>>, Opt
     let storage = Arc::new(Storage::new(s3)?);
     let recorder = Recorder { egress: Egress::new(rooms.twirp().clone(), s3.clone()), storage: Arc::clone(&storage) };
     Ok((Some(storage), Some(recorder)))
+}
+
+/// Where spans are made, and what hands them over, if they go anywhere.
+fn traces(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> Result<(Traces, Option<Exporter>), StartError> {
+    let Some(endpoint) = &config.telemetry.otlp_endpoint else { return Ok((Traces::default(), None)) };
+    let client = outbound::client(traces::REQUEST_WITHIN)?;
+    let ratio = config.telemetry.trace_ratio;
+    let (traces, exporter) = Traces::to(endpoint, ratio, client, clock.clone(), Arc::clone(metrics))?;
+    Ok((traces, Some(exporter)))
+}
+
+/// Hands spans over until all else has stopped.
+fn exporting(exporter: Option<Exporter>) -> Phase {
+    let (stopper, stop) = stop_signal();
+    Phase { stopper, parts: exporter.map(|exporter| tokio::spawn(exporter.run(stop))).into_iter().collect() }
 }
 
 /// The apps whose devices can be pushed to.

@@ -8,6 +8,7 @@ use crate::livekit::rooms::Rooms;
 use crate::outbound::{self, Postgres};
 use crate::push::Pushers;
 use crate::store::Store;
+use crate::telemetry::Traces;
 
 /// The providers' connections.
 pub(super) fn push_parts(pushers: &Pushers) -> Vec<Part> {
@@ -34,6 +35,13 @@ pub(super) fn policy_part(policy: &outbound::Policy) -> Part {
     let ok = trouble.is_none();
     let detail = trouble.map(|(since, why)| format!("since {since}: {why}; {then}"));
     Part { name: "policy".into(), ok, detail: detail.unwrap_or_else(|| "no question went without an answer".into()) }
+}
+
+pub(super) fn traces_part(traces: &Traces) -> Option<Part> {
+    let trouble = traces.trouble()?;
+    let ok = trouble.is_none();
+    let detail = trouble.map(|(since, why)| format!("since {since}: {why}; spans are lost meanwhile"));
+    Some(Part { name: "traces".into(), ok, detail: detail.unwrap_or_else(|| "spans are handed over".into()) })
 }
 
 pub(super) fn livekit_part(rooms: &Rooms) -> Part {

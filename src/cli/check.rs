@@ -18,11 +18,13 @@ use crate::http::connections::too_few_files;
 use crate::livekit::rooms::Rooms;
 use crate::livekit::storage::Storage;
 use crate::livekit::token::TokenMinter;
-use crate::outbound::{Policy, Postgres};
+use crate::outbound::{self, Policy, Postgres};
 use crate::push::Pushers;
 use crate::store::Store;
 use crate::store::embedded::{Embedded, OpenError};
 use crate::store::redis::Redis;
+use crate::telemetry::Traces;
+use crate::telemetry::traces::REQUEST_WITHIN;
 use crate::ticket::Tickets;
 
 /// How long LiveKit may take to answer.
@@ -82,7 +84,8 @@ async fn run(file: &ConfigFile, try_out: bool) -> Result<(), CliError> {
         let reached = probe.map(|()| format!("{url} can be connected to"));
         checks.line("history.postgres_url", reached.map_err(|error| with_causes(&error)));
     }
-    check_policy(&config, clock, &mut checks).await;
+    check_policy(&config, clock.clone(), &mut checks).await;
+    check_traces(&config, clock, &mut checks).await;
     note_limits(&config);
     match checks.failed {
         0 => Ok(()),
@@ -101,6 +104,22 @@ fn note_encryption(config: &Config) {
         Some(EncryptionKey::Key(_)) => format!("push tokens are encrypted by {}; read by {}", ids[0], ids.join(", ")),
     };
     println!("note  store.encryption_key: {how}");
+}
+
+/// Whether traces would be taken.
+async fn check_traces(config: &Config, clock: Clock, checks: &mut Checks) {
+    let Some(endpoint) = &config.telemetry.otlp_endpoint else {
+        return println!("note  telemetry.otlp_endpoint: not set, so nothing is traced");
+    };
+    let exporter = match outbound::client(REQUEST_WITHIN) {
+        Ok(client) => Traces::to(endpoint, 1.0, client, clock, Arc::default()).map_err(|error| with_causes(&error)),
+        Err(error) => Err(with_causes(&error)),
+    };
+    let taken = match exporter {
+        Ok((_, exporter)) => exporter.probe().await,
+        Err(error) => Err(error),
+    };
+    checks.line("telemetry.otlp_endpoint", taken.map(|()| format!("{endpoint} takes traces")));
 }
 
 async fn check_policy(config: &Config, clock: Clock, checks: &mut Checks) {

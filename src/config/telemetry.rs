@@ -2,7 +2,7 @@
 
 use super::describe::Description;
 use super::fields::Fields;
-use super::kind;
+use super::kind::{self, Kind};
 
 /// `[telemetry]`.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// Where traces go, if they go anywhere.
     pub otlp_endpoint: Option<String>,
+    /// Which share of the traces that nobody else began is kept, 0 to 1.
+    pub trace_ratio: f64,
 }
 
 /// `telemetry.log_level`.
@@ -54,8 +56,17 @@ const FORMATS: &[(&str, LogFormat)] = &[("human", LogFormat::Human), ("json", Lo
 pub(super) fn read(fields: &mut Fields) -> Option<Telemetry> {
     let log_level = fields.required("log_level", &kind::one_of(LEVELS));
     let log_format = fields.required("log_format", &kind::one_of(FORMATS));
-    let otlp_endpoint = fields.optional("otlp_endpoint", &kind::base_url(&["https", "http"], "http://127.0.0.1:4317"));
-    Some(Telemetry { log_level: log_level?, log_format: log_format?, otlp_endpoint })
+    let otlp_endpoint = fields.optional("otlp_endpoint", &kind::base_url(&["https", "http"], "http://127.0.0.1:4318"));
+    let trace_ratio = fields.required("trace_ratio", &ratio());
+    Some(Telemetry { log_level: log_level?, log_format: log_format?, otlp_endpoint, trace_ratio: trace_ratio? })
+}
+
+fn ratio() -> Kind<f64> {
+    Kind::new("a share from 0 to 1, such as 0.1", |node| {
+        let scalar = node.scalar()?;
+        let whole = || scalar.as_integer().and_then(|whole| i32::try_from(whole).ok()).map(f64::from);
+        scalar.as_float().or_else(whole).filter(|ratio| (0.0..=1.0).contains(ratio))
+    })
 }
 
 impl Telemetry {
@@ -63,5 +74,6 @@ impl Telemetry {
         out.one_of("log_level", self.log_level, LEVELS);
         out.one_of("log_format", self.log_format, FORMATS);
         out.optional("otlp_endpoint", self.otlp_endpoint.as_ref());
+        out.plain("trace_ratio", self.trace_ratio);
     }
 }

@@ -69,7 +69,8 @@ impl Dispatcher {
             Work::Ban(ban) => self.carry_out_ban(ban).await,
             Work::Webhook(webhook) => {
                 let (id, event) = (webhook.message, webhook.event);
-                let message = Message { id, endpoint: webhook.endpoint.clone(), event, body: webhook.body.clone() };
+                let (endpoint, body, trace) = (webhook.endpoint.clone(), webhook.body.clone(), webhook.trace);
+                let message = Message { id, endpoint, event, body, trace };
                 Ok(self.deliver(&message, Turn::Late).await)
             }
             Work::UsageCheck(_) => self.check_usage().await,

@@ -20,13 +20,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::domain::{Call, CallId, Task, TaskKind, TaskResult, UserId};
+use crate::domain::{Call, CallId, Task, TaskKind, TaskResult, TraceParent, UserId};
 use crate::engine::{Begun, Engine, EngineError};
 use crate::lifecycle::Stop;
 use crate::livekit::rooms::Rooms;
 use crate::outbound::Webhooks;
 use crate::push::Pushers;
 use crate::telemetry::Metrics;
+use crate::telemetry::traces::{Place, Span, within};
 use crate::ticket::Tickets;
 use recording::Recorder;
 pub use rooms::Turns;
@@ -110,50 +111,61 @@ pub async fn run(dispatcher: Arc<Dispatcher>, mut begun: UnboundedReceiver<Begun
 }
 
 fn start(dispatcher: &Arc<Dispatcher>, begun: Begun, running: &mut JoinSet<CallId>, rings: &mut Rings) {
-    let Begun { call, tasks } = begun;
+    let Begun { call, tasks, trace } = begun;
     if !call.is_unanswered() {
         rings.call_back(call.id);
     }
     for task in tasks {
         let is_ring = task.kind.is_ring();
-        let handle = running.spawn(carry_out(Arc::clone(dispatcher), Arc::clone(&call), task));
+        let handle = running.spawn(carry_out(Arc::clone(dispatcher), Arc::clone(&call), task, trace));
         if is_ring {
             rings.add(call.id, handle);
         }
     }
 }
 
-async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task) -> CallId {
+async fn carry_out(dispatcher: Arc<Dispatcher>, call: Arc<Call>, task: Task, trace: Option<TraceParent>) -> CallId {
+    let mut span = dispatcher.engine.traces().below(trace, task.kind.name());
+    span.text("bellwire.call.id", &call.id);
+    span.number("bellwire.attempt", task.attempt);
+    if let Some(device) = task.kind.device() {
+        span.text("bellwire.device.id", device);
+    }
+    within(Place::of(&span), attempt(&dispatcher, &call, &task, &mut span)).await;
+    call.id
+}
+
+async fn attempt(dispatcher: &Dispatcher, call: &Call, task: &Task, span: &mut Span) {
     let carrying = dispatcher.metrics.carrying(&task.kind);
     let result = match &task.kind {
         TaskKind::Ring { .. }
         | TaskKind::RingAlert { .. }
         | TaskKind::StopRing { .. }
-        | TaskKind::NotifyMissed { .. } => dispatcher.push_until_settled(&call, &task).await,
-        TaskKind::FreeLine { user } => match dispatcher.free_line(&call, user).await {
+        | TaskKind::NotifyMissed { .. } => dispatcher.push_until_settled(call, task).await,
+        TaskKind::FreeLine { user } => match dispatcher.free_line(call, user).await {
             Ok(()) => Some(TaskResult::Done(Vec::new())),
             Err(error) => {
                 tracing::warn!(call_id = %call.id, %error, "a line could not be freed yet");
                 Some(TaskResult::Retry(NEXT_ATTEMPT, Vec::new()))
             }
         },
-        TaskKind::StartRecording | TaskKind::StopRecording => Some(dispatcher.hand_over_recording(&call, &task).await),
+        TaskKind::StartRecording | TaskKind::StopRecording => Some(dispatcher.hand_over_recording(call, task).await),
         TaskKind::AskPresence | TaskKind::OpenRoom | TaskKind::CloseRoom { .. } => {
-            Some(dispatcher.ask_livekit(&call, &task).await)
+            Some(dispatcher.ask_livekit(call, task).await)
         }
-        TaskKind::Report { event, endpoint } => Some(dispatcher.report(&call, &task, *event, endpoint).await),
-        TaskKind::Account => Some(dispatcher.account(&call).await),
+        TaskKind::Report { event, endpoint } => Some(dispatcher.report(call, task, *event, endpoint).await),
+        TaskKind::Account => Some(dispatcher.account(call).await),
     };
     if let Some(result) = &result {
         carrying.ends(result.word());
+        span.word("bellwire.outcome", result.word());
     }
     if let Some(result) = result
-        && let Err(error) = dispatcher.engine.task_finished(call.id, &task, result).await
+        && let Err(error) = dispatcher.engine.task_finished(call.id, task, result).await
     {
         // Its lease passes, and the wake-up begins another attempt.
         tracing::warn!(call_id = %call.id, task = task.id, %error, "the result of a task could not be recorded");
     }
-    call.id
 }
 
 /// The time that an attempt has, and the pauses of its quick retries.

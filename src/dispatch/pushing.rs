@@ -12,6 +12,7 @@ use crate::domain::{
 };
 use crate::push::{Report, TokenKind, Verdict};
 use crate::telemetry::Attempt;
+use crate::telemetry::traces::Span;
 
 /// The most characters of a provider's reason that a record keeps.
 const LONGEST_REASON: usize = 64;
@@ -41,6 +42,7 @@ impl Dispatcher {
         let mut patience = Patience::new(&task.kind, task.attempt);
         let mut receipts = Vec::new();
         loop {
+            let mut span = self.engine.traces().span("push").asks();
             let report = tokio::select! {
                 report = self.pushers.send(push) => report,
                 () = self.rings_no_more(call), if task.kind.is_ring() => return None,
@@ -51,6 +53,8 @@ impl Dispatcher {
                 }
             };
             log(call, &push.device, task, &plan, &report);
+            tell(&mut span, call, &push.device, &plan, &report);
+            drop(span);
             self.measure(&push.device, &plan, &report);
             receipts.push(receipt(task, &plan, &push.device, &report, now()));
             let after = match report.verdict {
@@ -126,6 +130,24 @@ impl Dispatcher {
         if let Err(error) = self.engine.drop_token(&call.callee.id, &device.id, token, since).await {
             tracing::warn!(call_id = %call.id, %error, "a dead token could not be dropped");
         }
+    }
+}
+
+/// Says of a push's span what came of it.
+fn tell(span: &mut Span, call: &Call, device: &Device, plan: &Plan, report: &Report) {
+    span.text("bellwire.call.id", &call.id);
+    span.text("bellwire.device.id", &device.id);
+    span.word("bellwire.push", plan.name);
+    span.number("bellwire.push.number", plan.number);
+    span.word("bellwire.push.provider", report.provider);
+    span.word("bellwire.push.verdict", word(report.verdict));
+    match report.status {
+        Some(status) => span.number("http.response.status_code", status),
+        None => span.fails("no_answer"),
+    }
+    if report.verdict != Verdict::Accepted {
+        span.text("bellwire.push.reason", &report.reason);
+        span.fails(word(report.verdict));
     }
 }
 

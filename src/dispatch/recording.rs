@@ -48,7 +48,7 @@ impl Dispatcher {
     pub(super) async fn look_after(&self, id: &JobId) {
         if let Err(error) = self.do_what_is_due(id).await {
             // The wake-up comes back to it.
-            tracing::warn!(job = %id, %error, "a recording could not be looked after");
+            tracing::warn!(job_id = %id, %error, "a recording could not be looked after");
         }
     }
 

@@ -8,6 +8,7 @@ use crate::domain::job::{JobResult, Webhook};
 use crate::domain::{Call, EndpointId, Job, JobId, Task, TaskResult, Timestamp, Unknown, WebhookEvent, Work};
 use crate::engine::EngineError;
 use crate::outbound::{Delivery, Message, Turn};
+use crate::telemetry::traces::current;
 
 /// The pauses between the tries of a task; after the last one it is a job.
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
@@ -92,20 +93,31 @@ impl Dispatcher {
     /// One try, measured.
     pub(super) async fn deliver(&self, message: &Message, turn: Turn) -> JobResult {
         let began = Instant::now();
-        let (result, outcome) = match self.webhooks.deliver(message, turn).await {
+        let parent = current().map_or(message.trace, |place| place.context());
+        let mut span = self.engine.traces().below(parent, "webhook").asks();
+        // Whoever takes it goes on below its span.
+        let traced = span.is_kept().then(|| Message { trace: span.context(), ..message.clone() });
+        let (result, outcome) = match self.webhooks.deliver(traced.as_ref().unwrap_or(message), turn).await {
             Delivery::Done => (JobResult::Done, "taken"),
             Delivery::Gone => (JobResult::Failed("its endpoint is gone"), "gone"),
             Delivery::Unknown => (JobResult::NotHere, "later"),
             Delivery::Later(after) => (JobResult::Later(after), "later"),
         };
         let endpoint = self.webhooks.number(&message.endpoint);
+        span.text("bellwire.webhook.id", &message.id);
+        span.word("bellwire.webhook.event", message.event.as_str());
+        span.text("bellwire.webhook.endpoint", &endpoint);
+        span.word("bellwire.outcome", outcome);
+        if outcome != "taken" {
+            span.fails(outcome);
+        }
         self.metrics.told(endpoint, message.event, outcome, began.elapsed());
         result
     }
 }
 
 fn job_of(message: Message, now: Timestamp, due: Timestamp) -> Job {
-    let Message { id, endpoint, event, body } = message;
-    let work = Work::Webhook(Webhook { endpoint, event, message: id, body, unknown: Unknown::default() });
+    let Message { id, endpoint, event, body, trace } = message;
+    let work = Work::Webhook(Webhook { endpoint, event, message: id, body, trace, unknown: Unknown::default() });
     Job { until: Some(now + TRIED_FOR), ..Job::new(JobId::webhook(id), work, now, due) }
 }

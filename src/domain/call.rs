@@ -17,6 +17,7 @@ use super::recording::InCall;
 use super::state::{DeclineScope, EndReason, Media, State};
 use super::task::{Task, TaskKind};
 use super::time::Timestamp;
+use super::trace::TraceParent;
 use super::unknown::{Unknown, is_default};
 use super::webhook::Subscribers;
 
@@ -95,6 +96,9 @@ pub struct Call {
     /// Whether what only a live call needs has been dropped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub compacted: bool,
+    /// Where in a trace its invite is, if that is traced: what is done for the call anywhere belongs below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
     /// Fields of a newer release.
     #[serde(flatten)]
     pub unknown: Unknown,

@@ -78,6 +78,7 @@ pub fn begin(invite: Invite, now: Timestamp) -> Call {
         next_task: 1,
         events: vec![Event::new(1, now, EventKind::Invited {})],
         compacted: false,
+        trace: None,
         unknown: Unknown::default(),
     };
     if invite.busy && !invite.hidden {

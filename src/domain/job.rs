@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::ids::{EndpointId, JobId, UserId};
 use super::recording::Recording;
 use super::time::Timestamp;
+use super::trace::TraceParent;
 use super::unknown::{Unknown, is_default};
 use super::webhook::WebhookEvent;
 
@@ -111,6 +112,9 @@ pub struct Webhook {
     pub message: Uuid,
     /// The message, byte for byte.
     pub body: String,
+    /// Where in a trace it belongs, if what it tells of is traced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
     /// Fields of a newer release.
     #[serde(flatten)]
     pub unknown: Unknown,

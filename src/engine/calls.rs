@@ -16,6 +16,7 @@ use crate::domain::{
     Timestamp, UserId, step,
 };
 use crate::store::{HISTORY_LENGTH, Slot};
+use crate::telemetry::traces;
 
 /// The longest that an invite may ring.
 const LONGEST_RING: Duration = Duration::from_mins(2);
@@ -70,7 +71,11 @@ impl Engine {
             }
             Asker::Service => true,
         };
-        if visible { Ok(Arc::from(call)) } else { Err(EngineError::NotFound) }
+        if !visible {
+            return Err(EngineError::NotFound);
+        }
+        traces::joins(&call);
+        Ok(Arc::from(call))
     }
 
     /// A device says that it rings.

@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::{Engine, EngineError};
-use crate::domain::{Call, CallId, Input, Outcome, Refusal, Timestamp, step};
+use crate::domain::{Call, CallId, Input, Outcome, Refusal, Timestamp, TraceParent, step};
 use crate::store::{Commit, Slot, StoreError};
+use crate::telemetry::lines::{Inputs, Turn};
+use crate::telemetry::traces::{self, Place, Span};
 
 /// How often a commit is tried against other instances before the request is told to come back.
 const MAX_TRIES: usize = 16;
@@ -24,6 +26,8 @@ struct Pending {
     inputs: Vec<Input>,
     /// The record as it was read a moment ago, if it was.
     read: Option<Arc<Call>>,
+    /// Where in a trace it comes from.
+    place: Option<Place>,
     reply: oneshot::Sender<Result<Arc<Call>, EngineError>>,
 }
 
@@ -83,7 +87,7 @@ impl Engine {
         read: Option<Arc<Call>>,
     ) -> Result<Arc<Call>, EngineError> {
         let (reply, answer) = oneshot::channel();
-        if self.0.inbox.push(id, Pending { inputs, read, reply }) {
+        if self.0.inbox.push(id, Pending { inputs, read, place: traces::current(), reply }) {
             // A task of its own: a client that goes away must not stop the others' inputs.
             let engine = self.clone();
             tokio::spawn(async move { engine.work(id).await });
@@ -106,7 +110,8 @@ impl Engine {
         let read = batch.iter_mut().filter_map(|pending| pending.read.take());
         let known = read.chain(self.0.recent.take(id)).max_by_key(|call| call.version);
         let inputs: Vec<&[Input]> = batch.iter().map(|pending| pending.inputs.as_slice()).collect();
-        match self.commit_steps(id, &inputs, known).await {
+        let places: Vec<&Place> = batch.iter().filter_map(|pending| pending.place.as_ref()).collect();
+        match self.commit_steps(id, &Cause { inputs: &inputs, places: &places }, known).await {
             Ok((call, refusals)) => {
                 for (pending, refusal) in batch.into_iter().zip(refusals) {
                     let answer = match refusal {
@@ -130,7 +135,7 @@ impl Engine {
     async fn commit_steps(
         &self,
         id: CallId,
-        batch: &[&[Input]],
+        cause: &Cause<'_>,
         mut known: Option<Arc<Call>>,
     ) -> Result<(Arc<Call>, Vec<Option<Refusal>>), BatchError> {
         for _ in 0..MAX_TRIES {
@@ -142,7 +147,8 @@ impl Engine {
                     Slot::Vacant | Slot::Tombstone => return Err(BatchError::NotFound),
                 },
             };
-            let (next, refusals) = step_all(&before, batch, self.clock().now());
+            cause.places.iter().for_each(|place| place.joins(&before));
+            let (next, refusals) = step_all(&before, cause.inputs, self.clock().now());
             let Some(mut next) = next else {
                 if is_known {
                     continue;
@@ -151,7 +157,7 @@ impl Engine {
             };
             next.version = before.version + 1;
             let next = Arc::from(next);
-            match self.commit(Arc::clone(&next), Some(&before)).await {
+            match self.commit(Arc::clone(&next), Some(&before), cause).await {
                 Ok(()) => return Ok((next, refusals)),
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
@@ -165,7 +171,9 @@ impl Engine {
     pub(super) async fn commit_first(&self, call: Arc<Call>) -> Result<(), StoreError> {
         let id = call.id;
         let held = self.0.inbox.hold(id);
-        let result = self.commit(call, None).await;
+        let place = traces::current();
+        let cause = Cause { inputs: &[], places: &place.iter().collect::<Vec<_>>() };
+        let result = self.commit(call, None, &cause).await;
         if held {
             self.work(id).await;
         }
@@ -173,16 +181,44 @@ impl Engine {
     }
 
     /// Writes a record and hands on what it asks for.
-    async fn commit(&self, call: Arc<Call>, before: Option<&Call>) -> Result<(), StoreError> {
+    async fn commit(&self, call: Arc<Call>, before: Option<&Call>, cause: &Cause<'_>) -> Result<(), StoreError> {
+        let mut span = cause.span(self, &call);
         let commit = Commit {
             call: Arc::clone(&call),
             expected: before.map(|before| before.version),
             announced: before.map_or(0, Call::last_seq),
         };
-        self.store().commit(commit).await?;
+        let committed = self.store().commit(commit).await;
+        committed.inspect_err(|error| span.fails(error.word()))?;
         self.0.recent.keep(&call);
-        self.follow_up(&call, before);
+        Turn { call: &call, before, inputs: cause.inputs }.log();
+        self.follow_up(&call, before, span.context());
         Ok(())
+    }
+}
+
+/// What a commit comes of: a batch of inputs, none for the first one, and where in traces those who gave them are.
+struct Cause<'a> {
+    inputs: &'a [&'a [Input]],
+    places: &'a [&'a Place],
+}
+
+impl Cause<'_> {
+    /// The span of a commit: below the first of these in the call's trace, or below the call's beginning.
+    fn span(&self, engine: &Engine, call: &Call) -> Span {
+        let mut places = self.places.iter().filter_map(|place| place.context());
+        let is_in_it = |place: &TraceParent| call.trace.is_some_and(|call| call.trace == place.trace);
+        let parent = places.clone().find(is_in_it).or(call.trace);
+        let mut span = engine.traces().below(parent, "commit");
+        places.by_ref().filter(|place| Some(*place) != parent).for_each(|place| span.links(Some(place)));
+        span.text("bellwire.call.id", &call.id);
+        span.number("bellwire.call.revision", call.version);
+        span.word("bellwire.call.state", call.state.as_str());
+        span.text("bellwire.inputs", &Inputs(self.inputs));
+        if let Some(reason) = call.end_reason {
+            span.word("bellwire.call.end_reason", reason.as_str());
+        }
+        span
     }
 }
 

@@ -17,8 +17,11 @@ use serde_json::Value;
 use super::meetings::{Line, OwnLine};
 use super::{Engine, EngineError};
 use crate::domain::room::{ROOM_SECRET_BYTES, room_name};
-use crate::domain::{Call, CallId, DeviceId, Invite, Media, Party, Platform, Rules, Timestamp, UserId, begin};
+use crate::domain::{
+    Call, CallId, DeviceId, Invite, Media, Party, Platform, Rules, Timestamp, TraceParent, UserId, begin,
+};
 use crate::store::{Callee, Charge, Claim, Opening, Reservation, Role, Slot, StoreError};
+use crate::telemetry::traces;
 
 /// How long an idempotency key is remembered.
 const KEY_KEPT_FOR: Duration = Duration::from_hours(24);
@@ -74,6 +77,8 @@ struct SoFar {
     charged: bool,
     /// Whether it is known that the call may be.
     allowed: bool,
+    /// Where in a trace the call begins.
+    trace: Option<TraceParent>,
 }
 
 /// How one try of the saga ended.
@@ -89,12 +94,15 @@ impl Engine {
     pub async fn invite(&self, request: InviteRequest) -> Result<Arc<Call>, EngineError> {
         let engine = self.clone();
         // A task of its own: a caller whose connection breaks leaves nothing half done.
-        let saga = tokio::spawn(async move { engine.run_invite(request).await });
+        let place = traces::current();
+        let saga = tokio::spawn(traces::within(place, async move { engine.run_invite(request).await }));
         saga.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the instance stops".into()).into()))
     }
 
     async fn run_invite(&self, request: InviteRequest) -> Result<Arc<Call>, EngineError> {
-        let mut so_far = SoFar { allowed: self.0.settings.policy.hook.is_none(), ..SoFar::default() };
+        // Whatever other calls it meets, it is not about those.
+        let trace = traces::current().and_then(|place| place.begins_call());
+        let mut so_far = SoFar { trace, allowed: self.0.settings.policy.hook.is_none(), ..SoFar::default() };
         for _ in 0..MAX_TRIES {
             match self.try_invite(&request, &mut so_far).await? {
                 Try::Done(call) => return Ok(call),
@@ -165,7 +173,7 @@ impl Engine {
             Line::Busy => true,
             Line::Glare(call) => return self.keep_key(request, id, call).await,
         };
-        self.commit_invite(request, id, callee, busy).await
+        self.commit_invite(request, id, callee, busy, so_far.trace).await
     }
 
     /// What stands under an id that the key was reserved for; one that is too old is taken out of use.
@@ -182,6 +190,7 @@ impl Engine {
         id: CallId,
         callee: Callee,
         busy: bool,
+        trace: Option<TraceParent>,
     ) -> Result<Try, EngineError> {
         let now = self.clock().now();
         let mut devices = callee.devices;
@@ -208,7 +217,7 @@ impl Engine {
             busy,
             hidden: callee.blocked,
         };
-        let call = Arc::new(begin(invite, now));
+        let call = Arc::new(Call { trace, ..begin(invite, now) });
         match self.commit_first(Arc::clone(&call)).await {
             Ok(()) => Ok(Try::Done(call)),
             Err(StoreError::Conflict) => match self.store().load(id).await? {

@@ -25,7 +25,7 @@ mod rooms;
 mod takeover;
 mod usage;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -46,9 +46,11 @@ use crate::clock::Clock;
 use crate::crypto::proof::Proofs;
 use crate::domain::recording::RecordingPlan;
 use crate::domain::usage::Plan;
-use crate::domain::{Call, CallId, EndpointId, Job, JobId, Limited, Refusal, Rules, Task, Timestamp, WakeUp};
+use crate::domain::{
+    Call, CallId, EndpointId, Job, JobId, Limited, Refusal, Rules, Task, Timestamp, TraceParent, WakeUp,
+};
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Traces};
 use attachments::Attachments;
 use inbox::Inbox;
 use readers::Readers;
@@ -94,6 +96,8 @@ pub struct Begun {
     pub call: Arc<Call>,
     /// The attempts.
     pub tasks: Vec<Task>,
+    /// Where in a trace they belong.
+    pub trace: Option<TraceParent>,
 }
 
 /// What a commit asks of the rest of the instance.
@@ -119,6 +123,7 @@ struct Inner {
     clock: Clock,
     settings: Settings,
     metrics: Arc<Metrics>,
+    traces: OnceLock<Traces>,
     inbox: Inbox,
     recent: Recent,
     readers: Readers,
@@ -213,6 +218,7 @@ impl Engine {
             clock,
             settings,
             metrics,
+            traces: OnceLock::new(),
             inbox: Inbox::default(),
             recent: Recent::default(),
             readers,
@@ -245,6 +251,16 @@ impl Engine {
         &self.0.metrics
     }
 
+    /// Has what is done for calls traced; to be said once, before anything is done.
+    pub fn trace_by(&self, traces: Traces) {
+        let _ = self.0.traces.set(traces);
+    }
+
+    /// Where this instance traces what it does.
+    pub fn traces(&self) -> &Traces {
+        self.0.traces.get_or_init(Traces::default)
+    }
+
     /// Measures what waits in the store, and says whether that can be asked.
     pub async fn measure_store(&self) -> bool {
         let waiting = self.store().waiting().await.ok();
@@ -262,14 +278,14 @@ impl Engine {
     }
 
     /// Hands on what a commit asks for. Receivers that are gone belong to an instance that stops.
-    fn follow_up(&self, call: &Arc<Call>, before: Option<&Call>) {
+    fn follow_up(&self, call: &Arc<Call>, before: Option<&Call>, trace: Option<TraceParent>) {
         self.0.metrics.committed(call, before);
         let tasks: Vec<Task> = call.begun_since(before).cloned().collect();
         let _ = self.0.wake_ups.send((call.id, call.wake_up()));
         // That it rings no more calls back what is on its way.
         let falls_silent = before.is_some_and(Call::is_unanswered) && !call.is_unanswered();
         if falls_silent || !tasks.is_empty() {
-            let _ = self.0.begun.send(Begun { call: Arc::clone(call), tasks });
+            let _ = self.0.begun.send(Begun { call: Arc::clone(call), tasks, trace });
         }
     }
 }

@@ -21,6 +21,7 @@ use super::App;
 use super::auth::{Caller, UserIdentity};
 use super::bearer;
 use super::code::Code;
+use super::measure::Noted;
 use super::problem::Problem;
 use crate::domain::ids::turns_text;
 use crate::domain::{CallId, DeviceId};
@@ -34,6 +35,7 @@ impl FromRequestParts<App> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let caller = app.auth.authenticate(bearer::token(parts.uri.path(), &parts.headers)?).await?;
+        Noted::caller(&parts.extensions, &caller);
         app.load.take_user(&parts.extensions, &caller)?;
         Ok(Self(caller))
     }
@@ -209,7 +211,9 @@ impl<S: Send + Sync> FromRequestParts<S> for CallPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let text = path_text(parts, state).await?;
-        CallId::parse(&text).map(Self).map_err(|error| bad_path("call id", &error))
+        let call = CallId::parse(&text).map_err(|error| bad_path("call id", &error))?;
+        Noted::call(&parts.extensions, call);
+        Ok(Self(call))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
@@ -122,7 +122,7 @@ pub async fn invite(
     let livekit = joins.map(|identity| mint(&app, &call, &identity)).transpose()?;
     let location = format!("/v1/calls/{}", call.id);
     let answer = Json(CallAnswer { call: view(&call, &who.0), livekit });
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], answer).into_response())
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Extension(call.id), answer).into_response())
 }
 
 fn caller_of(who: &Caller, named: Option<CallerBody>) -> Result<Party, Problem> {

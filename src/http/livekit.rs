@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use super::App;
 use super::code::Code;
 use super::extract::{collect, only_header};
+use super::measure::Noted;
 use super::problem::Problem;
 use crate::engine::EngineError;
 use crate::livekit::webhook::{MAX_BODY_BYTES, News, Webhook, WebhookError, Webhooks};
@@ -28,6 +29,7 @@ pub async fn webhook(State(app): State<App>, headers: HeaderMap, request: Reques
         // Of whoever is not LiveKit no body is read.
         Err(error) => Err(error),
         Ok(expected) => {
+            Noted::who(request.extensions(), "livekit");
             let _place = app.load.take_webhook()?;
             let body = collect(request.into_body(), MAX_BODY_BYTES, app.limits.body_timeout).await?;
             Webhooks::receive(&expected, &body)

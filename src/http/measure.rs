@@ -1,40 +1,170 @@
-//! Measures requests: how many of each route, how long they took, and how they ended.
+//! Tells of requests: how many of each route, how long they took and how they ended; a line in the log, and a span.
 //!
-//! It is around all else that a request meets, so what is refused at the door counts too.
+//! It is around all else that a request meets, so what is refused at the door counts too. Who asks, and about which call, comes out on the way
+//! and is noted here.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
+use data_encoding::HEXLOWER;
 
-use crate::telemetry::Metrics;
+use super::auth::Caller;
+use super::code::Code;
+use crate::clock::Clock;
+use crate::domain::{CallId, TraceParent};
+use crate::telemetry::traces::{self, Place, Traces};
+use crate::telemetry::{Metrics, known_method, lines};
+
+/// Names the line of a request in the log.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Says where in a trace a request belongs.
+const TRACEPARENT: &str = "traceparent";
+/// Routes that are asked all day by machines.
+const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+
+/// What tells of requests.
+#[derive(Clone)]
+pub(super) struct Watch {
+    /// Counts those to the API; operators' requests are not counted.
+    pub metrics: Option<Arc<Metrics>>,
+    /// Makes their spans.
+    pub traces: Traces,
+    /// Makes their ids.
+    pub clock: Clock,
+}
+
+/// What comes out of a request on its way.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Noted(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    who: OnceLock<&'static str>,
+    call: OnceLock<CallId>,
+}
+
+impl Noted {
+    /// Who asks.
+    pub fn caller(request: &Extensions, caller: &Caller) {
+        let who = match caller {
+            Caller::User(_) => "user",
+            Caller::Device(_) => "ticket",
+            Caller::Service => "service",
+        };
+        Self::who(request, who);
+    }
+
+    /// Who asks, in a word.
+    pub fn who(request: &Extensions, who: &'static str) {
+        if let Some(Self(known)) = request.get() {
+            let _ = known.who.set(who);
+        }
+    }
+
+    /// Which call it is about.
+    pub fn call(request: &Extensions, call: CallId) {
+        if let Some(Self(known)) = request.get() {
+            let _ = known.call.set(call);
+        }
+    }
+}
 
 /// A request under way. One that is dropped without an answer is of a client that went away.
 struct Asked {
-    metrics: Arc<Metrics>,
+    watch: Watch,
     route: Option<MatchedPath>,
     method: Method,
     began: Instant,
     status: Option<u16>,
+    code: Option<Code>,
+    id: Option<String>,
+    place: Option<Place>,
+    noted: Option<Noted>,
+}
+
+impl Asked {
+    fn new(watch: Watch, request: &Request) -> Self {
+        let (route, method): (Option<MatchedPath>, _) = (request.extensions().get().cloned(), request.method().clone());
+        let is_probe = is_probe(route.as_ref());
+        let place = if is_probe { None } else { watch.traces.requested(traceparent(request.headers())) };
+        let id = lines::tells_requests(is_probe).then(|| {
+            let mut id = [0; 8];
+            watch.clock.random(&mut id);
+            HEXLOWER.encode(&id)
+        });
+        let noted = (id.is_some() || place.is_some()).then(Noted::default);
+        Self { watch, route, method, began: Instant::now(), status: None, code: None, id, place, noted }
+    }
+
+    fn line(&self) -> lines::Request<'_> {
+        let known = self.noted.as_ref().map(|noted| &noted.0);
+        lines::Request {
+            method: known_method(self.method.as_str()),
+            route: self.route.as_ref().map(MatchedPath::as_str),
+            status: self.status,
+            took: self.began.elapsed(),
+            id: self.id.as_deref(),
+            call: known.and_then(|known| known.call.get().copied()),
+            who: known.and_then(|known| known.who.get().copied()).unwrap_or("none"),
+            code: self.code.map(Code::as_str),
+            trace: self.place.as_ref().and_then(Place::context),
+            is_quiet: is_probe(self.route.as_ref()) || self.is_of_a_flood(),
+        }
+    }
+
+    /// Whether it was turned away before anybody knew who asks: a flood must not fill the log too. It is counted (`bellwire_limited_total`).
+    fn is_of_a_flood(&self) -> bool {
+        let is_known = self.noted.as_ref().is_some_and(|noted| noted.0.who.get().is_some());
+        !is_known && matches!(self.code, Some(Code::Overloaded | Code::RateLimited))
+    }
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        let route = self.route.as_ref().map(MatchedPath::as_str);
-        self.metrics.requested(route, self.method.as_str(), self.status, self.began.elapsed());
+        let line = self.line();
+        if let Some(metrics) = &self.watch.metrics {
+            metrics.requested(line.route, line.method, line.status, line.took);
+        }
+        if line.id.is_some() {
+            line.log();
+        }
+        if let Some(place) = &self.place {
+            self.watch.traces.answered(place, &line);
+        }
     }
 }
 
-/// Measures a request until the head of its answer.
-pub(super) async fn measure(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
-    let (route, method) = (request.extensions().get().cloned(), request.method().clone());
-    let mut asked = Asked { metrics, route, method, began: Instant::now(), status: None };
-    let response = next.run(request).await;
+/// Tells of a request until the head of its answer.
+pub(super) async fn measure(State(watch): State<Watch>, mut request: Request, next: Next) -> Response {
+    let mut asked = Asked::new(watch, &request);
+    if let Some(noted) = &asked.noted {
+        request.extensions_mut().insert(noted.clone());
+    }
+    let mut response = traces::within(asked.place.clone(), next.run(request)).await;
     asked.status = Some(response.status().as_u16());
+    asked.code = response.extensions().get().copied();
+    if let (Some(Noted(known)), Some(call)) = (&asked.noted, response.extensions().get()) {
+        let _ = known.call.set(*call);
+    }
+    if let Some(Ok(id)) = asked.id.as_deref().map(HeaderValue::from_str) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
     response
+}
+
+fn is_probe(route: Option<&MatchedPath>) -> bool {
+    route.is_some_and(|route| PROBES.contains(&route.as_str()))
+}
+
+/// Where in a trace a request says to belong; nowhere, if it says so twice or not as it must.
+fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut values = headers.get_all(TRACEPARENT).iter();
+    let value = values.next()?;
+    if values.next().is_some() { None } else { TraceParent::parse(value.to_str().ok()?) }
 }
 
 #[cfg(test)]
@@ -54,13 +184,27 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_goes_away_before_the_answer_counts_as_gone() {
         let metrics = Arc::new(Metrics::default());
+        let (clock, traces) = (Clock::system(), Traces::default());
+        let watch = Watch { metrics: Some(Arc::clone(&metrics)), traces, clock };
         let router = Router::new().route("/waits/{id}", get(pending::<()>));
-        let router: Router = router.layer(from_fn_with_state(Arc::clone(&metrics), measure));
+        let router: Router = router.layer(from_fn_with_state(watch, measure));
         let request = Request::get("/waits/7").body(Body::empty()).expect("a request");
         assert!(timeout(Duration::from_millis(20), router.oneshot(request)).await.is_err());
         let text = metrics.text();
         let gone = r#"bellwire_http_requests_total{route="/waits/{id}",method="GET",status="gone"} 1"#;
         assert!(text.contains(gone), "{text}");
         assert!(!text.contains("bellwire_http_seconds_count"), "how long it waited says nothing: {text}");
+    }
+
+    #[test]
+    fn a_place_in_a_trace_that_is_named_twice_is_not_named() {
+        let place = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let headers = |values: &[&str]| {
+            values.iter().map(|value| (HeaderName::from_static(TRACEPARENT), value.parse().expect("a value"))).collect()
+        };
+        assert_eq!(traceparent(&headers(&[place])), TraceParent::parse(place));
+        assert_eq!(traceparent(&headers(&[place, place])), None);
+        assert_eq!(traceparent(&headers(&["\u{fe}"])), None);
+        assert_eq!(traceparent(&HeaderMap::new()), None);
     }
 }

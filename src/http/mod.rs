@@ -58,7 +58,7 @@ use code::Code;
 use extract::{EmptyBody, Params};
 use health::{Part, StoreHealth};
 use load::{Load, limit_load};
-use measure::measure;
+use measure::{REQUEST_ID, Watch, measure};
 use problem::Problem;
 
 /// What links to recordings are made of.
@@ -154,14 +154,20 @@ pub fn api(app: App, config: &config::Http) -> Router {
         Some(cors) => router.layer(cors),
         None => router,
     };
-    router.layer(from_fn_with_state(Arc::clone(&app.metrics), measure)).with_state(app)
+    let watch = watch(&app, Some(Arc::clone(&app.metrics)));
+    router.layer(from_fn_with_state(watch, measure)).with_state(app)
 }
 
 /// What operators see, on a listener of its own.
 pub fn ops(app: App) -> Router {
     let routes = OpenApiRouter::new().routes(routes!(health::livez)).routes(routes!(health::readyz));
     let (router, _) = routes.routes(routes!(health::metrics)).split_for_parts();
-    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed).with_state(app)
+    let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+    router.layer(from_fn_with_state(watch(&app, None), measure)).with_state(app)
+}
+
+fn watch(app: &App, metrics: Option<Arc<Metrics>>) -> Watch {
+    Watch { metrics, traces: app.engine.traces().clone(), clock: app.engine.clock().clone() }
 }
 
 fn cors(origins: &[String]) -> Option<CorsLayer> {
@@ -170,7 +176,8 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
     (!origins.is_empty()).then(|| {
         let layer = CorsLayer::new().allow_origin(AllowOrigin::list(origins));
-        let exposed = [header::LOCATION, header::RETRY_AFTER, rate_limit::RATELIMIT_POLICY, rate_limit::RATELIMIT];
+        let exposed =
+            [header::LOCATION, header::RETRY_AFTER, rate_limit::RATELIMIT_POLICY, rate_limit::RATELIMIT, REQUEST_ID];
         layer.allow_headers(headers).allow_methods(methods).expose_headers(exposed)
     })
 }

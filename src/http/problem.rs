@@ -125,6 +125,7 @@ impl IntoResponse for Problem {
         let (code, status) = (self.code, self.code.status());
         let (retry_after, limited) = (self.retry_after, self.limited.take());
         let mut response = (status, Json(self)).into_response();
+        response.extensions_mut().insert(code);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after {

@@ -10,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use super::ClientError;
 
 /// A client whose requests take at most `timeout`, the answer's body included.
-pub(super) fn client(timeout: Duration) -> Result<Client, ClientError> {
+pub fn client(timeout: Duration) -> Result<Client, ClientError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::record::{self, CallView};
 use crate::crypto::uuid_of;
 use crate::domain::usage::Crossing;
-use crate::domain::{Call, EndpointId, Recording, Timestamp, UserId, WebhookEvent};
+use crate::domain::{Call, EndpointId, Recording, Timestamp, TraceParent, UserId, WebhookEvent};
 
 /// A message to one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Message {
     pub event: WebhookEvent,
     /// JSON.
     pub body: String,
+    /// Where in a trace it belongs, if what it tells of is traced.
+    pub trace: Option<TraceParent>,
 }
 
 #[derive(Serialize)]
@@ -65,13 +67,13 @@ impl Message {
     /// A message of what `key` names for good: a call, or a ban of a user at a time.
     pub fn new(event: WebhookEvent, endpoint: &EndpointId, key: &str, body: String) -> Self {
         let id = uuid_of(&format!("webhook/{event}/{key}/{endpoint}"));
-        Self { id, endpoint: endpoint.clone(), event, body }
+        Self { id, endpoint: endpoint.clone(), event, body, trace: None }
     }
 
     /// What is told of an ended call.
     pub fn of_call(call: &Call, event: WebhookEvent, endpoint: &EndpointId) -> Result<Self, serde_json::Error> {
         let body = body(event, call.ended_at.unwrap_or(call.created_at), &CallView::for_service(call))?;
-        Ok(Self::new(event, endpoint, &call.id.to_string(), body))
+        Ok(Self { trace: call.trace, ..Self::new(event, endpoint, &call.id.to_string(), body) })
     }
 }
 

@@ -11,6 +11,7 @@ pub mod record;
 mod signature;
 pub mod webhook;
 
+pub use client::client;
 pub use message::Message;
 pub use policy::Policy;
 pub use postgres::Postgres;

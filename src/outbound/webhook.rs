@@ -223,6 +223,10 @@ impl Post {
             .header("webhook-timestamp", seconds.to_string())
             .header("webhook-signature", self.keys.sign(message.id, seconds, &message.body))
             .body(message.body.clone());
+        let request = match message.trace {
+            Some(trace) => request.header("traceparent", trace.to_string()),
+            None => request,
+        };
         match request.send().await {
             Ok(answer) => {
                 let delivery = judge(answer.status(), answer.headers());

@@ -54,7 +54,7 @@ impl Metrics {
 }
 
 /// A method that anybody could make up must not be a label.
-fn known_method(method: &str) -> &'static str {
+pub fn known_method(method: &str) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT"];
     KNOWN.into_iter().find(|known| *known == method).unwrap_or("other")
 }

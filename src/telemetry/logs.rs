@@ -26,8 +26,8 @@ pub fn init(config: &Telemetry) -> Result<(), LogsError> {
     Ok(subscriber(config, io::stderr).try_init()?)
 }
 
-/// Without the `ansi` feature of tracing-subscriber nothing is coloured, whatever stderr is.
-fn subscriber<W>(config: &Telemetry, writer: W) -> impl Subscriber + Send + Sync + use<W>
+/// What [`init`] sets up, which writes lines there. Without the `ansi` feature of tracing-subscriber nothing is coloured, whatever stderr is.
+pub fn subscriber<W>(config: &Telemetry, writer: W) -> impl Subscriber + Send + Sync + use<W>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -75,7 +75,7 @@ mod tests {
     fn written(log_level: LogLevel, log_format: LogFormat, log: impl FnOnce()) -> String {
         let written = Written::default();
         let writer = written.clone();
-        let config = Telemetry { log_level, log_format, otlp_endpoint: None };
+        let config = Telemetry { log_level, log_format, otlp_endpoint: None, trace_ratio: 1.0 };
         tracing::subscriber::with_default(subscriber(&config, move || writer.clone()), log);
         String::from_utf8(written.0.lock().expect("a lock").clone()).expect("text")
     }

@@ -278,6 +278,10 @@ metrics! {
     provider_token_expires_timestamp_seconds: Gauges<ProviderLabels> = Family::default(),
     /// Unix time at which the first of the certificates in a file of the configuration expires.
     certificate_expires_timestamp_seconds: Gauges<Certificate> = Family::default(),
+    /// Spans of traces that were handed over to the collector.
+    trace_spans: Counter = Counter::default(),
+    /// Spans of traces that were lost, since too many waited or the collector did not take them.
+    trace_spans_lost: Counter = Counter::default(),
     /// What this gateway was built of; always 1.
     build_info: Gauges<Build> = Family::default(),
 }
@@ -309,6 +313,16 @@ impl Metrics {
     /// Counts a request that a limit refused.
     pub fn limited(&self, limit: Limit) {
         self.limited.get_or_create(&Refused { limit: limit.as_str() }).inc();
+    }
+
+    /// Counts spans that were handed over.
+    pub fn spans_handed_over(&self, count: usize) {
+        self.trace_spans.inc_by(count as u64);
+    }
+
+    /// Counts spans that were lost.
+    pub fn spans_lost(&self, count: usize) {
+        self.trace_spans_lost.inc_by(count as u64);
     }
 
     /// Counts what was refused or ended since there was too much at a time; by the key in `[limits]`, or a word of its own.

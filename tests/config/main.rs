@@ -142,6 +142,7 @@ const EVERY_KEY: &str = r#"
     log_level = "info"
     log_format = "human"
     otlp_endpoint = ""
+    trace_ratio = 1.0
 "#;
 
 /// A folder with the files of one test.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bellwire::domain::recording::{AskedBy, Content};
 use bellwire::domain::{
     Acks, Call, CallId, DeclineReason, DeclineScope, EndpointId, Environment, Input, Invite, Media, Outcome, Platform,
-    PushRules, Receipt, Subscribers, TaskResult, Timestamp, Unknown, begin, step,
+    PushRules, Receipt, Subscribers, TaskResult, Timestamp, TraceParent, Unknown, begin, step,
 };
 use bellwire::store::codec;
 use serde_json::json;
@@ -58,6 +58,7 @@ fn scenes() -> Vec<(&'static str, Call)> {
         ("recording-stopped", recorded(&[STARTED, Input::RecordingStopped(1)]).call),
         ("recording-ended", recorded(&[STARTED, Input::HangUp(user("bob"))]).call),
         ("recorded-by-policy", recorded_by_policy().call),
+        ("traced", traced().call),
         ("hidden", Scene::of(Invite { hidden: true, ..invite() }).call),
     ]
 }
@@ -284,6 +285,14 @@ fn receipt(provider: &str, status: u16, reason: &str) -> Receipt {
         attempt: 1,
         ..Receipt::default()
     }
+}
+
+/// One that its caller's app traces.
+fn traced() -> Scene {
+    let trace = TraceParent::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    let mut scene = Scene::new();
+    scene.call.trace = trace;
+    scene
 }
 
 fn invite() -> Invite {

@@ -4,6 +4,7 @@
 //! Every test has a stage of its own, on ports that the system chose and in a folder of its own. Its clock can be moved forward.
 
 pub mod child;
+pub mod collector;
 mod dice;
 mod fleet;
 mod http;

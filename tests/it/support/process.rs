@@ -114,7 +114,8 @@ impl Stage<Process> {
     /// As [`of_process`](Self::of_process), on this store and with a simulator that others may share.
     pub(super) async fn on_store(store: &str, simulator: Arc<Simulator>, clock: Clock, extra: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let extra = format!("{extra}\n[telemetry]\nlog_level = \"warn\"");
+        let quiet = if extra.contains("[telemetry]") { "" } else { "[telemetry]\nlog_level = \"warn\"" };
+        let extra = format!("{extra}\n{quiet}");
         let config_file = write_config(folder.path(), &simulator, store, &extra);
         let gateway = Process::start(&config_file).await;
         let http = Http::new(gateway.http.clone());

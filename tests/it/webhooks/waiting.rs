@@ -31,6 +31,7 @@ fn job_to(endpoint: &str, number: u128, queued_at: Timestamp, due: Timestamp) ->
         event: WebhookEvent::CallEnded,
         message,
         body: "{\"type\": \"call.ended\"}".to_owned(),
+        trace: None,
         unknown: Unknown::default(),
     };
     Job::new(JobId::webhook(message), Work::Webhook(webhook), queued_at, due)
