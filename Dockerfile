@@ -5,6 +5,8 @@
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
+# Writes the list of crates and their versions into the binary, where `cargo audit bin`, Trivy, Grype and Syft read it.
+RUN cargo install --locked cargo-auditable@0.7.7
 # The image has the C compiler that `ring` needs, and glibc's static libraries.
 COPY . .
 # With a target named, build scripts and macros stay dynamic, as they must. The caches are gone after the step, so the binary is
@@ -12,7 +14,7 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     target="$(rustc --print host-tuple)" \
-    && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target "$target" --bin bellwire \
+    && RUSTFLAGS="-C target-feature=+crt-static" cargo auditable build --locked --release --target "$target" --bin bellwire \
     && install -D "target/$target/release/bellwire" /out/bellwire \
     && install -d /out/data
 

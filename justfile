@@ -21,6 +21,10 @@ schemathesis *args:
     cargo build --release --locked
     tests/schemathesis/run --binary target/release/bellwire --examples 150 --at-least 20000 {{ args }}
 
+# Fuzzes every input from outside for so many seconds each, or the targets that are named; docs/SECURITY-MODEL.md. Needs a C++ compiler.
+fuzz seconds="60" *targets:
+    fuzz/run {{ seconds }} {{ targets }}
+
 # Formats the code.
 fmt:
     cargo fmt
@@ -51,6 +55,11 @@ chaos *args:
 # What a release must pass: check, licences and advisories, the benchmarks, the image.
 full: check bench docker
     cargo deny --locked check
+
+# Builds the program with the list of its crates in it, as the image has it: `cargo audit bin target/release/bellwire` reads it.
+# Needs cargo-auditable.
+release:
+    cargo auditable build --release --locked --bin bellwire
 
 # Builds the image.
 docker tag="bellwire":

@@ -78,7 +78,7 @@ impl Call {
         let platform = leg.device.platform;
         let Some(pause) = self.rules.push.pause_after(number, &leg.device) else { return };
         if now + pause < self.ring_until {
-            let kind = TaskKind::Ring { device: device.clone(), platform, number: number + 1 };
+            let kind = TaskKind::Ring { device: device.clone(), platform, number: number.saturating_add(1) };
             self.open_at(kind, now + pause, self.ring_until);
         }
     }

@@ -301,7 +301,7 @@ impl Call {
     pub(super) fn tell(&mut self, kind: EventKind, at: Timestamp) {
         let used: usize = self.events.iter().map(Event::bytes).sum();
         if used < MAX_EVENT_BYTES || matches!(kind, EventKind::Ended { .. }) {
-            self.events.push(Event::new(self.last_seq() + 1, at, kind));
+            self.events.push(Event::new(self.last_seq().saturating_add(1), at, kind));
         }
     }
 
@@ -318,6 +318,6 @@ impl Call {
 
     fn add_task(&mut self, kind: TaskKind, attempt: u32, due: Timestamp, until: Timestamp) {
         self.tasks.push(Task { id: self.next_task, kind, attempt, due, until, unknown: Unknown::default() });
-        self.next_task += 1;
+        self.next_task = self.next_task.saturating_add(1);
     }
 }

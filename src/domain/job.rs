@@ -180,17 +180,17 @@ pub struct Erased {
 impl Erased {
     /// Adds what went in another attempt.
     pub fn add(&mut self, more: &Self) {
-        self.calls += more.calls;
-        self.recordings += more.recordings;
-        self.devices += more.devices;
-        self.blocks += more.blocks;
-        self.blocked_by += more.blocked_by;
-        self.contacts += more.contacts;
-        self.missed += more.missed;
-        self.idempotency_keys += more.idempotency_keys;
-        self.rates += more.rates;
-        self.bans += more.bans;
-        self.history_rows += more.history_rows;
+        self.calls = self.calls.saturating_add(more.calls);
+        self.recordings = self.recordings.saturating_add(more.recordings);
+        self.devices = self.devices.saturating_add(more.devices);
+        self.blocks = self.blocks.saturating_add(more.blocks);
+        self.blocked_by = self.blocked_by.saturating_add(more.blocked_by);
+        self.contacts = self.contacts.saturating_add(more.contacts);
+        self.missed = self.missed.saturating_add(more.missed);
+        self.idempotency_keys = self.idempotency_keys.saturating_add(more.idempotency_keys);
+        self.rates = self.rates.saturating_add(more.rates);
+        self.bans = self.bans.saturating_add(more.bans);
+        self.history_rows = self.history_rows.saturating_add(more.history_rows);
     }
 }
 
@@ -253,7 +253,7 @@ impl Job {
     #[must_use]
     pub fn begun(&self, now: Timestamp) -> Self {
         let lease = self.work.deadline() + BESIDE;
-        Self { version: self.version + 1, attempt: self.attempt + 1, due: now + lease, ..self.clone() }
+        Self { version: self.version + 1, attempt: self.attempt.saturating_add(1), due: now + lease, ..self.clone() }
     }
 
     /// The record in which it waits for `due`.

@@ -231,7 +231,7 @@ fn task_finished(call: &mut Call, id: u32, attempt: u32, result: &TaskResult, no
         return Effect::Changed;
     }
     let Task { kind, due, attempt: latest, .. } = call.tasks.remove(index);
-    let began = due - kind.lease() * (1 + latest.saturating_sub(attempt));
+    let began = due - kind.lease().saturating_mul(latest.saturating_sub(attempt).saturating_add(1));
     if kind == TaskKind::OpenRoom && call.is_ended() {
         call.close_room(None, now);
     }
@@ -285,7 +285,7 @@ fn wake(call: &mut Call, now: Timestamp) -> Effect {
     }
     drop_purposeless(call, now);
     for task in call.tasks.iter_mut().filter(|task| task.due <= now) {
-        task.attempt += 1;
+        task.attempt = task.attempt.saturating_add(1);
         task.due = now + task.kind.lease();
     }
     if call.is_ended() && call.tasks.is_empty() && !call.compacted && call.compact_at() <= now {

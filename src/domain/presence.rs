@@ -63,7 +63,7 @@ pub struct Presence {
 impl Presence {
     /// Milliseconds that both were there, until `now`.
     pub fn talk_ms_until(&self, now: Timestamp) -> u64 {
-        self.talk_ms + self.together_since.map_or(0, |since| millis(now.since(since)))
+        self.talk_ms.saturating_add(self.together_since.map_or(0, |since| millis(now.since(since))))
     }
 
     /// How many are thought to be in the room.

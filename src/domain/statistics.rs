@@ -40,9 +40,9 @@ impl Call {
             media_ms: between(self.answered_at, self.presence.connected_at),
             talk_ms: self.presence.talk_ms_until(ended),
             total_ms: millis(ended.since(self.created_at)),
-            participant_ms: visits().map(|visit| visit.there_ms_until(ended)).sum(),
+            participant_ms: visits().map(|visit| visit.there_ms_until(ended)).fold(0, u64::saturating_add),
             peak_participants: self.presence.peak,
-            reconnects: visits().map(|visit| visit.reconnects).sum(),
+            reconnects: visits().map(|visit| visit.reconnects).fold(0, u32::saturating_add),
         }
     }
 

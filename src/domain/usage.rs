@@ -184,16 +184,20 @@ impl fmt::Display for Day {
     }
 }
 
+/// Longer than any call may be. Of a stay that a damaged record or a clock makes longer, the end counts: each minute takes memory.
+const LONGEST_STAY: Duration = Duration::from_hours(31 * 24);
+
 /// What parties who were in a room at these times add to which days.
 pub fn shares(stays: &[Stay]) -> Vec<DayShare> {
     let mut minutes: BTreeMap<u64, u32> = BTreeMap::new();
     let mut spent: BTreeMap<Day, u64> = BTreeMap::new();
     for Stay { from, to, there_ms } in stays.iter().filter(|stay| stay.from < stay.to) {
+        let from = (*from).max(*to - LONGEST_STAY);
         for minute in from.as_millis() / MINUTE_MS..=(to.as_millis() - 1) / MINUTE_MS {
             *minutes.entry(minute).or_default() += 1;
         }
         // Where they were away for a while it is not known when, so that counts for the beginning.
-        for (day, ms) in days_between((*to - Duration::from_millis(*there_ms)).max(*from), *to) {
+        for (day, ms) in days_between((*to - Duration::from_millis(*there_ms)).max(from), *to) {
             *spent.entry(day).or_default() += ms;
         }
     }

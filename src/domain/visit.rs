@@ -79,7 +79,7 @@ impl Visit {
 
     /// How long the party has been in the room, until `now`, in milliseconds.
     pub fn there_ms_until(&self, now: Timestamp) -> u64 {
-        self.there_ms + self.since.map_or(0, |since| millis(now.since(since)))
+        self.there_ms.saturating_add(self.since.map_or(0, |since| millis(now.since(since))))
     }
 
     pub(super) fn knows(&self, session: &str) -> bool {
@@ -98,7 +98,7 @@ impl Visit {
         let earlier = std::mem::replace(&mut self.session, session.to_owned());
         if earlier != LISTED {
             self.remember(earlier);
-            self.reconnects += 1;
+            self.reconnects = self.reconnects.saturating_add(1);
         }
         self.stays();
     }

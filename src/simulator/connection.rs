@@ -42,10 +42,17 @@ pub(super) struct Peer {
     pub(super) errors: AtomicU32,
 }
 
+impl Peer {
+    /// A client that has not asked anything yet.
+    pub(super) fn new(number: u64, host: Host, shared: Arc<Shared>) -> Self {
+        Self { number, host, shared, provider_token: apns::ProviderToken::default(), errors: AtomicU32::new(0) }
+    }
+}
+
 /// Serves a connection to its end.
 pub(super) async fn serve(stream: TcpStream, host: Host, acceptor: &TlsAcceptor, shared: Arc<Shared>) {
     let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
-    let peer = Peer { number, host, shared, provider_token: apns::ProviderToken::default(), errors: AtomicU32::new(0) };
+    let peer = Peer::new(number, host, shared);
     if let Err(error) = open(stream, acceptor, &peer).await {
         debug!(connection = number, %error, "the simulator lost a connection");
     }

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 
 use super::body::{Body, Gist};
@@ -29,6 +30,14 @@ pub(super) struct Incoming {
     pub(super) query: Option<String>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+}
+
+impl Incoming {
+    fn new(peer: &Peer, head: Parts, body: Bytes) -> Self {
+        let path = head.uri.path().to_owned();
+        let query = head.uri.query().map(str::to_owned);
+        Self { at: peer.shared.clock.now(), method: head.method, path, query, headers: head.headers, body }
+    }
 }
 
 /// What a provider makes of a request.
@@ -70,14 +79,21 @@ pub(super) async fn serve(peer: &Peer, request: Request<RecvStream>, respond: Se
         // The client gave it up halfway: there is nobody to answer, and nothing was asked.
         return Next::GoOn;
     };
-    let at = peer.shared.clock.now();
-    let path = head.uri.path().to_owned();
-    let query = head.uri.query().map(str::to_owned);
-    let (answer, fate) = meet(peer, Incoming { at, method: head.method, path, query, headers: head.headers, body });
+    let (answer, fate) = meet(peer, Incoming::new(peer, head, body));
     if !fate.delay.is_zero() {
         tokio::time::sleep(fate.delay).await;
     }
     finish(respond, answer, fate.fault)
+}
+
+/// What a request gets that has come in whole; the fault that may befall it is drawn and logged, and does nothing.
+pub(super) fn answer(peer: &Peer, request: Request<Bytes>) -> Response<Bytes> {
+    let (head, body) = request.into_parts();
+    let (answer, _) = meet(peer, Incoming::new(peer, head, body));
+    let mut response = Response::new(answer.body);
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    response
 }
 
 /// Most bodies come in one piece; a longer life than the buffer that they came in must not keep all of it.
@@ -140,7 +156,7 @@ fn prescribed(judged: &Judged, canned: Canned, at: Timestamp) -> Answer {
     answer.headers.extend(judged.answer.headers.clone());
     answer.headers.extend(own);
     if let Some(after) = canned.retry_after {
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
         answer.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     answer

@@ -30,6 +30,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -251,6 +254,18 @@ impl Simulator {
     /// Ends all faults, and forgets requests, counts, what it was told of devices, and all APNs keys but the first.
     pub fn reset(&self) {
         self.shared.reset();
+    }
+
+    /// What a request gets that comes first on its connection to one of Apple's hosts, or to Google's if `apple` is none; without a wire, so
+    /// faults that are more than another answer do nothing.
+    pub fn answer(&self, apple: Option<Environment>, request: Request<Bytes>) -> Response<Bytes> {
+        let peer = connection::Peer::new(0, apple.map_or(Host::Google, Host::Apns), Arc::clone(&self.shared));
+        exchange::answer(&peer, request)
+    }
+
+    /// Carries out an order or answers a question as the control port does, without a wire.
+    pub async fn order(&self, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+        control::answer(request, None, &self.shared).await
     }
 
     /// Stops listening, ends all connections, and waits until they have ended.

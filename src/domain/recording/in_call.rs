@@ -69,7 +69,7 @@ impl Call {
         if last.is_some_and(|last| last.stage != Stage::Failed) {
             return false;
         }
-        let number = last.map_or(0, |last| last.number) + 1;
+        let number = last.map_or(0, |last| last.number).saturating_add(1);
         let unknown = Unknown::default();
         self.recording = Some(InCall { number, stage: Stage::Asked, asked_by, asked_at: now, unknown });
         self.record_once_connected(now);

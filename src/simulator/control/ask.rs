@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::Body;
 use serde_json::{Map, Value};
 
 use super::reply::{Refusal, bad, expected, refuse};
@@ -12,6 +12,9 @@ use super::reply::{Refusal, bad, expected, refuse};
 /// A rule has at most a few texts.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why a body did not come.
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pub(super) struct Ask {
     pub(super) method: Method,
@@ -22,7 +25,7 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    pub(super) async fn read(request: Request<Incoming>) -> Result<Self, Refusal> {
+    pub(super) async fn read<B: Body<Error: Into<BoxError>>>(request: Request<B>) -> Result<Self, Refusal> {
         let (head, body) = request.into_parts();
         let parts = head.uri.path().split('/').filter(|part| !part.is_empty());
         let path = parts.map(|part| unescape(part, "path")).collect::<Result<_, _>>()?;

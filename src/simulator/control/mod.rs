@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::Shared;
-use ask::Ask;
+use ask::{Ask, BoxError};
 use reply::{Page, Refusal, refuse};
 
 /// Each may wait for a request for a minute; more at once are a mistake.
@@ -61,7 +61,11 @@ async fn serve(stream: TcpStream, name: Option<Arc<str>>, shared: Arc<Shared>) {
     let _ = server.serve_connection(TokioIo::new(stream), answer).await;
 }
 
-async fn answer(request: Request<Incoming>, name: Option<&str>, shared: &Shared) -> Response<Page> {
+/// Carries out an order or answers a question, which came to the host `name` or to an address.
+pub(super) async fn answer<B>(request: Request<B>, name: Option<&str>, shared: &Shared) -> Response<Page>
+where
+    B: Body<Error: Into<BoxError>>,
+{
     let result = async {
         check_sender(&request, name)?;
         route(Ask::read(request).await?, shared).await
@@ -71,7 +75,7 @@ async fn answer(request: Request<Incoming>, name: Option<&str>, shared: &Shared)
 
 /// A browser sends an `Origin` with whatever a page makes it send elsewhere, and the page's own name as `Host` where
 /// that name was made to point here.
-fn check_sender(request: &Request<Incoming>, name: Option<&str>) -> Result<(), Refusal> {
+fn check_sender<B>(request: &Request<B>, name: Option<&str>) -> Result<(), Refusal> {
     let forbidden = |field, detail| Err(refuse(StatusCode::FORBIDDEN, field, detail));
     if request.headers().contains_key("origin") {
         return forbidden("origin", "pages in a browser have no business here");

@@ -269,7 +269,9 @@ impl Given {
     }
 
     fn only(&self, host: Host, fault: &Fault) -> Result<Only, RuleError> {
-        let some = |name| self.read(name, "some text", |text| (!text.is_empty()).then(|| text.to_owned()));
+        // With white space in it, it could not stand in a line.
+        let is_word = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
+        let some = |name| self.read(name, "a word", |text| is_word(text).then(|| text.to_owned()));
         let only = Only { token: some("token")?, app: some("app")?, kind: some("kind")?, call: some("call")? };
         let given = ["token", "app", "kind", "call"].into_iter().find(|name| self.text(name).is_some());
         match given {

@@ -203,6 +203,7 @@ async fn what_is_wrong_is_refused_by_field() {
         (Method::POST, "/rules", r#"{"provider": "apns", "fault": 503, "shares": 1}"#, 400, "shares"),
         (Method::POST, "/rules", r#"{"provider": "apns", "fault": 503, "share": 101}"#, 400, "share"),
         (Method::POST, "/rules", r#"{"provider": ["apns"], "fault": 503}"#, 400, "provider"),
+        (Method::POST, "/rules", r#"{"provider": "apns", "fault": 503, "token": "a b"}"#, 400, "token"),
         (Method::POST, "/rules", r#"{"line": "apns 503", "share": 1}"#, 400, "share"),
         (Method::POST, "/rules", r#"{"line": "apns 503 times x"}"#, 400, "line"),
         (Method::POST, "/rules?x=1", r#"{"line": "apns 503"}"#, 400, "x"),

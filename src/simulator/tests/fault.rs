@@ -152,3 +152,11 @@ async fn google_has_its_bad_days_too() {
     assert_eq!(reply.status, 400);
     assert!(reply.body["error"]["message"].as_str().expect("a text").contains("registration token"));
 }
+
+#[tokio::test]
+async fn the_longest_pause_that_can_be_written_is_told() {
+    let (simulator, clock) = start(&["apns 429 retry-after 18446744073709551615s1ns"]).await;
+    let client = Client::to_apns(&simulator).await;
+    let reply = client.get(Ask::voip(&simulator, &clock)).await;
+    assert_eq!((reply.status, &reply.headers["retry-after"]), (429, &http::HeaderValue::from(u64::MAX)));
+}

@@ -3,6 +3,7 @@
 //! `tests/fixtures/records` has records of each format as they were written; its README says how to add to them. The rules are in
 //! docs/decisions/0009-records-across-versions.md.
 
+mod extremes;
 mod json;
 mod scenes;
 
