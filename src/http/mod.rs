@@ -30,6 +30,7 @@ pub mod problem;
 mod rate_limit;
 mod recording;
 pub mod server;
+mod status;
 mod usage;
 mod users;
 mod view;
@@ -161,7 +162,8 @@ pub fn api(app: App, config: &config::Http) -> Router {
 /// What operators see, on a listener of its own.
 pub fn ops(app: App) -> Router {
     let routes = OpenApiRouter::new().routes(routes!(health::livez)).routes(routes!(health::readyz));
-    let (router, _) = routes.routes(routes!(health::metrics)).split_for_parts();
+    let routes = routes.routes(routes!(health::metrics)).routes(routes!(status::status));
+    let (router, _) = routes.split_for_parts();
     let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
     router.layer(from_fn_with_state(watch(&app, None), measure)).with_state(app)
 }

@@ -5,6 +5,7 @@
 mod api;
 mod exposition;
 mod names;
+mod page;
 mod providers;
 mod ring;
 mod rules;

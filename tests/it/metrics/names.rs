@@ -11,6 +11,7 @@ use crate::support::{Stage, bearer};
 
 const DASHBOARD: &str = "deploy/grafana/bellwire.json";
 const ALERTS: &str = "deploy/prometheus/alerts.yml";
+const PAGE: &str = "src/http/status.html";
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
@@ -91,7 +92,7 @@ fn dashboard_alerts_and_documents_name_only_what_there_is() {
     let samples = samples();
     let metrics = Metrics::default();
     let families: BTreeSet<_> = metrics.descriptions().iter().map(|one| one.name.clone()).collect();
-    for (path, least) in [(DASHBOARD, 30), (ALERTS, 20), ("deploy/prometheus/alerts_test.yml", 20)] {
+    for (path, least) in [(DASHBOARD, 30), (ALERTS, 20), (PAGE, 11), ("deploy/prometheus/alerts_test.yml", 20)] {
         let named = named(&read(path));
         assert!(named.len() >= least, "{path} names {}", named.len());
         let unknown: Vec<_> = named.difference(&samples).collect();
