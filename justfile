@@ -37,11 +37,13 @@ demo *args:
 serve *args:
     cargo run --locked -- serve {{ args }}
 
-# Measures; docs/PERFORMANCE.md says what and how to read it.
+# Measures Bellwire, what a team would write instead, and the floor, side by side; writes the tables and plots of docs/PERFORMANCE.md.
 bench *args:
-    cargo bench --locked
-    cargo build --release --locked
-    cargo run --release --locked --example load -- {{ args }}
+    benches/load/run {{ args }}
+
+# Measures parts of the code, each alone.
+bench-parts *args:
+    cargo bench --locked {{ args }}
 
 # Calculates and simulates what so many users need: the tables of docs/SCALING.md (--write, --check). Needs Python 3.
 scaling *args:

@@ -7,7 +7,7 @@
 
 mod bare;
 mod ours;
-#[path = "../load/process.rs"]
+#[path = "../shared/process.rs"]
 #[expect(dead_code, reason = "only CPU is measured here")]
 mod process;
 #[path = "../shared/child.rs"]

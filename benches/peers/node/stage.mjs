@@ -2,7 +2,7 @@
 // The service is this one, or with SERVICE=bellwire Bellwire itself.
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -59,18 +59,6 @@ async function ready(child, name) {
   return values;
 }
 
-// Sections with their keys; of a list, one each.
-function toml(sections) {
-  const table = (head, keys) => [
-    head,
-    ...Object.entries(keys).map(([key, value]) => `${key} = ${JSON.stringify(value)}`),
-  ];
-  const lines = Object.entries(sections).flatMap(([name, keys]) =>
-    Array.isArray(keys) ? keys.flatMap((one) => table(`[[${name}]]`, one)) : table(`[${name}]`, keys),
-  );
-  return `${lines.join('\n')}\n`;
-}
-
 const sign = createSigner({ key: USER_SECRET, algorithm: 'HS256' });
 
 export const userToken = (user, claims = {}) =>
@@ -107,8 +95,7 @@ export async function createStage(settings = {}) {
 
   const redisUrl = `redis://127.0.0.1:${redisPort}`;
   const stderr = openSync(log, 'a');
-  const starters = { node: startNode, bellwire: startBellwire };
-  const service = starters[process.env.SERVICE ?? 'node']();
+  const service = startNode();
   const { http } = await ready(service, 'the service').catch((error) => {
     throw new Error(`${error.message}\n${readFileSync(log, 'utf8')}`);
   });
@@ -138,51 +125,9 @@ export async function createStage(settings = {}) {
     });
   }
 
-  // The same for Bellwire: its defaults, without limits of rates and without LiveKit's API, which the peer does not call either.
-  function startBellwire() {
-    const file = join(folder, 'bellwire.toml');
-    const sections = {
-      http: { listen: '127.0.0.1:0', ops_listen: '127.0.0.1:0' },
-      auth: { ticket_secret: TICKET_SECRET },
-      'auth.users': [
-        { issuer: ISSUER, audience: AUDIENCE, algorithm: 'HS256', secret: USER_SECRET, name_claim: 'name' },
-      ],
-      store: { url: redisUrl },
-      livekit: { rooms: false },
-      limits: Object.fromEntries(
-        [
-          'ip',
-          'invites_per_user',
-          'invites_per_callee',
-          'invites_per_pair',
-          'tokens_per_user',
-          'registrations_per_user',
-        ].map((name) => [name, '']),
-      ),
-      telemetry: { log_level: process.env.LOG_LEVEL ?? 'info', log_format: 'json' },
-      'push.apns': [
-        {
-          app: APP,
-          environment: 'production',
-          team_id: sim.team_id,
-          key_id: sim.key_id,
-          key_file: sim.key_file,
-          endpoint: sim.apns,
-          ca_file: sim.ca_file,
-        },
-      ],
-      'push.fcm': [
-        { app: APP, service_account_file: sim.service_account_file, endpoint: sim.fcm, ca_file: sim.ca_file },
-      ],
-    };
-    writeFileSync(file, toml(sections));
-    return start(bellwire(), ['serve', '--config', file], { stdio: ['ignore', 'pipe', stderr] });
-  }
-
   return {
     url: `http://${http}`,
     control: sim.control,
-    pids: { service: service.pid, redis: redis.pid, simulator: simulator.pid },
     log: () => readFileSync(log, 'utf8'),
 
     // Ends the service as an operator would, and gives its exit code.

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bellwire::domain::Timestamp;
+use hdrhistogram::Histogram;
 use tokio::time::{sleep, timeout};
 
 use crate::Failure;
-use crate::scenario::Invited;
+use crate::scenario::{Invited, histogram};
 
 /// How long the last pushes of all calls may take to come in.
 const ALL_WITHIN: Duration = Duration::from_secs(10);
@@ -54,18 +55,12 @@ pub struct Rung {
     pub refused: usize,
 }
 
-impl Rung {
-    /// Both together.
-    pub fn add(&mut self, other: &Self) {
-        self.devices += other.devices;
-        self.lost += other.lost;
-        self.twice += other.twice;
-        self.renamed += other.renamed;
-        self.refused += other.refused;
-    }
-}
-
 impl Pushes {
+    /// Forgets what came so far.
+    pub fn forget(&self) {
+        self.calls().clear();
+    }
+
     /// Reads what the simulator prints until it ends, on a thread of its own.
     pub fn read(lines: impl Iterator<Item = std::io::Result<String>> + Send + 'static, devices: usize) -> Self {
         let pushes = Self { calls: Arc::default(), devices };
@@ -84,13 +79,13 @@ impl Pushes {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long each ring was on its way, in ms since its invite was to be sent. One that is missing is an error.
-    pub async fn after(&self, invited: &[Invited]) -> Result<Vec<f64>, Failure> {
+    /// How long each ring was on its way, in microseconds since its invite was to be sent. One that is missing is an error.
+    pub async fn after(&self, invited: &[Invited]) -> Result<Histogram<u64>, Failure> {
         self.all(Kind::Ring, invited, |one| one.due_at).await
     }
 
-    /// How long each missed-call push was on its way, in ms since its ring was over. One that is missing is an error.
-    pub async fn after_rings(&self, invited: &[Invited]) -> Result<Vec<f64>, Failure> {
+    /// How long each missed-call push was on its way, in microseconds since its ring was over. One that is missing is an error.
+    pub async fn after_rings(&self, invited: &[Invited]) -> Result<Histogram<u64>, Failure> {
         self.all(Kind::Missed, invited, |one| one.ring_until).await
     }
 
@@ -120,7 +115,7 @@ impl Pushes {
         kind: Kind,
         invited: &[Invited],
         since: impl Fn(&Invited) -> Timestamp,
-    ) -> Result<Vec<f64>, Failure> {
+    ) -> Result<Histogram<u64>, Failure> {
         let expected = invited.len() * self.devices;
         let delays = async {
             loop {
@@ -132,10 +127,16 @@ impl Pushes {
             }
         };
         let missing = |_| format!("{} of {expected} pushes came", self.delays(kind, invited, &since).len());
-        Ok(timeout(ALL_WITHIN, delays).await.map_err(missing)?)
+        let delays = timeout(ALL_WITHIN, delays).await.map_err(missing)?;
+        let mut spread = histogram()?;
+        for delay in delays {
+            spread.record(delay * 1000)?;
+        }
+        Ok(spread)
     }
 
-    fn delays(&self, kind: Kind, invited: &[Invited], since: impl Fn(&Invited) -> Timestamp) -> Vec<f64> {
+    /// In ms.
+    fn delays(&self, kind: Kind, invited: &[Invited], since: impl Fn(&Invited) -> Timestamp) -> Vec<u64> {
         let calls = self.calls();
         let mut delays = Vec::new();
         for one in invited {
@@ -145,8 +146,7 @@ impl Pushes {
                 let at = first.entry(&seen.target).or_insert(seen.at);
                 *at = seen.at.min(*at);
             }
-            let waited = first.values().map(|at| Duration::from_millis(at.saturating_sub(since)));
-            delays.extend(waited.map(|waited| waited.as_secs_f64() * 1e3));
+            delays.extend(first.values().map(|at| at.saturating_sub(since)));
         }
         delays
     }

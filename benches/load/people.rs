@@ -1,6 +1,7 @@
 //! Callers and callees: their tokens and the requests that they make. Each callee has an iPhone and an Android phone, some a tablet too.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use bellwire::domain::Timestamp;
 use jsonwebtoken::{EncodingKey, Header};
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::client::{Client, Request};
-use crate::stage::{APP, ISSUER, USER_SECRET};
+use crate::services::{APP, AUDIENCE, ISSUER, USER_SECRET};
 
 /// Far in the future; the figures are none of expiry.
 const EXPIRES_AT: u64 = 4_000_000_000;
@@ -37,10 +38,20 @@ struct Claims<'a> {
 
 impl Pair {
     pub fn new(number: usize) -> Result<Self, Failure> {
-        let callee = format!("auth0|callee-{number:06}");
-        let caller_token = token(&format!("auth0|caller-{number:06}"))?;
+        Self::calling(number, number)
+    }
+
+    /// A caller of their own for the callee of another pair.
+    pub fn calling(caller: usize, callee: usize) -> Result<Self, Failure> {
+        let callee = format!("auth0|callee-{callee:06}");
+        let caller_token = token(&format!("auth0|caller-{caller:06}"))?;
         let callee_token = token(&callee)?;
         Ok(Self { callee, caller_token, callee_token })
+    }
+
+    /// Opens the callee's event stream.
+    pub async fn listen(&self, client: &mut Client) -> Result<(), Failure> {
+        client.listen(&self.callee_token).await
     }
 
     /// Registers as many of the callee's devices, at most three.
@@ -64,22 +75,34 @@ impl Pair {
         Ok(())
     }
 
-    /// Starts a call that rings for as long, and gives its id and until when it rings.
-    pub async fn invite(&self, client: &mut Client, ring_seconds: u64) -> Result<(String, Timestamp), Failure> {
+    /// Starts a call that rings for as long, and gives its id and until when it rings; nothing if the callee is busy.
+    pub async fn try_invite(
+        &self,
+        client: &mut Client,
+        ring_seconds: u64,
+    ) -> Result<Option<(String, Timestamp)>, Failure> {
         let body = format!(
             r#"{{"callee":"{}","media":"video","ring_seconds":{ring_seconds},"metadata":{{"chat":"c-1881"}}}}"#,
             self.callee
         );
         let request = Request { method: "POST", path: "/v1/calls", token: &self.caller_token, body: &body };
         let answer = std::str::from_utf8(client.send(request, 201).await?)?;
+        if answer.contains(r#""end_reason":"busy""#) {
+            return Ok(None);
+        }
         if !answer.contains(r#""state":"calling""#) {
             return Err(format!("a call that does not ring: {answer}").into());
         }
-        Ok((text(answer, "id")?.to_owned(), time(answer, "ring_until")?))
+        Ok(Some((text(answer, "id")?.to_owned(), time(answer, "ring_until")?)))
     }
 
-    /// How long after the end of its ring a call ended as timed out, in ms.
-    pub async fn lateness(&self, client: &mut Client, call: &str) -> Result<f64, Failure> {
+    /// As [`try_invite`](Self::try_invite), of a callee who must not be busy.
+    pub async fn invite(&self, client: &mut Client, ring_seconds: u64) -> Result<(String, Timestamp), Failure> {
+        Ok(self.try_invite(client, ring_seconds).await?.ok_or("the callee is busy")?)
+    }
+
+    /// How long after the end of its ring a call ended as timed out.
+    pub async fn lateness(&self, client: &mut Client, call: &str) -> Result<Duration, Failure> {
         let path = format!("/v1/calls/{call}");
         let request = Request { method: "GET", path: &path, token: &self.caller_token, body: "" };
         let answer = std::str::from_utf8(client.send(request, 200).await?)?;
@@ -90,7 +113,7 @@ impl Pair {
         if ended < until {
             return Err(format!("a call that ended too early: {answer}").into());
         }
-        Ok(ended.since(until).as_secs_f64() * 1e3)
+        Ok(ended.since(until))
     }
 
     pub async fn alert(&self, client: &mut Client, call: &str) -> Result<(), Failure> {
@@ -131,6 +154,6 @@ fn time(answer: &str, name: &str) -> Result<Timestamp, Failure> {
 }
 
 fn token(user: &str) -> Result<String, Failure> {
-    let claims = Claims { iss: ISSUER, aud: "bellwire", sub: user, name: "Ann Example", exp: EXPIRES_AT };
+    let claims = Claims { iss: ISSUER, aud: AUDIENCE, sub: user, name: "Ann Example", exp: EXPIRES_AT };
     Ok(jsonwebtoken::encode(&Header::default(), &claims, &KEY)?)
 }

@@ -1,4 +1,4 @@
-//! A keep-alive connection to the gateway that does HTTP/1.1 and no more than this program needs, to cost next to nothing.
+//! A keep-alive connection to the service that does HTTP/1.1 and no more than this program needs, to cost next to nothing.
 
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ impl Client {
     pub async fn connect(address: SocketAddr) -> Result<Self, Failure> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, address, buffer: Vec::with_capacity(8192) })
+        Ok(Self { stream, address, buffer: Vec::with_capacity(1024) })
     }
 
     /// Sends a JSON body and gives the answer's, which must have this status.
@@ -37,6 +37,22 @@ impl Client {
             return Err(format!("{method} {path}: {found} in place of {status}: {text}").into());
         }
         Ok(answer)
+    }
+
+    /// Opens the event stream, and returns when the snapshot is there.
+    pub async fn listen(&mut self, token: &str) -> Result<(), Failure> {
+        let request = format!(
+            "GET /v1/events HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\naccept: text/event-stream\r\n\r\n",
+            self.address,
+        );
+        self.stream.write_all(request.as_bytes()).await?;
+        self.buffer.clear();
+        let snapshot = br#""snapshot""#;
+        while !self.buffer.windows(snapshot.len()).any(|bytes| bytes == snapshot) {
+            self.read().await?;
+        }
+        self.buffer = Vec::new();
+        Ok(())
     }
 
     async fn answer(&mut self) -> Result<(u16, &[u8]), Failure> {
@@ -59,7 +75,8 @@ impl Client {
 
     async fn read(&mut self) -> Result<(), Failure> {
         if self.stream.read_buf(&mut self.buffer).await? == 0 {
-            return Err("the gateway closed a connection".into());
+            let said = String::from_utf8_lossy(&self.buffer);
+            return Err(format!("the service closed a connection: {said}").into());
         }
         Ok(())
     }

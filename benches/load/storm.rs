@@ -1,0 +1,129 @@
+//! Calls of people who have registered: as many as the service takes, at rates, whole ones, many to one user, and very many.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::figures::{Row, Spread};
+use crate::people::Pair;
+use crate::scenario::{Calls, Load, Pace};
+use crate::{Failure, Options, Scenario};
+
+/// Calls that pay for what is done once, and for a compiler that learns.
+const WARM_UP: usize = 2000;
+/// Callers to one user.
+const CALLERS: usize = 1000;
+/// How often memory is looked at while there are very many calls.
+const LOOKS: usize = 10;
+
+/// The people, and how they go about it.
+pub struct Crowd<'a> {
+    pub options: &'a Options,
+    pub load: Load<'a>,
+    /// Memory before anybody registered, in MB.
+    pub started: f64,
+    /// Whether the service knows of cancels; otherwise everybody calls again while their last call rings.
+    pub cancels: bool,
+}
+
+impl Crowd<'_> {
+    /// Does these, one after the other.
+    pub async fn run(&self, scenarios: &[Scenario]) -> Result<Vec<Row>, Failure> {
+        let warm = self.load.invites(Pace::Greatest, WARM_UP.min(self.options.pairs), Duration::MAX).await?;
+        let mut greatest = warm.per_second();
+        self.end(&warm).await?;
+        let mut rows = Vec::new();
+        for scenario in scenarios {
+            match scenario {
+                Scenario::Storm => greatest = self.storm(&mut rows).await?,
+                Scenario::Rates => self.rates(greatest, &mut rows).await?,
+                Scenario::Calls => self.whole_calls(&mut rows).await?,
+                Scenario::Hot => self.hot(&mut rows).await?,
+                Scenario::Memory => self.memory(&mut rows).await?,
+                Scenario::Start | Scenario::Streams | Scenario::Slow | Scenario::Ringing => {}
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Gives how many invites a second it took.
+    async fn storm(&self, rows: &mut Vec<Row>) -> Result<f64, Failure> {
+        let storm = self.load.invites(Pace::Greatest, self.options.pairs, self.time()).await?;
+        let row = self.row("invites, greatest", &storm).await?;
+        rows.push(row.with("memory at start, MB", self.started));
+        if let Some(cancels) = self.end(&storm).await? {
+            rows.push(Row::of_calls("cancels, greatest", &cancels, self.load.stage)?);
+        }
+        Ok(storm.per_second())
+    }
+
+    /// At the rates that were asked for and it may keep up with, and at half of the greatest.
+    async fn rates(&self, greatest: f64, rows: &mut Vec<Row>) -> Result<(), Failure> {
+        let fixed = self.options.rates.iter().filter(|rate| **rate < greatest * 0.9);
+        let fixed = fixed.map(|rate| (format!("invites, {rate:.0} a second"), *rate));
+        for (name, rate) in fixed.chain([("invites, half".to_owned(), greatest / 2.0)]) {
+            let calls = self.load.invites(Pace::Rate(rate), self.options.pairs, self.time()).await?;
+            rows.push(self.row(&name, &calls).await?);
+            self.end(&calls).await?;
+        }
+        Ok(())
+    }
+
+    async fn whole_calls(&self, rows: &mut Vec<Row>) -> Result<(), Failure> {
+        let calls = self.load.whole_calls(Pace::Greatest, self.time()).await?;
+        rows.push(Row::of_calls("whole calls, greatest", &calls, self.load.stage)?);
+        let calls = self.load.whole_calls(Pace::Rate(calls.per_second() / 2.0), self.time()).await?;
+        rows.push(Row::of_calls("whole calls, half", &calls, self.load.stage)?);
+        Ok(())
+    }
+
+    /// Everybody calls one user at the same moment: one rings, the others find them busy.
+    async fn hot(&self, rows: &mut Vec<Row>) -> Result<(), Failure> {
+        let (stage, callee) = (self.load.stage, self.options.pairs);
+        let known = Load::new(stage, vec![Pair::new(callee)?], 1, self.load.ring_seconds);
+        known.register().await?;
+        let callers = (0..CALLERS).map(|caller| Pair::calling(callee + caller, callee)).collect::<Result<_, _>>()?;
+        let hot = Load::new(stage, callers, CALLERS, self.load.ring_seconds);
+        let calls = hot.rush().await?;
+        rows.push(Row::of_calls("one hot callee", &calls, stage)?.with("calls that ring", calls.invited.len()));
+        Ok(())
+    }
+
+    /// Very many calls that are invited and cancelled, the same people again and again.
+    async fn memory(&self, rows: &mut Vec<Row>) -> Result<(), Failure> {
+        let stage = self.load.stage;
+        let (mut looks, mut made) = (vec![json!([0, stage.memory()?])], 0);
+        let before = stage.usage().await?;
+        let mut last = None;
+        while made < self.options.calls {
+            let some = (self.options.calls / LOOKS).min(self.options.pairs).min(self.options.calls - made);
+            let calls = self.load.invites(Pace::Greatest, some, Duration::MAX).await?;
+            self.end(&calls).await?;
+            stage.pushes.forget();
+            made += some;
+            looks.push(json!([made, stage.memory()?]));
+            last = Some(calls);
+        }
+        let (used, last) = (stage.used_since(&before).await?, last.ok_or("no calls")?);
+        let row = Row::new("many calls", made, last.per_second(), Spread::of(&last.latencies), &used, stage)?;
+        rows.push(row.with("memory after so many calls, MB", Value::from(looks)));
+        Ok(())
+    }
+
+    async fn row(&self, scenario: &str, calls: &Calls) -> Result<Row, Failure> {
+        let wire = Spread::of(&self.load.stage.pushes.after(&calls.invited).await?).json();
+        Ok(Row::of_calls(scenario, calls, self.load.stage)?.with("invite to push, ms", wire))
+    }
+
+    /// Ends these calls, so that their people can call again.
+    async fn end(&self, calls: &Calls) -> Result<Option<Calls>, Failure> {
+        if !self.cancels {
+            return Ok(None);
+        }
+        self.load.cancel(calls).await.map(Some)
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.options.seconds)
+    }
+}
