@@ -116,6 +116,13 @@ impl Clock {
         self.0.random.fill(bytes).expect("the operating system gives random bytes");
     }
 
+    /// Any number, each as likely as any other.
+    pub fn chance(&self) -> u64 {
+        let mut random = [0; 8];
+        self.random(&mut random);
+        u64::from_le_bytes(random)
+    }
+
     /// A new call id: UUID version 7, sortable by time.
     pub fn call_id(&self) -> CallId {
         let mut random = [0; 10];

@@ -69,11 +69,11 @@ def users_by_partition(users, seed):
 class Sweeps:
     """Instances that sweep one Redis and wake what is overdue, whoever's it was (src/scheduler/mod.rs, wake.rs).
 
-    Each takes the first `BATCH` by time, all of them the same; with `spread` each takes others by chance, which the code does not do."""
+    Each takes the first `BATCH` by time, all of them the same; with `spread`, as in the code, each takes others by chance."""
 
     EVERY, AFTER, BATCH, AT_ONCE = 600, 300, 512, 64
     """`SWEEP_EVERY`, `SWEEP_AFTER`, `SWEEP_BATCH` and `AT_ONCE` of calls."""
-    OF_ALL = 64 * PARTITIONS
+    OF_ALL = 8 * 512
     """What the partitions give at most (`DUE_OF_ONE` of src/store/redis/calls.rs)."""
 
     def __init__(self, instances, dues, costs, spread=False, seed=1):

@@ -15,6 +15,8 @@ use super::webhook::{Subscribers, WebhookEvent};
 
 /// How long it is tried to tell the backend that a call ended. What an endpoint does not take is a job's soon.
 const REPORTED_FOR: Duration = Duration::from_hours(3 * 24);
+/// How long it is tried to add the call to what was used, at the most: the store knows for a day longer that it was added.
+const ACCOUNTED_FOR: Duration = Duration::from_hours(6 * 24);
 
 impl Call {
     /// Ends the call: stops what rings, tells the parties, and opens what is left to do.
@@ -70,7 +72,7 @@ impl Call {
     fn report(&mut self, now: Timestamp) {
         let until = now + REPORTED_FOR;
         if self.presence.caller.is_some() || self.presence.callee.is_some() {
-            self.open(TaskKind::Account, self.retained_until(), now);
+            self.open(TaskKind::Account, self.retained_until().min(now + ACCOUNTED_FOR), now);
         }
         let missed = self.end_reason.is_some_and(EndReason::is_missed) && !self.hidden;
         let Subscribers { ended, missed: of_missed, .. } = self.rules.webhooks.clone();

@@ -13,6 +13,10 @@ use crate::domain::Timestamp;
 use crate::engine::{Engine, EngineError};
 use crate::lifecycle::Stop;
 
+/// So many times as many as it takes are what a sweep chooses from where there are more, by chance: all instances look at the same, and each
+/// should take others.
+const CHOICE: usize = 8;
+
 /// What is woken, how often and how many at a time.
 pub(super) trait Kind: 'static {
     /// Its name.
@@ -111,7 +115,7 @@ async fn sweep<K: Kind>(engine: Engine, mut stop: Stop) {
 /// Says whether there is more to do at once. Those whose records this release cannot read are `stuck`: they stay due, and nobody else's
 /// turn shall be theirs.
 async fn sweep_once<K: Kind>(engine: &Engine, stuck: &mut HashSet<K::Id>) -> bool {
-    let due = match K::overdue(engine, K::SWEEP_AFTER, K::SWEEP_BATCH, stuck).await {
+    let due = match K::overdue(engine, K::SWEEP_AFTER, CHOICE * K::SWEEP_BATCH, stuck).await {
         Ok(due) => due,
         Err(error) => {
             tracing::warn!(%error, of = K::NAME, "the sweep cannot read what is due");
@@ -122,6 +126,7 @@ async fn sweep_once<K: Kind>(engine: &Engine, stuck: &mut HashSet<K::Id>) -> boo
     let (stays, due): (Vec<K::Id>, Vec<K::Id>) = due.into_iter().partition(|id| stuck.contains(id));
     *stuck = stays.into_iter().collect();
     let full = due.len() >= K::SWEEP_BATCH;
+    let due = some_of(due, K::SWEEP_BATCH, || engine.clock().chance());
     let mut waking = JoinSet::new();
     let (mut woken, mut met_stuck) = (0, false);
     let mut note = |id, done: Woken| match done {
@@ -145,4 +150,33 @@ async fn sweep_once<K: Kind>(engine: &Engine, stuck: &mut HashSet<K::Id>) -> boo
     }
     // Where nothing could be woken, more of the same would only spin; behind those that are newly stuck may stand others.
     met_stuck || (full && woken > 0)
+}
+
+/// All of them in their order where there are no more than `most`; otherwise so many of them by chance.
+fn some_of<T>(mut all: Vec<T>, most: usize, mut chance: impl FnMut() -> u64) -> Vec<T> {
+    if all.len() > most {
+        all.sort_by_cached_key(|_| chance());
+        all.truncate(most);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::some_of;
+    use crate::clock::Clock;
+
+    #[test]
+    fn instances_take_others_of_what_is_too_much_for_one() {
+        let clock = Clock::system();
+        let take = |most| some_of((0..4096).collect(), most, || clock.chance());
+        let (one, other): (HashSet<u32>, HashSet<u32>) =
+            (take(512).into_iter().collect(), take(512).into_iter().collect());
+        assert_eq!((one.len(), other.len()), (512, 512));
+        // 64 of each 512 are expected to be the same.
+        assert!(one.intersection(&other).count() < 200);
+        assert_eq!(take(4096), (0..4096).collect::<Vec<u32>>(), "in order of time");
+    }
 }
