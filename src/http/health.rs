@@ -3,6 +3,7 @@
 //! Ready means: the store works and the gateway is not stopping. An outage at Apple or Google is shown and
 //! changes nothing, since it would take every instance out of the balancer at once.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -10,7 +11,6 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use super::App;
@@ -20,23 +20,38 @@ use crate::telemetry::metrics::CONTENT_TYPE;
 /// How long what the store has said is good. Anybody may ask, and it answers by a write to the disk.
 const GOOD_FOR: Duration = Duration::from_millis(200);
 
+/// How long it is good while somebody asks anew, so that nobody waits in a line that anybody can make long.
+const GOOD_MEANWHILE: Duration = Duration::from_secs(2);
+
 /// What the store last said of itself: however many ask, it is asked once at a time.
 #[derive(Debug, Default)]
-pub struct StoreHealth(Mutex<Option<(Instant, Part)>>);
+pub struct StoreHealth {
+    known: Mutex<Option<(Instant, Part)>>,
+    asking: tokio::sync::Mutex<()>,
+}
 
 impl StoreHealth {
+    fn known(&self, within: Duration) -> Option<Part> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|(at, _)| at.elapsed() < within).map(|(_, part)| part.clone())
+    }
+
     async fn part(&self, engine: &Engine) -> Part {
-        let mut known = self.0.lock().await;
-        if let Some((at, part)) = &*known
-            && at.elapsed() < GOOD_FOR
-        {
-            return part.clone();
+        let _asking = match self.asking.try_lock() {
+            Ok(asking) => asking,
+            Err(_) => match self.known(GOOD_MEANWHILE) {
+                Some(part) => return part,
+                None => self.asking.lock().await,
+            },
+        };
+        if let Some(part) = self.known(GOOD_FOR) {
+            return part;
         }
         let part = match engine.store_health().await {
             Ok(detail) => Part { name: "store".into(), ok: true, detail },
             Err(error) => Part { name: "store".into(), ok: false, detail: error.to_string() },
         };
-        *known = Some((Instant::now(), part.clone()));
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), part.clone()));
         part
     }
 }

@@ -36,6 +36,8 @@ const RETRY_SECONDS: u32 = 1;
 /// How many are told in words at a time that they were refused; more of them hear the status alone, which over HTTP/2 needs no window: so
 /// answers that nobody takes hold little memory.
 const REFUSED_IN_WORDS: usize = 256;
+/// For each request that there may be in flight, so many answers may wait until their clients take them.
+const ANSWERS: usize = 8;
 /// How many webhooks of LiveKit are dealt with at a time, apart from all other requests.
 const WEBHOOKS: usize = 256;
 
@@ -45,6 +47,7 @@ pub struct Load {
     requests: Places,
     requests_per_ip: Option<PlacesPer<IpAddr>>,
     requests_per_user: PlacesPer<UserId>,
+    answers: Places,
     event_streams: Places,
     webhooks: Places,
     refusals: Places,
@@ -72,6 +75,7 @@ impl Load {
             requests: Places::new(limits.requests, metrics.requests_in_flight()),
             requests_per_ip: limits.requests_per_ip.map(PlacesPer::new),
             requests_per_user: PlacesPer::new(limits.requests_per_user),
+            answers: Places::new(limits.requests.saturating_mul(ANSWERS), Gauge::default()),
             event_streams: Places::new(limits.event_streams, Gauge::default()),
             webhooks: Places::new(WEBHOOKS, Gauge::default()),
             refusals: Places::new(REFUSED_IN_WORDS, Gauge::default()),
@@ -127,7 +131,7 @@ impl Load {
             _ => None,
         };
         let place = self.requests.take().or_else(|| is_known().then(|| self.requests.take_kept()).flatten());
-        Ok(Held { _place: place.ok_or("requests")?, _of_ip: of_ip, of_user: OfUser::default() })
+        Ok(Held { _place: place.ok_or("requests")?, of_ip, of_user: OfUser::default() })
     }
 
     /// What those hear for whom there is no place.
@@ -141,6 +145,14 @@ impl Load {
         match self.refusals.take_kept() {
             Some(place) => held_by_body(response, place),
             None => bare(response),
+        }
+    }
+
+    /// An answer to somebody who is known. Until it was sent it counts for their user and address, and no longer for all.
+    fn to_a_caller(&self, response: Response, held: Held) -> Response {
+        match self.answers.take_kept() {
+            Some(place) => held_by_body(response, (place, held.of_ip, held.of_user)),
+            None => self.to_a_stranger(response),
         }
     }
 
@@ -202,7 +214,7 @@ async fn answer(app: &App, mut request: Request<Body>, next: Next) -> (Response,
     let response = match response.extensions_mut().remove::<Streaming>() {
         Some(Streaming) => response,
         None if held.of_user.0.get().is_none() => app.load.to_a_stranger(response),
-        None => held_by_body(response, held),
+        None => app.load.to_a_caller(response, held),
     };
     (response, is_in_vain)
 }
@@ -216,7 +228,7 @@ fn is_refusal(response: &Response) -> bool {
 /// The places of a request.
 struct Held {
     _place: Place,
-    _of_ip: Option<PlaceOf<IpAddr>>,
+    of_ip: Option<PlaceOf<IpAddr>>,
     of_user: OfUser,
 }
 
