@@ -53,6 +53,8 @@ impl Postgres {
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "rows of the history were deleted: they are older than history.retention"),
             Err(error) => {
+                // It is tried again when the database was looked at next.
+                *self.swept.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 let error: PostgresError = error;
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "rows of the history that are too old could not be deleted yet");

@@ -42,7 +42,7 @@ impl Redis {
         match failures.pop() {
             Some(failure) if failures.len() + 1 == PARTITIONS => return Err(failure),
             Some(error) => {
-                tracing::warn!(%error, partitions = failures.len() + 1, "some of what is due cannot be read")
+                tracing::warn!(%error, partitions = failures.len() + 1, "some of what is due cannot be read");
             }
             None => {}
         }
