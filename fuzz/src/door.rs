@@ -40,7 +40,8 @@ impl Door {
     /// Starts a gateway that has no push provider and no limits of rates.
     pub fn open() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let parts = b"{\"alg\":\"HS256\",\"typ\":\"JWT\"}\n{\"iss\":\"https://id.example\",\"sub\":\"ann\",\"exp\":4102444800}";
+        let parts =
+            b"{\"alg\":\"HS256\",\"typ\":\"JWT\"}\n{\"iss\":\"https://id.example\",\"sub\":\"ann\",\"exp\":4102444800}";
         let user = signed::compose(parts, |signed| signed::hs256(SECRET, signed));
         // A file system in memory, where there is one: what is looked for is not in the disk.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
@@ -112,7 +113,8 @@ async fn read(connection: &mut TcpStream) -> io::Result<(Answer, bool)> {
         }
     };
     let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-    let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned));
+    let header =
+        |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned));
     let status = head.get(9..12).and_then(|status| status.parse().ok()).expect("a status");
     let length: usize = header("content-length").and_then(|length| length.parse().ok()).unwrap_or_default();
     while bytes.len() < end + length {

@@ -5,6 +5,8 @@ use data_encoding::BASE64URL_NOPAD;
 use ring::hmac;
 use serde_json::Value;
 
+use crate::told::is_token;
+
 /// `header`, a new line and `claims`, encoded and signed.
 pub fn compose(parts: &[u8], sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
     let newline = parts.iter().position(|byte| *byte == b'\n').unwrap_or(parts.len());
@@ -52,7 +54,7 @@ pub fn bent(token: &str) -> impl Iterator<Item = String> {
 
 /// Fails if an error repeats the claims or the signature of a token.
 pub fn is_not_told(token: &str, error: &str) {
-    for part in token.split('.').skip(1).filter(|part| part.len() >= 16) {
+    for part in token.split('.').skip(1).filter(|part| is_token(part)) {
         assert!(!error.contains(part), "a token is told in {error:?}");
     }
 }

@@ -18,8 +18,7 @@ use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-static SEALING: LazyLock<Sealing> =
-    LazyLock::new(|| Sealing::new(&[EncryptionKey::Key([7; 32])], Clock::system()));
+static SEALING: LazyLock<Sealing> = LazyLock::new(|| Sealing::new(&[EncryptionKey::Key([7; 32])], Clock::system()));
 
 // The first byte says of which kind the record is.
 fuzz_target!(|data: &[u8]| {
@@ -94,7 +93,11 @@ fn take_further(call: &Call) {
     ];
     for leg in call.legs.iter().take(2) {
         let device = &leg.device.id;
-        inputs.extend([Input::DeviceAlerting(device.clone()), Input::Answer(device.clone()), Input::DeviceGone(device.clone())]);
+        inputs.extend([
+            Input::DeviceAlerting(device.clone()),
+            Input::Answer(device.clone()),
+            Input::DeviceGone(device.clone()),
+        ]);
         let _ = (call.ticket_scope(device, Timestamp::from_millis(1)), call.ticket_ends(device));
     }
     for now in [call.wake_up().at, Timestamp::from_millis(1_800_000_000_000), Timestamp::from_millis(u64::MAX)] {

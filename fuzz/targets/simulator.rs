@@ -51,7 +51,10 @@ impl World {
     fn filled(&self, text: &str) -> String {
         let mut text = text.replace("{apns}", &self.provider_token).replace("{assertion}", &self.assertion);
         if text.contains("{oauth}") {
-            let form = format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={}", self.assertion);
+            let form = format!(
+                "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={}",
+                self.assertion
+            );
             let request = Request::post("/token").header("content-type", "application/x-www-form-urlencoded");
             let answer = self.simulator.answer(None, request.body(form.into()).expect("a request"));
             let answer: Value = serde_json::from_slice(answer.body()).expect("json");
@@ -144,7 +147,8 @@ fn order(world: &World, text: &str) {
     let rules: Value = serde_json::from_slice(rules.body()).expect("json");
     for rule in rules["rules"].as_array().expect("a list").iter().take(5) {
         for body in [rule["rule"].clone(), json!({"line": rule["line"]})] {
-            let again = Request::post("/rules").header("host", "localhost").body(body.to_string().into()).expect("a request");
+            let again =
+                Request::post("/rules").header("host", "localhost").body(body.to_string().into()).expect("a request");
             let again = world.order(again);
             assert_eq!(again.status(), 201, "{body}: {:?}", again.body());
             let again: Value = serde_json::from_slice(again.body()).expect("json");

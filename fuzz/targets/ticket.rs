@@ -12,8 +12,7 @@ use libfuzzer_sys::fuzz_target;
 const SECRETS: [&str; 2] = ["the secret that signs and verifies", "the secret that only verifies"];
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-static TICKETS: LazyLock<Tickets> =
-    LazyLock::new(|| Tickets::new(&SECRETS.map(Secret::new)).expect("tickets"));
+static TICKETS: LazyLock<Tickets> = LazyLock::new(|| Tickets::new(&SECRETS.map(Secret::new)).expect("tickets"));
 
 // The first byte: 0 a token as it is; 1 and 2 header and claims, signed by one of the secrets; 3 by another.
 fuzz_target!(|data: &[u8]| {

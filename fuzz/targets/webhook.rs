@@ -4,8 +4,8 @@
 use std::sync::LazyLock;
 
 use bellwire::clock::Clock;
-use bellwire::config::livekit::{LiveKit, WebhookKey};
 use bellwire::config::Secret;
+use bellwire::config::livekit::{LiveKit, WebhookKey};
 use bellwire::livekit::webhook::{News, WebhookError, Webhooks};
 use bellwire_fuzz::{signed, told};
 use data_encoding::BASE64;

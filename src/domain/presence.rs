@@ -225,7 +225,7 @@ impl Call {
     fn next_check(&self, since: Timestamp) -> Option<Timestamp> {
         let last = self.presence.asked_at.map_or(since, |at| at.max(since));
         let every = self.rules.ask_every_ms;
-        let sooner = every / 5 * u64::from(self.id.random_byte()) / 256;
+        let sooner = (every / 5).saturating_mul(self.id.random_byte().into()) / 256;
         (every > 0).then(|| last + Duration::from_millis(every - sooner))
     }
 

@@ -101,7 +101,7 @@ impl Plan {
     /// The shares that were reached in a day's month and on the day, of what was used on the days of the month up to then.
     pub fn crossings(&self, day: Day, usage: &[DayUsage]) -> Vec<Crossing> {
         let of_month = usage.iter().filter(|usage| (day.month_begins()..=day).contains(&usage.day));
-        let minutes = of_month.map(|usage| usage.participant_ms).sum::<u64>() / MINUTE_MS;
+        let minutes = of_month.map(|usage| usage.participant_ms).fold(0, u64::saturating_add) / MINUTE_MS;
         let peak = usage.iter().find(|usage| usage.day == day).map_or(0, |usage| usage.peak);
         let of = |what, period: String, ends, used: u64, limit: u64| {
             let reached = move |per_cent: &&u32| {

@@ -250,7 +250,7 @@ impl Scene<'_> {
     fn tries(&self) -> String {
         let Some(last) = last_ring(self.leg) else { return String::new() };
         let alike = |receipt: &&Receipt| receipt.status == last.status && receipt.reason == last.reason;
-        let times: u32 = rings(self.leg).filter(alike).map(Receipt::times).sum();
+        let times: u32 = rings(self.leg).filter(alike).map(Receipt::times).fold(0, u32::saturating_add);
         let first = rings(self.leg).find(alike).map_or(last.at, |first| first.since.unwrap_or(first.at));
         match times {
             0 | 1 => self.at(Some(last.at)),

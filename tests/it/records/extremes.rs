@@ -1,6 +1,8 @@
 //! Records with numbers at their limits, as damage or a clock that was wrong may leave them: whatever can be read is taken further and written
 //! back, and no sum on the way overflows.
 
+use std::collections::BTreeSet;
+
 use bellwire::domain::explain::{Around, explain};
 use bellwire::domain::usage::shares;
 use bellwire::domain::{Call, Input, Outcome, TaskResult, Timestamp, step};
@@ -12,24 +14,28 @@ use super::json::places;
 use super::{calls, decode, read, written};
 
 /// The greatest numbers of the types that records have.
-const GREATEST: [u64; 4] = [u64::MAX, u32::MAX as u64, u8::MAX as u64, 0];
+const GREATEST: [u64; 3] = [u64::MAX, u32::MAX as u64, u8::MAX as u64];
 
+/// Each number that a record has, in a record of each state.
 #[test]
 fn numbers_at_their_limits_overflow_nothing() {
-    let mut tried = 0;
+    let mut tried = BTreeSet::new();
     for (name, record) in calls() {
-        let numbers = places(&record).into_iter().filter(|place| is_number(&record, &place.pointer));
-        for pointer in numbers.map(|place| place.pointer) {
-            for number in GREATEST {
+        for place in places(&record).into_iter().filter(|place| is_number(&record, &place.pointer)) {
+            if !tried.insert((place.shape, record["state"].to_string())) {
+                continue;
+            }
+            let call = GREATEST.iter().find_map(|number| {
                 let mut changed = record.clone();
-                *changed.pointer_mut(&pointer).expect("a place") = json!(number);
-                let Ok(Slot::Call(call)) = decode(&changed) else { continue };
-                tried += 1;
-                take_further(&call, &format!("{name} with {number} at {pointer}"));
+                *changed.pointer_mut(&place.pointer)? = json!(number);
+                decode(&changed).ok()
+            });
+            if let Some(Slot::Call(call)) = call {
+                take_further(&call, &format!("{name} with the greatest {}", place.pointer));
             }
         }
     }
-    assert!(tried > 1000, "only {tried}");
+    assert!(tried.len() > 100, "only {}", tried.len());
 }
 
 fn is_number(record: &Value, pointer: &str) -> bool {
