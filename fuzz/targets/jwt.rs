@@ -10,7 +10,7 @@ use std::time::Duration;
 use bellwire::clock::Clock;
 use bellwire::config::Secret;
 use bellwire::config::auth::{Asymmetric, Auth, UserKey, Users};
-use bellwire::http::auth::{Authenticator, Caller};
+use bellwire::http::auth::{Authenticator, Caller, bearer};
 use bellwire::simulator::{Options, Simulator};
 use bellwire::ticket::Tickets;
 use bellwire_fuzz::signed;
@@ -65,7 +65,10 @@ impl World {
     }
 
     fn ask(&self, authorization: &str) -> Result<Caller, String> {
-        let asked = self.runtime.block_on(self.authenticator.authenticate(Some(authorization)));
+        let asked = match bearer(Some(authorization)) {
+            Ok(token) => self.runtime.block_on(self.authenticator.authenticate(token)),
+            Err(error) => Err(error),
+        };
         asked.map_err(|error| format!("{error} {error:?}"))
     }
 

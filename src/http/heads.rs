@@ -39,6 +39,7 @@ pub(super) struct Heads {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own, and all of them can be together")]
 struct State {
     /// Heads that were read.
     read: u64,

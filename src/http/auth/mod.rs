@@ -173,7 +173,7 @@ impl Authenticator {
 }
 
 /// The token in an `Authorization` header (RFC 6750, section 2.1).
-pub(super) fn bearer(authorization: Option<&str>) -> Result<&str, AuthError> {
+pub fn bearer(authorization: Option<&str>) -> Result<&str, AuthError> {
     let (scheme, token) = authorization.and_then(|value| value.split_once(' ')).ok_or(AuthError::Missing)?;
     if scheme.eq_ignore_ascii_case("Bearer") { Ok(token.trim()) } else { Err(AuthError::Missing) }
 }
