@@ -150,9 +150,14 @@ impl<'a> Load<'a> {
         let failed = Cell::new(0);
         let calls =
             self.run(Pace::Rate(f64::INFINITY), self.pairs.len(), Duration::MAX, async |client, pair, due_at| {
-                let Ok(rings) = self.pairs[pair].try_invite(client, self.ring_seconds).await else {
-                    failed.set(failed.get() + 1);
-                    return Ok(None);
+                let rings = match self.pairs[pair].try_invite(client, self.ring_seconds).await {
+                    Ok(rings) => rings,
+                    Err(error) => {
+                        if failed.replace(failed.get() + 1) == 0 {
+                            eprintln!("the first that failed: {error}");
+                        }
+                        return Ok(None);
+                    }
                 };
                 Ok(rings.map(|(call, ring_until)| Invited { pair, call, due_at, ring_until }))
             });
