@@ -114,6 +114,7 @@ struct Grant<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "LiveKit's names")]
 struct Room<'a> {
     room: &'a str,
     room_join: bool,

@@ -39,11 +39,18 @@ impl Client {
         Ok(answer)
     }
 
-    /// Opens the event stream, and returns when the snapshot is there.
-    pub async fn listen(&mut self, token: &str) -> Result<(), Failure> {
+    /// Opens the event stream, and returns when the snapshot is there. Nothing is said on it after that, nor read.
+    pub async fn listen(&mut self, token: &str, transport: Transport) -> Result<(), Failure> {
+        let how = match transport {
+            Transport::Sse => "accept: text/event-stream",
+            Transport::WebSocket => {
+                "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                 sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: bellwire.v1"
+            }
+        };
         let request = format!(
-            "GET /v1/events HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\naccept: text/event-stream\r\n\r\n",
-            self.address,
+            "GET /v1/events HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\n{how}\r\n\r\n",
+            self.address
         );
         self.stream.write_all(request.as_bytes()).await?;
         self.buffer.clear();
@@ -80,6 +87,13 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// How events come.
+#[derive(Clone, Copy)]
+pub enum Transport {
+    WebSocket,
+    Sse,
 }
 
 /// A request with a JSON body.

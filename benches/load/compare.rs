@@ -5,9 +5,12 @@ use std::fmt::Write;
 
 use crate::figures::Row;
 
+/// CPU time by gateway, in each round.
+type Rounds<'a> = BTreeMap<usize, BTreeMap<&'a str, f64>>;
+
 /// A line for each scenario and pair of gateways: the ratios of CPU time in each round, and their median.
 pub fn ratios(rows: &[Row]) -> String {
-    let mut by_scenario: BTreeMap<(&str, &str), BTreeMap<usize, BTreeMap<&str, f64>>> = BTreeMap::new();
+    let mut by_scenario: BTreeMap<(&str, &str), Rounds> = BTreeMap::new();
     for row in rows {
         let Some((service, number)) = row.service.split_once('.') else { continue };
         let rounds = by_scenario.entry((service, row.scenario())).or_default();

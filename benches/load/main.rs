@@ -66,6 +66,9 @@ struct Options {
     /// Calls of `memory` and `ringing`.
     #[arg(long, default_value_t = 100_000)]
     calls: usize,
+    /// Event streams of `streams`; there are fewer where a process may not have as many files open.
+    #[arg(long, default_value_t = 20_000)]
+    streams: usize,
     /// Where to write the figures as JSON.
     #[arg(long)]
     json: Option<PathBuf>,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::Failure;
-use crate::client::{Client, Request};
+use crate::client::{Client, Request, Transport};
 use crate::services::{APP, AUDIENCE, ISSUER, USER_SECRET};
 
 /// Far in the future; the figures are none of expiry.
@@ -50,8 +50,8 @@ impl Pair {
     }
 
     /// Opens the callee's event stream.
-    pub async fn listen(&self, client: &mut Client) -> Result<(), Failure> {
-        client.listen(&self.callee_token).await
+    pub async fn listen(&self, client: &mut Client, transport: Transport) -> Result<(), Failure> {
+        client.listen(&self.callee_token, transport).await
     }
 
     /// Registers as many of the callee's devices, at most three.

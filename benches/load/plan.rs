@@ -44,7 +44,10 @@ pub async fn run(options: &Options, programs: &Programs, service: Service, round
     if first && (wants(Streams) || wants(Start)) {
         let mut stage = stage(programs, &plain).await?;
         if wants(Streams) {
-            rows.extend(streams::run(&stage).await?);
+            for transport in service.transports() {
+                stage.restart()?;
+                rows.extend(streams::run(&stage, options.streams, *transport).await?);
+            }
         }
         if wants(Start) {
             rows.push(starts(&mut stage).await?);

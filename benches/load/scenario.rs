@@ -145,13 +145,23 @@ impl<'a> Load<'a> {
         .await
     }
 
-    /// Invites by every pair at once, of callees who may be busy.
-    pub async fn rush(&self) -> Result<Calls, Failure> {
-        self.run(Pace::Rate(f64::INFINITY), self.pairs.len(), Duration::MAX, async |client, pair, due_at| {
-            let rings = self.pairs[pair].try_invite(client, self.ring_seconds).await?;
-            Ok(rings.map(|(call, ring_until)| Invited { pair, call, due_at, ring_until }))
-        })
-        .await
+    /// Invites by every pair at once, of callees who may be busy; and how many of them were not answered as they should.
+    pub async fn rush(&self) -> Result<(Calls, usize), Failure> {
+        let failed = Cell::new(0);
+        let calls =
+            self.run(Pace::Rate(f64::INFINITY), self.pairs.len(), Duration::MAX, async |client, pair, due_at| {
+                let rings = match self.pairs[pair].try_invite(client, self.ring_seconds).await {
+                    Ok(rings) => rings,
+                    Err(error) => {
+                        if failed.replace(failed.get() + 1) == 0 {
+                            eprintln!("the first that failed: {error}");
+                        }
+                        return Ok(None);
+                    }
+                };
+                Ok(rings.map(|(call, ring_until)| Invited { pair, call, due_at, ring_until }))
+            });
+        Ok((calls.await?, failed.get()))
     }
 
     /// Has the callers of all these calls give up.

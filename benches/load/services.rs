@@ -6,6 +6,7 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
+use crate::client::Transport;
 use crate::{Failure, Scenario};
 
 /// The app whose phones ring.
@@ -54,6 +55,14 @@ impl Service {
             Self::Bellwire | Self::Embedded => true,
             Self::Node => !matches!(scenario, Scenario::Slow | Scenario::Ringing),
             Self::Floor => matches!(scenario, Scenario::Storm | Scenario::Rates),
+        }
+    }
+
+    /// How it tells events.
+    pub const fn transports(self) -> &'static [Transport] {
+        match self {
+            Self::Bellwire | Self::Embedded => &[Transport::WebSocket, Transport::Sse],
+            Self::Node | Self::Floor => &[Transport::Sse],
         }
     }
 

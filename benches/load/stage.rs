@@ -94,7 +94,7 @@ impl Stage {
             _ => Some(RedisServer::start(&programs.redis_server, &folder.path().join("redis")).await?),
         };
         let mut command = Command::new(&programs.bellwire);
-        command.args(["simulate", "--remember", "1", "--credentials"]).arg(folder.path().join("simulator"));
+        command.args(["simulate", "--remember", "20000", "--credentials"]).arg(folder.path().join("simulator"));
         for fault in faults {
             command.args(["--rule", fault]);
         }

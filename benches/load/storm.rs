@@ -34,6 +34,7 @@ impl Crowd<'_> {
         self.end(&warm).await?;
         let mut rows = Vec::new();
         for scenario in scenarios {
+            eprintln!("{scenario:?}");
             match scenario {
                 Scenario::Storm => greatest = self.storm(&mut rows).await?,
                 Scenario::Rates => self.rates(greatest, &mut rows).await?,
@@ -84,8 +85,9 @@ impl Crowd<'_> {
         known.register().await?;
         let callers = (0..CALLERS).map(|caller| Pair::calling(callee + caller, callee)).collect::<Result<_, _>>()?;
         let hot = Load::new(stage, callers, CALLERS, self.load.ring_seconds);
-        let calls = hot.rush().await?;
-        rows.push(Row::of_calls("one hot callee", &calls, stage)?.with("calls that ring", calls.invited.len()));
+        let (calls, failed) = hot.rush().await?;
+        let row = Row::of_calls("one hot callee", &calls, stage)?;
+        rows.push(row.with("calls that ring", calls.invited.len()).with("failed", failed));
         Ok(())
     }
 
