@@ -192,7 +192,7 @@ def cost_of_a_long_line(redis, length):
     if length:
         redis.ask(*[("RPUSH", line, f"{until} {uuid(100 + number)} {claim}") for number in range(length)])
     keys = [line, *(f"bw:{{9}}:{key}" for key in ("history:hot", "devices:hot", "blocks:hot", "bans", "attached:hot", "named:hot", "contacts:hot"))]
-    rings = ("EVALSHA", ring, len(keys), *keys, "hot", 1770000000000, uuid(9), until, f"{until} {uuid(9)} {claim}", 100, until, uuid(8), until,
+    rings = ("EVALSHA", ring, len(keys), *keys, "hot", 1770000000000, uuid(9), until, f"{until} {uuid(9)} {claim}", 100, until, until,
              "caller", 0, 0)
     frees = ("LREM", line, -1, f"{until} {uuid(9)} {claim}")
     answer = redis.ask(rings, frees)[0]

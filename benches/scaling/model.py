@@ -26,7 +26,7 @@ PUSH_S, BAD_PUSH_S = 0.1, 1.0  # until a provider answers; on a bad day
 CORES, BUSY = 2, 0.5  # of a gateway's machine, and how busy it may be
 MASTER_GB = 25  # of data in one Redis, with as much left free
 
-# Measured: docs/PERFORMANCE.md, in the words of `SOURCES`.
+# Measured before the load driver of benches/load; to be measured again by it.
 GATEWAY_US, REDIS_US = 925, 437  # a whole call, at the greatest load
 SWEEP = 0.0043  # of a core, by instance: the gateway's, and as much of Redis
 LIVE_BYTES, DEVICE_BYTES = 3600, 990
@@ -49,11 +49,11 @@ ROOM_BYTES, LIST_BYTES = 1_100, 32 << 20  # of LiveKit's list by room, and the m
 
 # What stands where, and must stand there still for all this to hold.
 SOURCES = {
-    "docs/PERFORMANCE.md": ["925 µs (755 to 1,029) | 437 µs", "0.43% of a core, Redis 0.43%", "3.6 KB, beside 198 MB for the devices"],
     "docs/OPERATIONS.md": ["an event stream by SSE 29 KB"],
     "config/default.toml": ["event_streams = 12288", "# connections = 2", "connections = 4", 'retention = "7d"'],
     "src/store/redis/keys.rs": ["PARTITIONS: usize = 256"],
-    "src/store/redis/calls.rs": ["DUE_OF_ONE: usize = 64"],
+    "src/store/redis/due.rs": ["DUE_OF_ONE: usize = 64"],
+    "src/scheduler/wake.rs": ["CHOICE: usize = 8"],
     "src/scheduler/mod.rs": ["SWEEP_EVERY: Duration = Duration::from_millis(600)", "SWEEP_AFTER: Duration = Duration::from_millis(300)",
                              "SWEEP_BATCH: usize = 512", "AT_ONCE: usize = 64"],
     "src/dispatch/sweep.rs": ["EVERY: Duration = Duration::from_secs(18)"],

@@ -74,7 +74,7 @@ class Sweeps:
     EVERY, AFTER, BATCH, AT_ONCE = 600, 300, 512, 64
     """`SWEEP_EVERY`, `SWEEP_AFTER`, `SWEEP_BATCH` and `AT_ONCE` of calls."""
     OF_ALL = 8 * 512
-    """What the partitions give at most (`DUE_OF_ONE` of src/store/redis/calls.rs)."""
+    """So many are chosen from, the first rather than the last (`CHOICE` of src/scheduler/wake.rs)."""
 
     def __init__(self, instances, dues, costs, spread=False, seed=1):
         self.dues, self.costs, self.spread, self.chance = sorted(dues), costs, spread, random.Random(seed)
@@ -112,7 +112,8 @@ class Sweeps:
                 due.append(at)
             at += 1
         if len(due) > self.BATCH:
-            due = self.chance.sample(due, self.BATCH)
+            drawn = sorted((place + self.chance.uniform(0, self.OF_ALL), one) for place, one in enumerate(due))
+            due = [one for _, one in drawn[: self.BATCH]]
         answered = self.serve(time, self.costs["sweep"])
         self.batch[instance], self.full[instance] = due[::-1], len(due) == self.BATCH
         if not due:

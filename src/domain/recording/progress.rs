@@ -229,7 +229,8 @@ impl Recording {
         self.retention_ms = 0;
         let over = self.retained_until();
         self.retention_ms = super::super::time::millis((now + LATE_FOR).since(over));
-        self.next_at = self.retained_until();
+        // What runs although it should not is still to be stopped first.
+        self.rest(now);
     }
 
     /// Whether LiveKit was never asked for it.

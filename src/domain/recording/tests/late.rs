@@ -175,3 +175,12 @@ fn of_an_erased_one_whose_parties_are_forgotten_a_late_file_goes_too() {
     assert_eq!(recording.state, RecordingState::Erased);
     assert_eq!(recording.next(now + Duration::from_hours(24)), Some(Next::Remove), "and once more");
 }
+
+#[test]
+fn one_that_runs_although_it_was_erased_is_stopped_before_its_names_are_waited_for() {
+    let mut recording = erased();
+    let now = START + Duration::from_hours(1);
+    assert!(recording.reported(&told("EG_1", Status::Active), now));
+    recording.forget_parties(now);
+    assert_eq!(recording.next(now), Some(Next::StopStray));
+}
