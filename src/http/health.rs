@@ -36,7 +36,8 @@ impl StoreHealth {
         known.as_ref().filter(|(at, _)| at.elapsed() < within).map(|(_, part)| part.clone())
     }
 
-    async fn part(&self, engine: &Engine) -> Part {
+    async fn part(&self, ask: impl Future<Output = Part>) -> Part {
+        let came = Instant::now();
         let _asking = match self.asking.try_lock() {
             Ok(asking) => asking,
             Err(_) => match self.known(GOOD_MEANWHILE) {
@@ -44,13 +45,11 @@ impl StoreHealth {
                 None => self.asking.lock().await,
             },
         };
-        if let Some(part) = self.known(GOOD_FOR) {
+        // One answer is for all who have waited for it.
+        if let Some(part) = self.known(GOOD_FOR.max(came.elapsed())) {
             return part;
         }
-        let part = match engine.store_health().await {
-            Ok(detail) => Part { name: "store".into(), ok: true, detail },
-            Err(error) => Part { name: "store".into(), ok: false, detail: error.to_string() },
-        };
+        let part = ask.await;
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), part.clone()));
         part
     }
@@ -84,12 +83,19 @@ pub async fn livez() -> &'static str {
 #[utoipa::path(get, path = "/readyz", tag = "ops", security(()),
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub async fn readyz(State(app): State<App>) -> Response {
-    let store = app.store_health.part(&app.engine).await;
+    let store = app.store_health.part(store_part(&app.engine)).await;
     let ready = store.ok && !app.stop.is_given();
     let mut parts = vec![store];
     parts.extend((app.parts)());
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, parts })).into_response()
+}
+
+async fn store_part(engine: &Engine) -> Part {
+    match engine.store_health().await {
+        Ok(detail) => Part { name: "store".into(), ok: true, detail },
+        Err(error) => Part { name: "store".into(), ok: false, detail: error.to_string() },
+    }
 }
 
 /// Every metric, for Prometheus.
@@ -100,4 +106,28 @@ pub async fn metrics(State(app): State<App>) -> Response {
     app.metrics.parts(parts.iter().map(|part| (part.name.as_str(), part.ok)).chain([store]));
     (app.measure)();
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], app.metrics.text()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn all_who_wait_for_a_slow_store_have_one_answer() {
+        let (health, asked) = (StoreHealth::default(), AtomicU32::new(0));
+        let ask = || async {
+            asked.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Part { name: "store".into(), ok: true, detail: String::new() }
+        };
+        let first = async {
+            health.part(ask()).await;
+            // The line behind it moves slowly.
+            std::thread::sleep(GOOD_FOR + Duration::from_millis(10));
+        };
+        tokio::join!(first, health.part(ask()), health.part(ask()));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
 }

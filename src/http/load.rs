@@ -55,14 +55,10 @@ pub struct Load {
     metrics: Arc<Metrics>,
 }
 
-/// What an answer is worth to its connection, where it is not simply of use.
+/// Marks an answer that was of use. Without it, one was asked for in vain: a refusal of somebody who is not known, or a probe, of which balancers
+/// need few. On a connection with a kept place it is the last one then.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Worth {
-    /// It was asked for in vain: a refusal of somebody who is not known, or a probe, of which balancers need few.
-    Nothing,
-    /// Nobody who is not known has a place on the connection: it is the last one.
-    Last,
-}
+pub(super) struct OfUse;
 
 /// Marks the answer that begins an event stream, which is in flight no longer.
 #[derive(Debug, Clone, Copy)]
@@ -88,19 +84,22 @@ impl Load {
     /// backend needs none.
     pub(super) fn take_user(&self, request: &Extensions, caller: &Caller) -> Result<(), Problem> {
         let Some(OfUser(slot)) = request.get() else { return Ok(()) };
-        let user = match caller {
-            Caller::User(user) => Some(&user.id),
-            Caller::Device(ticket) => Some(&ticket.user),
-            Caller::Service => None,
+        let asks = match caller {
+            Caller::User(user) => self.place_of(&user.id).map(Asks::User),
+            Caller::Device(ticket) => self.place_of(&ticket.user).map(Asks::Ticket),
+            Caller::Service => Some(Asks::Service),
         };
-        let place = user.map(|user| self.requests_per_user.take_kept(user.clone()).ok_or(user)).transpose();
-        let place = place.map_err(|_| {
+        let asks = asks.ok_or_else(|| {
             self.metrics.shed("requests_per_user");
             overloaded("limits.requests_per_user is reached")
         })?;
         // Nobody asks twice who it is.
-        let _ = slot.set(place);
+        let _ = slot.set(asks);
         Ok(())
+    }
+
+    fn place_of(&self, user: &UserId) -> Option<PlaceOf<UserId>> {
+        self.requests_per_user.take_kept(user.clone())
     }
 
     /// A place for an event stream; those of devices with a ticket may be kept ones.
@@ -150,7 +149,11 @@ impl Load {
 
     /// An answer to somebody who is known. Until it was sent it counts for their user and address, and no longer for all.
     fn to_a_caller(&self, response: Response, held: Held) -> Response {
-        match self.answers.take_kept() {
+        let place = match held.of_user.0.get() {
+            Some(Asks::Ticket(_) | Asks::Service) => self.answers.take_kept(),
+            Some(Asks::User(_)) | None => self.answers.take(),
+        };
+        match place {
             Some(place) => held_by_body(response, (place, held.of_ip, held.of_user)),
             None => self.to_a_stranger(response),
         }
@@ -179,25 +182,29 @@ fn overloaded(detail: impl Into<String>) -> Problem {
     Problem::new(Code::Overloaded, detail).retry_after(RETRY_SECONDS)
 }
 
-/// Refuses requests for which there is no place, and says what each answer is worth.
+/// Refuses requests for which there is no place, and marks the answers that were of use.
 pub(super) async fn limit_load(State(app): State<App>, request: Request<Body>, next: Next) -> Response {
     let is_last = request.extensions().get::<Crowded>().is_some() && !is_known(&app, &request);
     let is_probe = is_probe(request.uri().path());
     let (mut response, is_in_vain) = if is_exempt(request.uri().path()) {
         let response = app.load.to_a_prober(next.run(request).await);
-        // A webhook that LiveKit has signed is of use.
-        let is_in_vain = is_probe || is_refusal(&response);
+        // A webhook that LiveKit has signed is of use, also while the store is away; nothing else that may be asked for here without a limit is.
+        let is_in_vain = is_probe || response.status().is_client_error();
         (response, is_in_vain)
     } else if is_last {
         (app.load.refuse("connections"), true)
     } else {
         answer(&app, request, next).await
     };
-    if is_last {
-        response.extensions_mut().insert(Worth::Last);
-    } else if is_in_vain {
-        response.extensions_mut().insert(Worth::Nothing);
+    if !is_last && !is_in_vain {
+        response.extensions_mut().insert(OfUse);
     }
+    response
+}
+
+/// Says that an answer was of use: operators need each of theirs.
+pub(super) async fn of_use(mut response: Response) -> Response {
+    response.extensions_mut().insert(OfUse);
     response
 }
 
@@ -210,7 +217,7 @@ async fn answer(app: &App, mut request: Request<Body>, next: Next) -> (Response,
     request.extensions_mut().insert(held.of_user.clone());
     let mut response = next.run(request).await;
     // The app's backend has no place among those of users, and is never asked to wait.
-    let is_in_vain = is_refusal(&response) && !matches!(held.of_user.0.get(), Some(None));
+    let is_in_vain = is_refusal(&response) && !matches!(held.of_user.0.get(), Some(Asks::Service));
     let response = match response.extensions_mut().remove::<Streaming>() {
         Some(Streaming) => response,
         None if held.of_user.0.get().is_none() => app.load.to_a_stranger(response),
@@ -234,7 +241,15 @@ struct Held {
 
 /// The place of a request among those of its user, once it is known who that is.
 #[derive(Debug, Clone, Default)]
-struct OfUser(Arc<OnceLock<Option<PlaceOf<UserId>>>>);
+struct OfUser(Arc<OnceLock<Asks>>);
+
+/// Who asks, with their user's place.
+#[derive(Debug)]
+enum Asks {
+    User(#[expect(dead_code, reason = "held")] PlaceOf<UserId>),
+    Ticket(#[expect(dead_code, reason = "held")] PlaceOf<UserId>),
+    Service,
+}
 
 /// The answer, of which something is held until its body has been sent or given up.
 fn held_by_body<T: Send + Unpin + 'static>(response: Response, held: T) -> Response {
@@ -260,5 +275,41 @@ impl<T: Unpin> hyper::body::Body for Holding<T> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::domain::{CallId, DeviceId, Timestamp};
+    use crate::http::auth::UserIdentity;
+    use crate::ticket::Ticket;
+
+    #[test]
+    fn answers_of_users_that_are_not_taken_leave_room_for_those_to_tickets_and_service_keys() {
+        let secret = ("BELLWIRE__AUTH__TICKET_SECRET".to_owned(), "0123456789abcdef0123456789abcdef".to_owned());
+        let mut config = Config::load(None, [secret]).expect("the defaults");
+        (config.limits.requests, config.limits.requests_per_user) = (2, 1000);
+        let load = Load::new(&config.limits, &config.http, Arc::default());
+        let user: UserId = UserId::new("bob").expect("an id");
+        let answered = |caller: &Caller| {
+            let mut request = Request::new(Body::empty());
+            let held = load.take(&request, || true).expect("a place");
+            request.extensions_mut().insert(held.of_user.clone());
+            load.take_user(request.extensions(), caller).expect("a place");
+            load.to_a_caller("an answer".into_response(), held)
+        };
+        let (at, id) = (Timestamp::from_millis(0), user.clone());
+        let identity = UserIdentity { id, name: None, avatar: None, apps: Arc::default(), expires_at: at };
+        // None of them is taken.
+        let to_users: Vec<_> = (0..500).map(|_| answered(&Caller::User(identity.clone()))).collect();
+        let whole = to_users.iter().filter(|answer| answer.status() == StatusCode::OK).count();
+        assert_eq!(whole, 14 + REFUSED_IN_WORDS);
+        let call = CallId::parse("01890000-0000-7000-8000-000000000000").expect("an id");
+        let device = DeviceId::new("iphone-1").expect("an id");
+        let ticket = Ticket { call, user, device, expires_at: at };
+        let kept = [answered(&Caller::Device(ticket)), answered(&Caller::Service)];
+        assert!(kept.iter().all(|answer| answer.status() == StatusCode::OK), "{kept:?}");
     }
 }

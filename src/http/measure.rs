@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use data_encoding::HEXLOWER;
 
+use super::address_limit::is_exempt;
 use super::auth::Caller;
 use super::code::Code;
 use crate::clock::Clock;
@@ -22,7 +23,7 @@ use crate::telemetry::{Metrics, known_method, lines};
 /// Names the line of a request in the log.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Says where in a trace a request belongs.
-const TRACEPARENT: &str = "traceparent";
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Routes that are asked all day by machines.
 const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
@@ -102,6 +103,9 @@ impl Asked {
 
     fn line(&self) -> lines::Request<'_> {
         let known = self.noted.as_ref().map(|noted| &noted.0);
+        let who = known.and_then(|known| known.who.get().copied());
+        // Nobody keeps the others.
+        let is_kept = |place: &TraceParent| place.sampled && who.is_some();
         lines::Request {
             method: known_method(self.method.as_str()),
             route: self.route.as_ref().map(MatchedPath::as_str),
@@ -109,17 +113,20 @@ impl Asked {
             took: self.began.elapsed(),
             id: self.id.as_deref(),
             call: known.and_then(|known| known.call.get().copied()),
-            who: known.and_then(|known| known.who.get().copied()).unwrap_or("none"),
+            who: who.unwrap_or(lines::NOBODY),
             code: self.code.map(Code::as_str),
-            trace: self.place.as_ref().and_then(Place::context),
-            is_quiet: is_probe(self.route.as_ref()) || self.is_of_a_flood(),
+            trace: self.place.as_ref().and_then(Place::context).filter(is_kept),
+            is_quiet: is_probe(self.route.as_ref()) || (who.is_none() && self.is_of_a_flood()),
         }
     }
 
-    /// Whether it was turned away before anybody knew who asks: a flood must not fill the log too. It is counted (`bellwire_limited_total`).
+    /// Whether strangers may have any number of these: it was turned away by a limit, or no limit counts it. A flood must not fill the log too; it
+    /// is in `bellwire_http_requests_total`.
     fn is_of_a_flood(&self) -> bool {
-        let is_known = self.noted.as_ref().is_some_and(|noted| noted.0.who.get().is_some());
-        !is_known && matches!(self.code, Some(Code::Overloaded | Code::RateLimited))
+        let is_exempt = self.route.as_ref().is_some_and(|route| is_exempt(route.as_str()));
+        // Preflights of browsers are answered before all limits.
+        let is_without_limit = is_exempt || self.method == Method::OPTIONS;
+        is_without_limit || matches!(self.code, Some(Code::Overloaded | Code::RateLimited))
     }
 }
 
@@ -150,7 +157,9 @@ pub(super) async fn measure(State(watch): State<Watch>, mut request: Request, ne
     if let (Some(Noted(known)), Some(call)) = (&asked.noted, response.extensions().get()) {
         let _ = known.call.set(*call);
     }
-    if let Some(Ok(id)) = asked.id.as_deref().map(HeaderValue::from_str) {
+    // Only what is in the log has an id.
+    let is_told = lines::tells_requests(asked.line().is_quiet);
+    if let Some(Ok(id)) = asked.id.as_deref().filter(|_| is_told).map(HeaderValue::from_str) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
@@ -199,9 +208,8 @@ mod tests {
     #[test]
     fn a_place_in_a_trace_that_is_named_twice_is_not_named() {
         let place = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let headers = |values: &[&str]| {
-            values.iter().map(|value| (HeaderName::from_static(TRACEPARENT), value.parse().expect("a value"))).collect()
-        };
+        let headers =
+            |values: &[&str]| values.iter().map(|value| (TRACEPARENT, value.parse().expect("a value"))).collect();
         assert_eq!(traceparent(&headers(&[place])), TraceParent::parse(place));
         assert_eq!(traceparent(&headers(&[place, place])), None);
         assert_eq!(traceparent(&headers(&["\u{fe}"])), None);

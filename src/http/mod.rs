@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, Method, header};
-use axum::middleware::{from_extractor, from_fn_with_state};
+use axum::middleware::{from_extractor, from_fn_with_state, map_response};
 use axum::routing::connect;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
@@ -58,8 +58,8 @@ use auth::Authenticator;
 use code::Code;
 use extract::{EmptyBody, Params};
 use health::{Part, StoreHealth};
-use load::{Load, limit_load};
-use measure::{REQUEST_ID, Watch, measure};
+use load::{Load, limit_load, of_use};
+use measure::{REQUEST_ID, TRACEPARENT, Watch, measure};
 use problem::Problem;
 
 /// What links to recordings are made of.
@@ -165,6 +165,7 @@ pub fn ops(app: App) -> Router {
     let routes = routes.routes(routes!(health::metrics)).routes(routes!(status::status));
     let (router, _) = routes.split_for_parts();
     let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+    let router = router.layer(map_response(of_use));
     router.layer(from_fn_with_state(watch(&app, None), measure)).with_state(app)
 }
 
@@ -174,7 +175,8 @@ fn watch(app: &App, metrics: Option<Arc<Metrics>>) -> Watch {
 
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
-    let headers = [header::AUTHORIZATION, header::CONTENT_TYPE, invite::IDEMPOTENCY_KEY, events::LAST_EVENT_ID];
+    let headers =
+        [header::AUTHORIZATION, header::CONTENT_TYPE, invite::IDEMPOTENCY_KEY, events::LAST_EVENT_ID, TRACEPARENT];
     let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
     (!origins.is_empty()).then(|| {
         let layer = CorsLayer::new().allow_origin(AllowOrigin::list(origins));

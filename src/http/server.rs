@@ -28,7 +28,7 @@ use super::address_limit::Peer;
 use super::code::Code;
 use super::connections::{Admitted, Connections, Crowded};
 use super::heads::{Heads, Watched};
-use super::load::Worth;
+use super::load::OfUse;
 use super::pace::{Paced, Streams};
 use super::patience::Patience;
 use super::problem::Problem;
@@ -260,16 +260,16 @@ impl Asked {
             request.extensions_mut().insert(Crowded);
         }
         let answer = self.router.clone().oneshot(request);
-        let (heads, metrics) = (self.heads.clone(), Arc::clone(&self.metrics));
+        let (heads, metrics, is_crowded) = (self.heads.clone(), Arc::clone(&self.metrics), self.is_crowded);
         Box::pin(async move {
             let mut answer = answer.await?;
             match (answer.extensions_mut().remove(), &heads.patience) {
-                // Over HTTP/2 a frame says so.
-                (Some(Worth::Last), _) if is_http2 => heads.end(),
-                (Some(Worth::Last), _) => drop(answer.headers_mut().insert(header::CONNECTION, CLOSE)),
-                (Some(Worth::Nothing), Some(patience)) if patience.in_vain(Instant::now()) => metrics.shed("refusals"),
-                (None, Some(patience)) => patience.of_use(),
-                (Some(Worth::Nothing) | None, _) => {}
+                (Some(OfUse), Some(patience)) => patience.of_use(),
+                // What was of no use is the last on a kept place. Over HTTP/2 a frame says so.
+                (None, _) if is_crowded && is_http2 => heads.end(),
+                (None, _) if is_crowded => drop(answer.headers_mut().insert(header::CONNECTION, CLOSE)),
+                (None, Some(patience)) if patience.in_vain(Instant::now()) => metrics.shed("refusals"),
+                (Some(OfUse) | None, _) => {}
             }
             let sent = answering.answered();
             Ok(answer.map(|body| Body::new(Paced::new(body, sent))))

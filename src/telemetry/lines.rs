@@ -9,6 +9,9 @@ use tracing::Level;
 
 use crate::domain::{Call, CallId, EndReason, Input, TraceParent};
 
+/// Who has asked a request of which nobody knows who asked it.
+pub const NOBODY: &str = "none";
+
 /// A request that is over.
 #[derive(Debug, Default)]
 pub struct Request<'a> {
@@ -28,7 +31,7 @@ pub struct Request<'a> {
     pub who: &'static str,
     /// The code of the problem that was answered.
     pub code: Option<&'static str>,
-    /// Its place in a trace.
+    /// Its place in a trace that is kept.
     pub trace: Option<TraceParent>,
     /// Whether it is not worth a line to most: a probe, or one of a flood.
     pub is_quiet: bool,
@@ -97,7 +100,7 @@ impl Turn<'_> {
             to = call.state.as_str(),
             end_reason = call.end_reason.map(EndReason::as_str),
             tasks = %Tasks(call, *before),
-            trace_id = call.trace.map(TraceId).map(display),
+            trace_id = call.trace.filter(|place| place.sampled).map(TraceId).map(display),
             "turn"
         );
     }

@@ -18,7 +18,7 @@ pub use export::{Exporter, REQUEST_WITHIN, TracesError};
 pub use span::Span;
 
 use super::Metrics;
-use super::lines::Request;
+use super::lines::{self, Request};
 use crate::clock::Clock;
 use crate::domain::{Timestamp, TraceParent};
 
@@ -57,10 +57,10 @@ impl Traces {
         }
     }
 
-    /// Keeps the span of a request that is over, if its trace is kept.
+    /// Keeps the span of a request that is over, if its trace is kept and it is known who asked: what strangers send must not fill the queue.
     pub fn answered(&self, place: &Place, request: &Request<'_>) {
         let (Some(inner), Some(context)) = (&self.0, place.context()) else { return };
-        if !context.sampled {
+        if !context.sampled || request.is_quiet || request.who == lines::NOBODY {
             return;
         }
         let route = request.route.unwrap_or("unmatched");
