@@ -47,6 +47,7 @@ use crate::crypto::proof::Proofs;
 use crate::domain::recording::RecordingPlan;
 use crate::domain::usage::Plan;
 use crate::domain::{Call, CallId, EndpointId, Job, JobId, Limited, Refusal, Rules, Task, Timestamp, WakeUp};
+use crate::live::Live;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use attachments::Attachments;
@@ -117,7 +118,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     clock: Clock,
-    settings: Settings,
+    settings: Live<Settings>,
     metrics: Arc<Metrics>,
     inbox: Inbox,
     recent: Recent,
@@ -210,7 +211,7 @@ impl Engine {
         let inner = Inner {
             store,
             clock,
-            settings,
+            settings: Live::new(settings),
             metrics,
             inbox: Inbox::default(),
             recent: Recent::default(),
@@ -236,6 +237,15 @@ impl Engine {
     /// The clock of this instance.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// Goes by other settings from now on; calls keep the rules that they began with.
+    pub fn set(&self, settings: Settings) {
+        self.0.settings.set(settings);
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        self.0.settings.now()
     }
 
     /// What this instance measures.

@@ -29,7 +29,7 @@ pub async fn webhook(State(app): State<App>, headers: HeaderMap, request: Reques
         Err(error) => Err(error),
         Ok(expected) => {
             let _place = app.load.take_webhook()?;
-            let body = collect(request.into_body(), MAX_BODY_BYTES, app.limits.body_timeout).await?;
+            let body = collect(request.into_body(), MAX_BODY_BYTES, app.limits.now().body_timeout).await?;
             Webhooks::receive(&expected, &body)
         }
     };

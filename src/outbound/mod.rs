@@ -14,4 +14,4 @@ pub mod webhook;
 pub use message::Message;
 pub use policy::Policy;
 pub use postgres::Postgres;
-pub use webhook::{ClientError, Delivery, Turn, Webhooks};
+pub use webhook::{ClientError, Delivery, Endpoints, Turn, Webhooks};

@@ -1,9 +1,10 @@
-//! What a section of the configuration makes of its files, and how it is made anew when they change.
+//! What a section of the configuration makes of its files, and how it is made anew when they or the section change.
 //!
 //! Contents are compared, not times, so it does not matter how a file comes to change (written over, renamed into place, a
 //! link turned to another folder). What is made of changed files is tried beside what is in use, and takes its place once it
 //! stands. Files that cannot be used, or with which nothing can be reached, change nothing but what is said of the section.
 
+use std::fmt::Debug;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,8 @@ pub(super) struct Named<'a> {
 /// The files of a section, as they were when read together.
 pub(super) struct Files {
     section: String,
+    /// The section itself, in which there is no secret.
+    config: String,
     files: Vec<File>,
 }
 
@@ -44,14 +47,14 @@ pub(super) struct Text<'a> {
 }
 
 impl Files {
-    /// Reads files of `section` (`push.apns[0]`); that one cannot be read is found when it is needed.
-    pub(super) async fn read(section: String, named: &[Named<'_>]) -> Self {
+    /// Reads the files of `section` (`push.apns[0]`), which says this; that one cannot be read is found when it is needed.
+    pub(super) async fn read(section: String, config: &impl Debug, named: &[Named<'_>]) -> Self {
         let mut files = Vec::with_capacity(named.len());
         for file in named {
             let text = tokio::fs::read_to_string(file.path).await;
             files.push(File { key: file.key, path: file.path.to_owned(), text });
         }
-        Self { section, files }
+        Self { section, config: format!("{config:?}"), files }
     }
 
     /// The full name of a key of this section.
@@ -78,9 +81,10 @@ impl Files {
         self.get(key)?.ok_or_else(missing)
     }
 
-    /// The same for the same contents.
+    /// The same for the same section with the same contents.
     fn digest(&self) -> Digest {
         let mut context = Context::new(&SHA256);
+        context.update(self.config.as_bytes());
         for file in &self.files {
             let (mark, contents) = match &file.text {
                 Ok(text) => ("text", text.clone()),
@@ -136,7 +140,7 @@ pub(super) struct Section<T> {
 }
 
 /// Made of files that have changed, beside what is in use, which it replaces once it stands.
-struct Candidate<T> {
+pub(super) struct Candidate<T> {
     section: String,
     made: Arc<T>,
     of: Digest,
@@ -166,6 +170,28 @@ impl<T: Made> Section<T> {
         self.candidate.as_ref().map(|candidate| (&candidate.made, candidate.since))
     }
 
+    /// Makes it of other files, or of another section, if it is not tried or in use already. It is not on trial yet.
+    pub(super) fn prepare(
+        &self,
+        files: &Files,
+        make: impl FnOnce(&Files, Stale) -> Result<T, PushError>,
+    ) -> Result<Option<Candidate<T>>, PushError> {
+        let digest = files.digest();
+        let is = |other: &Digest| other.as_ref() == digest.as_ref();
+        if is(&self.of) || self.candidate.as_ref().is_some_and(|candidate| is(&candidate.of)) {
+            return Ok(None);
+        }
+        let stale = Stale::default();
+        let made = Arc::new(make(files, stale.clone())?);
+        let section = files.section.clone();
+        Ok(Some(Candidate { section, made, of: digest, stale, since: Instant::now(), warned: false }))
+    }
+
+    /// Tries this beside what is in use.
+    pub(super) fn put_on_trial(&mut self, candidate: Candidate<T>) {
+        (self.refused, self.candidate) = (None, Some(candidate));
+    }
+
     /// Begins to make it anew if its files have changed; that it does not stand is said after `patience`.
     pub(super) fn renew(
         &mut self,
@@ -185,13 +211,8 @@ impl<T: Made> Section<T> {
         if self.refused.as_ref().is_some_and(is) {
             return;
         }
-        let stale = Stale::default();
-        match make(files, stale.clone()) {
-            Ok(made) => {
-                let (section, made, since) = (files.section.clone(), Arc::new(made), Instant::now());
-                self.candidate = Some(Candidate { section, made, of: digest, stale, since, warned: false });
-                self.refused = None;
-            }
+        match self.prepare(files, make) {
+            Ok(candidate) => candidate.into_iter().for_each(|candidate| self.put_on_trial(candidate)),
             Err(error) => {
                 let (section, error) = (&files.section, chain(&error));
                 tracing::error!(

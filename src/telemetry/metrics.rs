@@ -18,7 +18,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
 use super::api::{Request, Route, Transport};
-use super::parts::{Build, Certificate, Hindrance, Named, ProviderLabels};
+use super::parts::{Build, Certificate, Hindrance, Named, ProviderLabels, Reloaded};
 use super::process;
 use super::ring::Reached;
 use super::storage::{Failure, Operation, Waiting};
@@ -280,6 +280,8 @@ metrics! {
     provider_token_expires_timestamp_seconds: Gauges<ProviderLabels> = Family::default(),
     /// Unix time at which the first of the certificates in a file of the configuration expires.
     certificate_expires_timestamp_seconds: Gauges<Certificate> = Family::default(),
+    /// How often the configuration was read again, by whether it came into force.
+    config_reloads: Counts<Reloaded> = Family::default(),
     /// What this gateway was built of; always 1.
     build_info: Gauges<Build> = Family::default(),
 }
