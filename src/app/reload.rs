@@ -31,6 +31,9 @@ use crate::push::Pushers;
 use crate::telemetry::{Metrics, logs};
 use crate::ticket::Tickets;
 
+/// What is logged of one that cannot be used.
+const REFUSED: &str = "the configuration was read again and refused: nothing has changed";
+
 /// What of `new` can come into force in a gateway that runs by `old`, and all else as it was.
 pub fn taken(old: &Config, new: &Config) -> Config {
     let (livekit, limits) = (new.livekit.clone(), new.limits.clone());
@@ -132,20 +135,16 @@ impl Reload {
         let new = match read {
             Ok(new) => new,
             Err(error) => {
-                tracing::error!(
-                    error = error.in_one_line(),
-                    "the configuration was read again and refused: nothing has changed"
-                );
                 let keys: Vec<&str> = error.problems().iter().map(|problem| problem.key.as_str()).collect();
-                return self.note_refusal(&keys.join(", "));
+                self.note_refusal(&keys.join(", "));
+                return tracing::error!(error = error.in_one_line(), "{REFUSED}");
             }
         };
         match self.apply(&mut files, &new).await {
-            Ok(changes) => self.note(changes),
+            Ok(changes) => self.note(&changes),
             Err(error) => {
-                let error = &error as &dyn Error;
-                tracing::error!(error, "the configuration was read again and refused: nothing has changed");
                 self.note_refusal("");
+                tracing::error!(error = &error as &dyn Error, "{REFUSED}");
             }
         }
     }
@@ -170,7 +169,7 @@ impl Reload {
     async fn apply(&self, files: &mut Digests, new: &Config) -> Result<Changes, StartError> {
         let (old, parts) = (self.in_force.now(), &self.parts);
         let config = taken(&old, new);
-        let mut changes = Changes { in_force: keys(old.differences(&config)), waiting: config.differences(new) };
+        let mut changes = Changes { in_force: keys(&old.differences(&config)), waiting: config.differences(new) };
         let tickets = Tickets::new(&config.auth.ticket_secrets)?;
         let auth = parts.auth.now().renewed(&config.auth, tickets.clone())?;
         let LiveKit { url, api_key, api_secret, .. } = &config.livekit;
@@ -204,7 +203,9 @@ impl Reload {
         Ok(changes)
     }
 
-    fn note(&self, changes: Changes) {
+    fn note(&self, changes: &Changes) {
+        self.parts.metrics.config_reloaded("applied");
+        self.remember(keys(&changes.waiting), None);
         for Difference { key, shown } in &changes.waiting {
             match shown {
                 Some(shown) => tracing::warn!("{key} needs a restart: still {shown}"),
@@ -224,8 +225,6 @@ impl Reload {
         {
             tracing::warn!("{warning}");
         }
-        self.parts.metrics.config_reloaded("applied");
-        self.remember(keys(changes.waiting), None);
     }
 
     fn note_refusal(&self, keys: &str) {
@@ -256,8 +255,8 @@ impl Changes {
     }
 }
 
-fn keys(differences: Vec<Difference>) -> Vec<String> {
-    differences.into_iter().map(|difference| difference.key).collect()
+fn keys(differences: &[Difference]) -> Vec<String> {
+    differences.iter().map(|difference| difference.key.clone()).collect()
 }
 
 fn digests(config: &Config) -> Digests {
@@ -267,4 +266,27 @@ fn digests(config: &Config) -> Digests {
     });
     let all = users.chain(ca_of_store(config).map(|path| ("store.ca_file".to_owned(), path)));
     all.filter_map(|(key, path)| Some((key, digest(&SHA256, &fs::read(path).ok()?).as_ref().to_vec()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_the_store_has_read_waits_for_a_restart() {
+        let (users, store) = ("auth.users[0].public_key_file", "store.ca_file");
+        let digests = |digest: u8| -> Digests { [users, store].map(|key| (key.to_owned(), vec![digest])).into() };
+        let mut known = digests(1);
+        for in_force in [&[users][..], &[]] {
+            let mut changes = Changes { in_force: Vec::new(), waiting: Vec::new() };
+            changes.note_files(&mut known, digests(2));
+            assert_eq!(
+                (changes.in_force, keys(&changes.waiting)),
+                (in_force.iter().map(|key| (*key).to_owned()).collect(), vec![store.to_owned()])
+            );
+        }
+        let mut changes = Changes { in_force: Vec::new(), waiting: Vec::new() };
+        changes.note_files(&mut known, digests(1));
+        assert_eq!(keys(&changes.waiting), Vec::<String>::new(), "it is again as the store has it");
+    }
 }

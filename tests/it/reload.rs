@@ -5,13 +5,16 @@
 use std::fs;
 
 use bellwire::config::Config;
-use serde_json::json;
+use bellwire::crypto::Es256Key;
+use bellwire::simulator::Received;
+use rcgen::KeyPair;
+use serde_json::{Value, json};
 
 use crate::limits::expect_limited;
 use crate::support::livekit_fake::webhook_token;
-use crate::support::people::path;
-use crate::support::receiver::{Answer, Receiver};
-use crate::support::{SERVICE_KEY, Stage, bearer, claims, service_bearer};
+use crate::support::people::{path, push_data};
+use crate::support::receiver::{Answer, Receiver, Told};
+use crate::support::{APP, Http, SERVICE_KEY, SOON, Stage, USER_SECRET, bearer, claims, service_bearer};
 
 const TICKETS: &str = "\"a-secret-for-the-tickets-of-the-tests\"";
 const SECRET: &str = "whsec_dGhpcyBpcyBhIHNlY3JldCBvZiB0aGUgdGVzdHM=";
@@ -42,10 +45,10 @@ async fn ticket_secrets_rotate_without_a_gap() {
         let ticket = stage.ticket(&phone, &call).await;
         (call, ticket)
     };
-    let alerting = async |(call, ticket): &(serde_json::Value, String)| {
+    let alerting = async |(call, ticket): &(Value, String)| {
         stage.http.post(&path(call, "alerting"), ticket, json!({})).await.status
     };
-    let cancel = async |(call, _): &(serde_json::Value, String)| {
+    let cancel = async |(call, _): &(Value, String)| {
         stage.http.post(&path(call, "cancel"), &bearer("alice"), json!({})).await.expect(200)
     };
     let new = "\"the-ticket-secret-that-takes-its-place-00\"";
@@ -58,6 +61,43 @@ async fn ticket_secrets_rotate_without_a_gap() {
     assert_eq!((alerting(&newer).await, alerting(&old).await), (200, 401), "the new one signs from the first step on");
     cancel(&newer).await;
     assert_eq!(alerting(&rung().await).await, 200);
+}
+
+#[tokio::test]
+async fn a_proof_that_was_pushed_is_good_under_the_next_secrets() {
+    let stage = Stage::with("[devices]\ntakeover = \"newest\"").await;
+    let pixel = stage.pixel("bob", "pixel-1").await;
+    replace(&stage, "takeover = \"newest\"", "takeover = \"proof\"").await;
+    let mut body = json!({"platform": "android", "app": APP, "fcm_token": pixel.ring_token});
+    let register = async |body: &Value| stage.http.put("/v1/devices/mine", &bearer("eve"), body.clone()).await.status;
+    assert_eq!(register(&body).await, 202);
+    let is_it = |received: &Received| push_data(received)["type"] == "device_proof";
+    let pushed = stage.pushes().wait_for(SOON, is_it).await.expect("a proof");
+    body["proof"] = push_data(&pushed)["proof"].clone();
+    replace(&stage, TICKETS, &format!("[\"the-ticket-secret-that-takes-its-place-00\", {TICKETS}]")).await;
+    assert_eq!(register(&body).await, 200);
+}
+
+#[tokio::test]
+async fn a_key_file_that_was_written_over_is_read_again() {
+    let stage = Stage::new().await;
+    let file = stage.config_file.with_file_name("jwt.pem");
+    let [old, new] = [(); 2].map(|()| KeyPair::generate().expect("a key"));
+    let asks = async |key: &KeyPair| {
+        let claims = json!({"iss": "tests", "aud": "bellwire", "sub": "alice", "exp": 4_000_000_000_u64});
+        let token = Es256Key::from_pem(&key.serialize_pem()).expect("a key").sign_jwt(&json!({}), &claims);
+        stage.http.get("/v1/calls", &token.expect("signed")).await.status
+    };
+    fs::write(&file, old.public_key_pem()).expect("written");
+    let secret = format!("algorithm = \"HS256\"\n        secret = \"{USER_SECRET}\"");
+    replace(&stage, &secret, "algorithm = \"ES256\"\n        public_key_file = \"jwt.pem\"").await;
+    assert_eq!((asks(&old).await, asks(&new).await), (200, 401));
+    fs::write(&file, new.public_key_pem()).expect("written");
+    stage.gateway.reload(Config::load(Some(&stage.config_file), [])).await;
+    assert_eq!((asks(&old).await, asks(&new).await), (401, 200));
+    fs::write(&file, "no key").expect("written");
+    stage.gateway.reload(Config::load(Some(&stage.config_file), [])).await;
+    assert_eq!((asks(&new).await, told(&stage).await.0), (200, false));
 }
 
 #[tokio::test]
@@ -88,7 +128,7 @@ async fn endpoints_and_their_secrets_change() {
     };
     let stage = Stage::with(&section(&first, SECRET)).await;
     let call = async || stage.invite("alice", "bob").await["call"]["id"].take();
-    let of = |call: serde_json::Value| move |told: &_| -> bool { is_of(told, &call) };
+    let of = |call: Value| move |told: &Told| is_of(told, &call);
 
     let before = call().await;
     assert!(first.wait_for(1, of(before)).await[0].is_signed_by(SECRET));
@@ -109,15 +149,17 @@ async fn endpoints_and_their_secrets_change() {
     assert!(!first.all().iter().any(|told| is_of(told, &last)));
 }
 
-fn is_of(told: &crate::support::receiver::Told, call: &serde_json::Value) -> bool {
-    told.json["data"]["call"]["id"] == *call || told.json["data"]["id"] == *call
+fn is_of(told: &Told, call: &Value) -> bool {
+    told.json["data"]["id"] == *call
 }
 
 #[tokio::test]
 async fn whoever_is_asked_about_calls_changes() {
     let backend = Receiver::answering(|_, _| Answer::Text(200, json!({"allow": false}).to_string())).await;
     let stage = Stage::with("[policy]\nallow = \"all\"\n").await;
-    let invite = async || stage.http.post("/v1/calls", &bearer("alice"), json!({"callee": "bob"})).await.status;
+    let invite = async || {
+        stage.http.post("/v1/calls", &bearer("alice"), json!({"callee": "bob", "media": "audio"})).await.status
+    };
     assert_eq!(invite().await, 201);
     let hook = format!("allow = \"all\"\nurl = \"{}\"\nsecrets = [\"{SECRET}\"]\n", backend.url);
     replace(&stage, "allow = \"all\"\n", &hook).await;
@@ -127,7 +169,7 @@ async fn whoever_is_asked_about_calls_changes() {
     replace(&stage, &hook, "allow = \"contacts\"\n").await;
     stage
         .http
-        .post("/v1/calls", service_bearer(), json!({"caller": {"id": "alice"}, "callee": "bob"}))
+        .post("/v1/calls", service_bearer(), json!({"caller": {"id": "alice"}, "callee": "bob", "media": "audio"}))
         .await
         .expect(201);
     assert_eq!((invite().await, backend.all().len()), (403, 1));
@@ -136,7 +178,8 @@ async fn whoever_is_asked_about_calls_changes() {
 #[tokio::test]
 async fn limits_change() {
     let stage = Stage::with("[limits]\ninvites_per_user = \"1000/h\"\nip = \"\"\n").await;
-    let invite = async || stage.http.post("/v1/calls", &bearer("alice"), json!({"callee": "bob"})).await;
+    let invite =
+        async || stage.http.post("/v1/calls", &bearer("alice"), json!({"callee": "bob", "media": "audio"})).await;
     for _ in 0..3 {
         invite().await.expect(201);
     }
@@ -200,7 +243,7 @@ async fn what_is_wrong_in_any_part_changes_nothing() {
     replace(&stage, "[limits]", "[limits]\nip_rate = \"1/s\"").await;
     let (ok, detail) = told(&stage).await;
     assert!(!ok && detail.contains("limits.ip_rate"), "{detail}");
-    let metrics = crate::support::Http::new(format!("http://{}", stage.gateway.ops)).get("/metrics", "").await.text;
+    let metrics = Http::new(format!("http://{}", stage.gateway.ops)).get("/metrics", "").await.text;
     assert!(metrics.contains("bellwire_config_reloads_total{outcome=\"refused\"} 3"), "{metrics}");
     assert!(metrics.contains("bellwire_part_up{part=\"configuration\"} 0"), "{metrics}");
 
@@ -231,7 +274,7 @@ async fn streams_and_calls_go_on() {
     let (mut stream, _) = stage.events(&bearer("alice"), "").await;
     let call = stage.invite("alice", "bob").await["call"]["id"].take();
     let ticket = stage.ring(&phone, &call).await;
-    replace(&stage, crate::support::USER_SECRET, "another-secret-of-the-provider-000000").await;
+    replace(&stage, USER_SECRET, "another-secret-of-the-provider-000000").await;
     stage.http.get("/v1/calls", &bearer("alice")).await.expect(401);
     replace(&stage, "connect_timeout = \"20s\"", "connect_timeout = \"10s\"").await;
     stage.http.post(&path(&call, "answer"), &ticket, json!({})).await.expect(200);
