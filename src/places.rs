@@ -145,7 +145,8 @@ mod tests {
         let (places, per) = (Places::new(16, Gauge::default()), PlacesPer::new(8));
         let mut taken: Vec<Place> = std::iter::from_fn(|| places.take()).collect();
         let taken_per: Vec<PlaceOf<u8>> = std::iter::from_fn(|| per.take(1)).collect();
-        (places.clone().set_most(8), per.set_most(or_any(None)));
+        places.clone().set_most(8);
+        per.set_most(or_any(None));
         assert!(places.take_kept().is_none() && taken_per.len() == 7 && per.take(1).is_some());
         taken.truncate(6);
         assert!(places.take().is_some() && places.take_kept().is_some(), "those that are taken count on");

@@ -24,13 +24,13 @@ use crate::crypto::AlreadyInstalled;
 use crate::dispatch::recording::Recorder;
 use crate::dispatch::{self, Dispatcher, Turns};
 use crate::domain::AppId;
-use crate::engine::Engine;
+use crate::engine::{Engine, FollowUps};
 use crate::http::auth::{AuthConfigError, Authenticator};
 use crate::http::connections::Connections;
 use crate::http::load::Load;
 use crate::http::server::{Server, Times};
 use crate::http::{self, App, Links};
-use crate::lifecycle::{Stopper, stop_signal};
+use crate::lifecycle::{Stop, Stopper, stop_signal};
 use crate::live::Live;
 use crate::livekit::egress::Egress;
 use crate::livekit::rooms::Rooms;
@@ -48,7 +48,7 @@ use crate::store::redis::{self, Redis};
 use crate::telemetry::Metrics;
 use crate::ticket::{Tickets, TicketsError};
 use measure::measure;
-use parts::{history_part, livekit_part, policy_part, push_parts, warnings};
+use parts::{parts, warnings};
 use reload::Reload;
 use settings::{keeping, settings};
 
@@ -198,24 +198,8 @@ impl Gateway {
         };
         let (live_limits, policy) = (live.limits.clone(), live.policy.clone());
         let reload = Arc::new(Reload::new(in_force.clone(), live));
-        let mut work = vec![
-            tokio::spawn(dispatch::run(Arc::clone(&dispatcher), follow_ups.begun, work_stop.clone())),
-            tokio::spawn(dispatch::proofs::run(Arc::clone(&dispatcher), follow_ups.proofs, work_stop.clone())),
-            tokio::spawn(dispatch::jobs::run(dispatcher, follow_ups.begun_jobs, work_stop.clone())),
-            tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, work_stop.clone())),
-            tokio::spawn(scheduler::jobs::run(engine.clone(), follow_ups.job_wake_ups, work_stop.clone())),
-        ];
-        if let Some(rooms) = rooms.clone() {
-            work.push(tokio::spawn(dispatch::sweep::run(engine.clone(), rooms, work_stop.clone())));
-        }
-        if let Some(postgres) = postgres.clone() {
-            let stop = work_stop.clone();
-            work.push(tokio::spawn(async move { postgres.keep(stop).await }));
-        }
-        tokio::spawn({
-            let auth = auth.now();
-            async move { auth.prefetch().await }
-        });
+        reload.fetch_keys();
+        let work = work(dispatcher, follow_ups, rooms.as_ref(), postgres.as_ref(), &work_stop);
         let app = App {
             engine: engine.clone(),
             auth,
@@ -226,16 +210,7 @@ impl Gateway {
             store_health: Arc::default(),
             load,
             measure: measure(Arc::clone(&pushers), Arc::clone(&metrics), in_force),
-            parts: Arc::new({
-                let reload = Arc::clone(&reload);
-                move || {
-                    let others =
-                        rooms.as_ref().map(livekit_part).into_iter().chain(postgres.as_deref().map(history_part));
-                    let policy = policy.now();
-                    let others = others.chain(policy.as_deref().map(policy_part)).chain([reload.part()]);
-                    push_parts(&pushers).into_iter().chain(others).collect()
-                }
-            }),
+            parts: parts(pushers, rooms, postgres, policy, Arc::clone(&reload)),
             metrics: Arc::clone(&metrics),
             stop: requests_stop.clone(),
         };
@@ -295,6 +270,32 @@ impl Phase {
         // A client that takes nothing has no say in it.
         let _ = timeout(LAST_WORDS_WITHIN, self.stopper.released()).await;
     }
+}
+
+/// Begins all that goes on without a request.
+fn work(
+    dispatcher: Arc<Dispatcher>,
+    follow_ups: FollowUps,
+    rooms: Option<&Rooms>,
+    postgres: Option<&Arc<Postgres>>,
+    stop: &Stop,
+) -> Vec<JoinHandle<()>> {
+    let engine = dispatcher.engine.clone();
+    let mut work = vec![
+        tokio::spawn(dispatch::run(Arc::clone(&dispatcher), follow_ups.begun, stop.clone())),
+        tokio::spawn(dispatch::proofs::run(Arc::clone(&dispatcher), follow_ups.proofs, stop.clone())),
+        tokio::spawn(dispatch::jobs::run(dispatcher, follow_ups.begun_jobs, stop.clone())),
+        tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, stop.clone())),
+        tokio::spawn(scheduler::jobs::run(engine.clone(), follow_ups.job_wake_ups, stop.clone())),
+    ];
+    if let Some(rooms) = rooms.cloned() {
+        work.push(tokio::spawn(dispatch::sweep::run(engine, rooms, stop.clone())));
+    }
+    if let Some(postgres) = postgres.cloned() {
+        let stop = stop.clone();
+        work.push(tokio::spawn(async move { postgres.keep(stop).await }));
+    }
+    work
 }
 
 async fn bind(key: &'static str, address: SocketAddr, times: Times) -> Result<Server, StartError> {

@@ -149,6 +149,12 @@ impl Reload {
         }
     }
 
+    /// Begins to fetch users' keys, so that no request has to wait for that.
+    pub(super) fn fetch_keys(&self) {
+        let auth = self.parts.auth.now();
+        tokio::spawn(async move { auth.prefetch().await });
+    }
+
     /// How the configuration stands, for `/readyz`.
     pub(super) fn part(&self) -> Part {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -198,8 +204,7 @@ impl Reload {
         parts.doors.set(&config.limits);
         logs::set_level(config.telemetry.log_level);
         self.in_force.set(config);
-        let auth = parts.auth.now();
-        tokio::spawn(async move { auth.prefetch().await });
+        self.fetch_keys();
         Ok(changes)
     }
 
@@ -207,10 +212,8 @@ impl Reload {
         self.parts.metrics.config_reloaded("applied");
         self.remember(keys(&changes.waiting), None);
         for Difference { key, shown } in &changes.waiting {
-            match shown {
-                Some(shown) => tracing::warn!("{key} needs a restart: still {shown}"),
-                None => tracing::warn!("{key} needs a restart"),
-            }
+            let still = shown.as_ref().map(|shown| format!(": still {shown}")).unwrap_or_default();
+            tracing::warn!("{key} needs a restart{still}");
         }
         if changes.in_force.is_empty() {
             tracing::info!("the configuration was read again: nothing that is in force has changed");

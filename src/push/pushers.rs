@@ -293,12 +293,8 @@ impl Sections {
             fcm.push(made.prepare(&files, |files, stale| Fcm::start(section, files, stale, setup))?);
         }
         self.config = config.clone();
-        for (made, candidate) in self.apns.iter_mut().zip(apns) {
-            candidate.into_iter().for_each(|candidate| made.put_on_trial(candidate));
-        }
-        for (made, candidate) in self.fcm.iter_mut().zip(fcm) {
-            candidate.into_iter().for_each(|candidate| made.put_on_trial(candidate));
-        }
+        self.apns.iter_mut().zip(apns).for_each(|(made, candidate)| made.put_on_trial(candidate));
+        self.fcm.iter_mut().zip(fcm).for_each(|(made, candidate)| made.put_on_trial(candidate));
         // What is in use again is tried no more.
         self.renew(setup).await;
         Ok(())

@@ -30,7 +30,7 @@ pub(super) struct Files {
     section: String,
     /// The section itself, in which there is no secret.
     config: String,
-    files: Vec<File>,
+    read: Vec<File>,
 }
 
 struct File {
@@ -49,12 +49,12 @@ pub(super) struct Text<'a> {
 impl Files {
     /// Reads the files of `section` (`push.apns[0]`), which says this; that one cannot be read is found when it is needed.
     pub(super) async fn read(section: String, config: &impl Debug, named: &[Named<'_>]) -> Self {
-        let mut files = Vec::with_capacity(named.len());
+        let mut read = Vec::with_capacity(named.len());
         for file in named {
             let text = tokio::fs::read_to_string(file.path).await;
-            files.push(File { key: file.key, path: file.path.to_owned(), text });
+            read.push(File { key: file.key, path: file.path.to_owned(), text });
         }
-        Self { section, config: format!("{config:?}"), files }
+        Self { section, config: format!("{config:?}"), read }
     }
 
     /// The full name of a key of this section.
@@ -64,7 +64,7 @@ impl Files {
 
     /// The file that a key names, if it names one.
     pub(super) fn get(&self, key: &str) -> Result<Option<Text<'_>>, PushError> {
-        let Some(file) = self.files.iter().find(|file| file.key == key) else { return Ok(None) };
+        let Some(file) = self.read.iter().find(|file| file.key == key) else { return Ok(None) };
         let name = self.key(key);
         match &file.text {
             Ok(text) => Ok(Some(Text { key: name, path: &file.path, contents: text })),
@@ -85,7 +85,7 @@ impl Files {
     fn digest(&self) -> Digest {
         let mut context = Context::new(&SHA256);
         context.update(self.config.as_bytes());
-        for file in &self.files {
+        for file in &self.read {
             let (mark, contents) = match &file.text {
                 Ok(text) => ("text", text.clone()),
                 Err(error) => ("error", error.kind().to_string()),
@@ -187,9 +187,11 @@ impl<T: Made> Section<T> {
         Ok(Some(Candidate { section, made, of: digest, stale, since: Instant::now(), warned: false }))
     }
 
-    /// Tries this beside what is in use.
-    pub(super) fn put_on_trial(&mut self, candidate: Candidate<T>) {
-        (self.refused, self.candidate) = (None, Some(candidate));
+    /// Tries this, if it is anything, beside what is in use.
+    pub(super) fn put_on_trial(&mut self, candidate: Option<Candidate<T>>) {
+        if candidate.is_some() {
+            (self.refused, self.candidate) = (None, candidate);
+        }
     }
 
     /// Begins to make it anew if its files have changed; that it does not stand is said after `patience`.
@@ -212,7 +214,7 @@ impl<T: Made> Section<T> {
             return;
         }
         match self.prepare(files, make) {
-            Ok(candidate) => candidate.into_iter().for_each(|candidate| self.put_on_trial(candidate)),
+            Ok(candidate) => self.put_on_trial(candidate),
             Err(error) => {
                 let (section, error) = (&files.section, chain(&error));
                 tracing::error!(

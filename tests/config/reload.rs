@@ -279,7 +279,7 @@ fn every_key() -> BTreeSet<String> {
             !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c))
         };
         if line.starts_with('[') && is_name(line.trim_matches(['[', ']'])) {
-            section = line.trim_matches(['[', ']']).to_owned();
+            line.trim_matches(['[', ']']).clone_into(&mut section);
         } else if let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| is_name(key)) {
             keys.insert(format!("{section}.{key}"));
         }
