@@ -242,6 +242,8 @@ fn takes_effect(file: &Path, key: &str, value: &str) -> bool {
     for index in ["0", "1", "2"] {
         shown = shown.replace(&format!(".{index}"), &format!("[{index}]"));
     }
+    // The user stands in the URL that is shown.
+    let shown = if key == "store.username" { "store.url".to_owned() } else { shown };
     let either = [&changed, &waiting].map(|keys| keys.contains(&shown));
     assert!(either[0] != either[1] && (changed.is_empty() || waiting.is_empty()), "{key}: {changed:?} {waiting:?}");
     either[0]
