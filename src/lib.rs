@@ -10,6 +10,7 @@ pub mod domain;
 pub mod engine;
 pub mod http;
 pub mod lifecycle;
+pub mod live;
 pub mod livekit;
 pub mod outbound;
 pub mod places;

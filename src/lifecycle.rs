@@ -1,4 +1,4 @@
-//! How an instance stops: one signal, which every part hears.
+//! How an instance stops: one signal, which every part hears. And what the operating system asks of the process.
 
 use std::sync::Arc;
 
@@ -78,4 +78,9 @@ pub fn asked_to_end() -> std::io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// The signals to read the configuration again: SIGHUP. From the call on none kills the process; those that come while nobody waits are one.
+pub fn asked_to_reload() -> std::io::Result<tokio::signal::unix::Signal> {
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
 }

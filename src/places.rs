@@ -13,10 +13,15 @@ use prometheus_client::metrics::gauge::Gauge;
 /// One in so many places is kept.
 const KEPT: usize = 8;
 
+/// A limit that may not be set: as many as there are then.
+pub fn or_any(most: Option<usize>) -> usize {
+    most.unwrap_or(usize::MAX)
+}
+
 /// So many places. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Places {
-    most: usize,
+    most: Arc<AtomicUsize>,
     taken: Arc<AtomicUsize>,
     gauge: Gauge,
 }
@@ -28,17 +33,23 @@ pub struct Place(Places);
 impl Places {
     /// None taken yet; `gauge` shows how many are.
     pub fn new(most: usize, gauge: Gauge) -> Self {
-        Self { most, taken: Arc::default(), gauge }
+        Self { most: Arc::new(most.into()), taken: Arc::default(), gauge }
+    }
+
+    /// There are so many from now on. Where more are taken, none is until they have become fewer.
+    pub fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     /// A place that anybody may take.
     pub fn take(&self) -> Option<Place> {
-        self.take_below(self.most - self.most / KEPT)
+        let most = self.most.load(Ordering::Relaxed);
+        self.take_below(most - most / KEPT)
     }
 
     /// Any place: also one of those that are kept.
     pub fn take_kept(&self) -> Option<Place> {
-        self.take_below(self.most)
+        self.take_below(self.most.load(Ordering::Relaxed))
     }
 
     fn take_below(&self, most: usize) -> Option<Place> {
@@ -60,7 +71,7 @@ impl Drop for Place {
 /// So many places for each address or user. Only those that have one are remembered. Clones share them.
 #[derive(Debug, Clone)]
 pub struct PlacesPer<K> {
-    most: usize,
+    most: Arc<AtomicUsize>,
     taken: Arc<Mutex<HashMap<K, usize>>>,
 }
 
@@ -71,17 +82,23 @@ pub struct PlaceOf<K: Hash + Eq>(PlacesPer<K>, K);
 impl<K: Hash + Eq + Clone> PlacesPer<K> {
     /// None taken yet.
     pub fn new(most: usize) -> Self {
-        Self { most, taken: Arc::default() }
+        Self { most: Arc::new(most.into()), taken: Arc::default() }
+    }
+
+    /// There are so many for each from now on.
+    pub fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     /// A place of this one that anybody may take.
     pub fn take(&self, of: K) -> Option<PlaceOf<K>> {
-        self.take_below(of, self.most - self.most / KEPT)
+        let most = self.most.load(Ordering::Relaxed);
+        self.take_below(of, most - most / KEPT)
     }
 
     /// Any place of this one: also one of those that are kept.
     pub fn take_kept(&self, of: K) -> Option<PlaceOf<K>> {
-        self.take_below(of, self.most)
+        self.take_below(of, self.most.load(Ordering::Relaxed))
     }
 
     fn take_below(&self, of: K, most: usize) -> Option<PlaceOf<K>> {
@@ -121,6 +138,18 @@ mod tests {
         assert!(places.take().is_some());
         drop(taken);
         assert_eq!(gauge.get(), 0);
+    }
+
+    #[test]
+    fn how_many_there_are_may_change() {
+        let (places, per) = (Places::new(16, Gauge::default()), PlacesPer::new(8));
+        let mut taken: Vec<Place> = std::iter::from_fn(|| places.take()).collect();
+        let taken_per: Vec<PlaceOf<u8>> = std::iter::from_fn(|| per.take(1)).collect();
+        places.clone().set_most(8);
+        per.set_most(or_any(None));
+        assert!(places.take_kept().is_none() && taken_per.len() == 7 && per.take(1).is_some());
+        taken.truncate(6);
+        assert!(places.take().is_some() && places.take_kept().is_some(), "those that are taken count on");
     }
 
     #[test]

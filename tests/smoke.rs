@@ -7,6 +7,7 @@
 mod smoke {
     pub mod demo;
     pub mod process;
+    pub mod reload;
     pub mod serve;
     pub mod simple;
     pub mod simulate;

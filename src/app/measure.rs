@@ -6,23 +6,32 @@ use std::sync::{Arc, Mutex};
 use super::certificates::first_to_expire;
 use crate::config::Config;
 use crate::config::store::StoreUrl;
+use crate::live::Live;
 use crate::push::{Pushers, State};
 use crate::telemetry::{Metrics, Provider};
 
 /// Measures it, each time that it is called.
-pub(super) fn measure(pushers: Arc<Pushers>, metrics: Arc<Metrics>, config: &Config) -> Arc<dyn Fn() + Send + Sync> {
-    let files = Arc::new(Mutex::new(certificate_files(config)));
+pub(super) fn measure(
+    pushers: Arc<Pushers>,
+    metrics: Arc<Metrics>,
+    config: Live<Config>,
+) -> Arc<dyn Fn() + Send + Sync> {
+    let told = Arc::new(Mutex::new(Vec::new()));
     Arc::new(move || {
         for state in pushers.states() {
             metrics.provider(&provider(&state));
         }
-        let (files, metrics) = (Arc::clone(&files), Arc::clone(&metrics));
+        let (told, metrics, config) = (Arc::clone(&told), Arc::clone(&metrics), config.now());
         // A file system that hangs holds nobody up but the next reader of the same files, who has the answer before it.
         tokio::task::spawn_blocking(move || {
-            let Ok(files) = files.try_lock() else { return };
-            for (key, file) in files.iter() {
+            let Ok(mut told) = told.try_lock() else { return };
+            let files = certificate_files(&config);
+            let is_named = |key: &String| files.iter().any(|(named, _)| named == key);
+            told.iter().filter(|key| !is_named(key)).for_each(|key| metrics.certificate(key, None));
+            for (key, file) in &files {
                 metrics.certificate(key, first_to_expire(file));
             }
+            *told = files.into_iter().map(|(key, _)| key).collect();
         });
     })
 }
@@ -51,7 +60,8 @@ fn certificate_files(config: &Config) -> Vec<(String, PathBuf)> {
     apns.chain(fcm).chain(others).flatten().collect()
 }
 
-fn ca_of_store(config: &Config) -> Option<&PathBuf> {
+/// The trust roots of the store, if it has some of its own.
+pub(super) fn ca_of_store(config: &Config) -> Option<&PathBuf> {
     match &config.store.url {
         StoreUrl::Redis(redis) => redis.ca_file.as_ref(),
         StoreUrl::Embedded(_) => None,

@@ -6,6 +6,7 @@ mod certificates;
 mod measure;
 mod parts;
 mod policy;
+pub mod reload;
 mod settings;
 
 use std::net::SocketAddr;
@@ -17,19 +18,20 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::config::store::StoreUrl;
+use crate::config::{Config, ConfigError};
 use crate::crypto::AlreadyInstalled;
 use crate::dispatch::recording::Recorder;
 use crate::dispatch::{self, Dispatcher, Turns};
 use crate::domain::AppId;
-use crate::engine::Engine;
+use crate::engine::{Engine, FollowUps};
 use crate::http::auth::{AuthConfigError, Authenticator};
 use crate::http::connections::Connections;
 use crate::http::load::Load;
 use crate::http::server::{Bounds, Server};
 use crate::http::{self, App, Links};
-use crate::lifecycle::{Stopper, stop_signal};
+use crate::lifecycle::{Stop, Stopper, stop_signal};
+use crate::live::Live;
 use crate::livekit::egress::Egress;
 use crate::livekit::rooms::Rooms;
 use crate::livekit::storage::{Storage, StorageError};
@@ -47,7 +49,8 @@ use crate::telemetry::Metrics;
 use crate::telemetry::traces::{self, Exporter, Traces, TracesError};
 use crate::ticket::{Tickets, TicketsError};
 use measure::measure;
-use parts::{history_part, livekit_part, policy_part, push_parts, traces_part, warnings};
+use parts::{parts, warnings};
+use reload::Reload;
 use settings::{keeping, settings};
 
 /// How long connections that wait for a request go on after the signal to stop, at the most.
@@ -66,6 +69,7 @@ pub struct Gateway {
     /// Why some device will not ring or calls may be lost, in words.
     pub warnings: Vec<String>,
     store: Arc<dyn Store>,
+    reload: Arc<Reload>,
     requests: Phase,
     work: Phase,
     traces: Phase,
@@ -135,13 +139,14 @@ impl Gateway {
     /// Starts a gateway and returns once it takes calls.
     pub async fn start(config: &Config, clock: Clock, without_push: bool) -> Result<Self, StartError> {
         crate::crypto::install()?;
-        let has_push = !config.push.apns.is_empty() || !config.push.fcm.is_empty();
-        if !has_push && !without_push {
+        if !without_push && config.push.apns.is_empty() && config.push.fcm.is_empty() {
             return Err(StartError::NoPush);
         }
         let tickets = Tickets::new(&config.auth.ticket_secrets)?;
-        let auth = Authenticator::new(&config.auth, tickets.clone(), clock.clone())?;
+        let auth = Live::new(Authenticator::new(&config.auth, tickets.clone(), clock.clone())?);
+        let tickets = Live::new(tickets);
         let minter = TokenMinter::new(&config.livekit.url, &config.livekit.api_key, &config.livekit.api_secret)?;
+        let minter = Live::new(minter);
         let limits = &config.limits;
         let bounds = Bounds::of(limits, LINGERS_FOR.min(config.http.shutdown_grace / 5));
         let api = bind("http.listen", config.http.listen, bounds).await?;
@@ -150,18 +155,18 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new(apps(config)));
         let store = open_store(config, clock.clone()).await?;
         let store: Arc<dyn Store> = Arc::new(Measured::new(store, Arc::clone(&metrics)));
-
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", api.address()));
         let webhooks = Arc::new(Webhooks::new(&config.livekit, clock.clone())?);
         let rooms = Rooms::new(&config.livekit, clock.clone(), Arc::clone(&metrics))?;
         let (storage, recorder) = recorder(config, &rooms)?;
+        let livekit = rooms.twirp().clone();
         let rooms = config.livekit.rooms.then_some(rooms);
         let (work_stopper, work_stop) = stop_signal();
         let postgres = config.history.postgres.as_ref().map(|url| Arc::new(Postgres::new(url, &config.history)));
         let backend = Backend::new(&config.webhooks, clock.clone(), work_stop.clone())?;
         let backend = Arc::new(backend.with_history(postgres.as_ref()));
         let hook = Policy::of(&config.policy, clock.clone(), Arc::clone(&metrics))?.map(Arc::new);
-        let settings = settings(config, &backend, hook.clone());
+        let settings = settings(config, &backend.endpoints(), hook.clone());
         let (engine, follow_ups) = Engine::new(Arc::clone(&store), clock, settings, Arc::clone(&metrics));
         let (traces, exporter) = traces(config, engine.clock(), &metrics)?;
         engine.trace_by(traces.clone());
@@ -169,55 +174,53 @@ impl Gateway {
         let dispatcher = Arc::new(Dispatcher {
             engine: engine.clone(),
             pushers: Arc::clone(&pushers),
-            webhooks: backend,
+            webhooks: Arc::clone(&backend),
             rooms: rooms.clone(),
             livekit_turns: Turns::default(),
             recorder,
-            tickets,
+            tickets: tickets.clone(),
             public_url: public_url.into(),
             metrics: Arc::clone(&metrics),
         });
         let warnings = warnings(config, &pushers, &*store).await;
-        let auth = Arc::new(auth);
-        let mut work = vec![
-            tokio::spawn(dispatch::run(Arc::clone(&dispatcher), follow_ups.begun, work_stop.clone())),
-            tokio::spawn(dispatch::proofs::run(Arc::clone(&dispatcher), follow_ups.proofs, work_stop.clone())),
-            tokio::spawn(dispatch::jobs::run(dispatcher, follow_ups.begun_jobs, work_stop.clone())),
-            tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, work_stop.clone())),
-            tokio::spawn(scheduler::jobs::run(engine.clone(), follow_ups.job_wake_ups, work_stop.clone())),
-        ];
-        if let Some(rooms) = rooms.clone() {
-            work.push(tokio::spawn(dispatch::sweep::run(engine.clone(), rooms, work_stop.clone())));
-        }
-        if let Some(postgres) = postgres.clone() {
-            let stop = work_stop.clone();
-            work.push(tokio::spawn(async move { postgres.keep(stop).await }));
-        }
-        tokio::spawn({
-            let auth = Arc::clone(&auth);
-            async move { auth.prefetch().await }
-        });
+        let load = Arc::new(Load::new(limits, &config.http, Arc::clone(&metrics)));
+        let doors = Connections::of_api(limits, &config.http, &metrics);
+        let in_force = Live::new(config.clone());
+        let live = reload::Parts {
+            auth: auth.clone(),
+            tickets,
+            minter: minter.clone(),
+            limits: Live::new(limits.clone()),
+            load: Arc::clone(&load),
+            doors: doors.clone(),
+            livekit_webhooks: Arc::clone(&webhooks),
+            livekit,
+            backend,
+            policy: Live::new(hook),
+            pushers: Arc::clone(&pushers),
+            engine: engine.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let (live_limits, policy) = (live.limits.clone(), live.policy.clone());
+        let reload = Arc::new(Reload::new(in_force.clone(), live));
+        reload.fetch_keys();
+        let work = work(dispatcher, follow_ups, rooms.as_ref(), postgres.as_ref(), &work_stop);
         let app = App {
             engine: engine.clone(),
             auth,
-            minter: Arc::new(minter),
+            minter,
             webhooks,
             links: storage.map(|storage| Arc::new(Links { storage, ttl: config.recording.link_ttl })),
-            limits: Arc::new(limits.clone()),
+            limits: live_limits,
             store_health: Arc::default(),
-            load: Arc::new(Load::new(limits, &config.http, Arc::clone(&metrics))),
-            measure: measure(Arc::clone(&pushers), Arc::clone(&metrics), config),
-            parts: Arc::new(move || {
-                let others = rooms.as_ref().map(livekit_part).into_iter().chain(postgres.as_deref().map(history_part));
-                let others = others.chain(hook.as_deref().map(policy_part)).chain(traces_part(&traces));
-                push_parts(&pushers).into_iter().chain(others).collect()
-            }),
+            load,
+            measure: measure(Arc::clone(&pushers), Arc::clone(&metrics), in_force),
+            parts: parts(pushers, rooms, postgres, policy, traces, Arc::clone(&reload)),
             metrics: Arc::clone(&metrics),
             stop: requests_stop.clone(),
         };
         let addresses = (api.address(), ops.address());
-        let (doors, router) =
-            (Connections::of_api(limits, &config.http, &metrics), http::api(app.clone(), &config.http));
+        let router = http::api(app.clone(), &config.http);
         let requests = vec![tokio::spawn(api.serve(router, doors, Arc::clone(&metrics), requests_stop))];
         // The operators' listener goes on while requests drain, to say so.
         let mut work = Phase { stopper: work_stopper, parts: work };
@@ -229,6 +232,7 @@ impl Gateway {
             engine,
             warnings,
             store,
+            reload,
             requests: Phase { stopper: requests_stopper, parts: requests },
             work,
             traces: exporting(exporter),
@@ -239,6 +243,12 @@ impl Gateway {
     /// The API's base URL on this machine.
     pub fn url(&self) -> String {
         format!("http://{}", self.http)
+    }
+
+    /// Goes by another configuration, as far as that can be done without a restart, and logs what came of it; where anything in it is wrong,
+    /// nothing changes.
+    pub async fn reload(&self, read: Result<Config, ConfigError>) {
+        self.reload.run(read).await;
     }
 
     /// Stops: no new requests, those under way finish, then tasks do, as far as the grace reaches; then the store is closed, and the last
@@ -269,6 +279,32 @@ impl Phase {
         // A client that takes nothing has no say in it.
         let _ = timeout(LAST_WORDS_WITHIN, self.stopper.released()).await;
     }
+}
+
+/// Begins all that goes on without a request.
+fn work(
+    dispatcher: Arc<Dispatcher>,
+    follow_ups: FollowUps,
+    rooms: Option<&Rooms>,
+    postgres: Option<&Arc<Postgres>>,
+    stop: &Stop,
+) -> Vec<JoinHandle<()>> {
+    let engine = dispatcher.engine.clone();
+    let mut work = vec![
+        tokio::spawn(dispatch::run(Arc::clone(&dispatcher), follow_ups.begun, stop.clone())),
+        tokio::spawn(dispatch::proofs::run(Arc::clone(&dispatcher), follow_ups.proofs, stop.clone())),
+        tokio::spawn(dispatch::jobs::run(dispatcher, follow_ups.begun_jobs, stop.clone())),
+        tokio::spawn(scheduler::run(engine.clone(), follow_ups.wake_ups, stop.clone())),
+        tokio::spawn(scheduler::jobs::run(engine.clone(), follow_ups.job_wake_ups, stop.clone())),
+    ];
+    if let Some(rooms) = rooms.cloned() {
+        work.push(tokio::spawn(dispatch::sweep::run(engine, rooms, stop.clone())));
+    }
+    if let Some(postgres) = postgres.cloned() {
+        let stop = stop.clone();
+        work.push(tokio::spawn(async move { postgres.keep(stop).await }));
+    }
+    work
 }
 
 async fn bind(key: &'static str, address: SocketAddr, bounds: Bounds) -> Result<Server, StartError> {

@@ -1,17 +1,39 @@
 //! How the parts are, in words: for `/readyz`, and as warnings at the start.
 
+use std::sync::Arc;
+
+use super::reload::Reload;
 use crate::config::Config;
 use crate::domain::recording::Policy;
 use crate::http::connections::too_few_files;
 use crate::http::health::Part;
+use crate::live::Live;
 use crate::livekit::rooms::Rooms;
 use crate::outbound::{self, Postgres};
 use crate::push::Pushers;
 use crate::store::Store;
 use crate::telemetry::Traces;
 
+/// What the parts say when they are asked.
+pub(super) fn parts(
+    pushers: Arc<Pushers>,
+    rooms: Option<Rooms>,
+    postgres: Option<Arc<Postgres>>,
+    policy: Live<Option<Arc<outbound::Policy>>>,
+    traces: Traces,
+    reload: Arc<Reload>,
+) -> Arc<dyn Fn() -> Vec<Part> + Send + Sync> {
+    Arc::new(move || {
+        let others = rooms.as_ref().map(livekit_part).into_iter().chain(postgres.as_deref().map(history_part));
+        let policy = policy.now();
+        let others =
+            others.chain(policy.as_deref().map(policy_part)).chain(traces_part(&traces)).chain([reload.part()]);
+        push_parts(&pushers).into_iter().chain(others).collect()
+    })
+}
+
 /// The providers' connections.
-pub(super) fn push_parts(pushers: &Pushers) -> Vec<Part> {
+fn push_parts(pushers: &Pushers) -> Vec<Part> {
     let parts = pushers.states().into_iter().map(|state| Part {
         ok: state.is_good(),
         detail: match state.problem() {
@@ -23,13 +45,13 @@ pub(super) fn push_parts(pushers: &Pushers) -> Vec<Part> {
     parts.collect()
 }
 
-pub(super) fn history_part(postgres: &Postgres) -> Part {
+fn history_part(postgres: &Postgres) -> Part {
     let problem = postgres.problem();
     let ok = problem.is_none();
     Part { name: "postgres".into(), ok, detail: problem.unwrap_or_else(|| "history is written".into()) }
 }
 
-pub(super) fn policy_part(policy: &outbound::Policy) -> Part {
+fn policy_part(policy: &outbound::Policy) -> Part {
     let then = if policy.fails_open() { "calls go on without" } else { "no call can be made" };
     let trouble = policy.trouble();
     let ok = trouble.is_none();
@@ -37,14 +59,14 @@ pub(super) fn policy_part(policy: &outbound::Policy) -> Part {
     Part { name: "policy".into(), ok, detail: detail.unwrap_or_else(|| "no question went without an answer".into()) }
 }
 
-pub(super) fn traces_part(traces: &Traces) -> Option<Part> {
+fn traces_part(traces: &Traces) -> Option<Part> {
     let trouble = traces.trouble()?;
     let ok = trouble.is_none();
     let detail = trouble.map(|(since, why)| format!("since {since}: {why}; spans are lost meanwhile"));
     Some(Part { name: "traces".into(), ok, detail: detail.unwrap_or_else(|| "spans are handed over".into()) })
 }
 
-pub(super) fn livekit_part(rooms: &Rooms) -> Part {
+fn livekit_part(rooms: &Rooms) -> Part {
     let health = rooms.health();
     let detail = match (&health.problem, health.answered_at) {
         (Some((since, why)), _) => format!("since {since}: {why}; calls go on, and rooms are made and closed later"),

@@ -12,7 +12,7 @@ use crate::domain::time::millis;
 use crate::domain::usage::Plan;
 use crate::domain::{PushRules, Rules, Unknown, WebhookEvent};
 use crate::engine::{self, Rates, Settings};
-use crate::outbound::{self, Webhooks as Backend};
+use crate::outbound::{self, Endpoints};
 use crate::store::Keeping;
 
 /// How often LiveKit is asked about a call in which all seems well.
@@ -23,7 +23,7 @@ const BEFORE_IT_IS_REMOVED: Duration = Duration::from_hours(24 * 7);
 const DEVICES_PER_USER: usize = 10;
 
 /// What the engine is to know.
-pub(super) fn settings(config: &Config, backend: &Backend, hook: Option<Arc<outbound::Policy>>) -> Settings {
+pub(super) fn settings(config: &Config, endpoints: &Endpoints, hook: Option<Arc<outbound::Policy>>) -> Settings {
     let call = &config.call;
     Settings {
         ring: call.ring,
@@ -39,7 +39,7 @@ pub(super) fn settings(config: &Config, backend: &Backend, hook: Option<Arc<outb
             ask_every_ms: if config.livekit.rooms { millis(ASK_EVERY) } else { 0 },
             record: config.recording.policy == Policy::Always,
             push: push_rules(&config.push),
-            webhooks: backend.subscribers(),
+            webhooks: endpoints.subscribers(),
             unknown: Unknown::default(),
         },
         call_waiting: call.call_waiting,
@@ -52,7 +52,7 @@ pub(super) fn settings(config: &Config, backend: &Backend, hook: Option<Arc<outb
             concurrent_participants: config.usage.concurrent_participants,
             warn_at: config.usage.warn_at.clone(),
         },
-        told_of_bans: backend.wanting(WebhookEvent::UserBanned).cloned().collect(),
+        told_of_bans: endpoints.wanting(WebhookEvent::UserBanned),
         takeover: (config.devices.takeover == Takeover::Proof).then(|| proofs(&config.auth)),
         policy: engine::Policy {
             hook: hook.map(|hook| hook as Arc<dyn engine::policy::Hook>),

@@ -1,4 +1,8 @@
-//! `bellwire serve`: the gateway, until SIGTERM.
+//! `bellwire serve`: the gateway, until SIGTERM; by SIGHUP it reads its configuration again.
+
+use std::convert::Infallible;
+
+use tokio::signal::unix::Signal;
 
 use super::{CliError, ConfigFile};
 use crate::app::Gateway;
@@ -17,6 +21,8 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) async fn run(&self) -> Result<(), CliError> {
+        // Before anything is read, so that what is asked for meanwhile comes after the start.
+        let reloads = lifecycle::asked_to_reload()?;
         let config = self.file.load()?;
         telemetry::logs::init(&config.telemetry).map_err(|error| CliError::Failed(error.to_string()))?;
         let gateway = Gateway::start(&config, Clock::system(), self.without_push).await?;
@@ -29,11 +35,23 @@ impl Serve {
         // Whoever has read that it is ready may ask it to end.
         let ended = lifecycle::asked_to_end()?;
         println!("ready http={} ops={}", gateway.http, gateway.ops);
-        ended.await;
+        tokio::select! {
+            () = ended => {}
+            never = self.reload(&gateway, reloads) => match never {},
+        }
         tracing::info!("stopping");
         if let Err(error) = gateway.stop().await {
             tracing::warn!(%error, "stopped late");
         }
         Ok(())
+    }
+
+    /// Reads the configuration again each time that it is asked to, one time after another.
+    async fn reload(&self, gateway: &Gateway, mut asked: Signal) -> Infallible {
+        loop {
+            asked.recv().await;
+            // On the main thread, which serves nobody.
+            gateway.reload(self.file.load()).await;
+        }
     }
 }

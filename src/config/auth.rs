@@ -163,7 +163,8 @@ impl Auth {
         out.section("auth");
         let hashes = self.service_keys.iter().map(|hash| format!("sha256:{}...", HEXLOWER.encode(&hash[..4])));
         out.texts("service_keys", hashes);
-        out.secret("ticket_secret");
+        out.hides(&self.service_keys);
+        out.secret("ticket_secret", self.ticket_secrets.iter().map(Secret::reveal));
         out.duration("leeway", self.leeway);
         for (index, users) in self.users.iter().enumerate() {
             out.section(format!("auth.users[{index}]"));
@@ -177,9 +178,9 @@ impl Users {
         out.text("issuer", &self.issuer);
         out.optional("audience", self.audience.as_ref());
         match &self.key {
-            UserKey::Secret(_) => {
+            UserKey::Secret(secret) => {
                 out.one_of("algorithm", None, ALGORITHMS);
-                out.secret("secret");
+                out.secret("secret", [secret.reveal()]);
             }
             UserKey::PublicKeyFile(algorithm, file) => {
                 out.one_of("algorithm", Some(*algorithm), ALGORITHMS);

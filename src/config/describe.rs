@@ -3,10 +3,22 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-/// Lines of key and value, values as they would stand in the file.
+/// A key and its value.
+pub(super) struct Line {
+    pub key: String,
+    /// The value as it would stand in the file, or `(secret)`.
+    pub shown: String,
+    /// What of the value is not shown.
+    pub hidden: Vec<Vec<u8>>,
+}
+
+/// What stands in place of a secret.
+pub(super) const SECRET: &str = "(secret)";
+
+/// Lines of key and value.
 pub(super) struct Description {
     section: String,
-    lines: Vec<(String, String)>,
+    lines: Vec<Line>,
 }
 
 impl Description {
@@ -19,13 +31,14 @@ impl Description {
         self.section = name.into();
     }
 
-    pub(super) fn into_lines(self) -> Vec<(String, String)> {
+    pub(super) fn into_lines(self) -> Vec<Line> {
         self.lines
     }
 
     /// A value that stands without quotes.
     pub(super) fn plain(&mut self, key: &str, value: impl Display) {
-        self.lines.push((format!("{}.{key}", self.section), value.to_string()));
+        let (key, shown) = (format!("{}.{key}", self.section), value.to_string());
+        self.lines.push(Line { key, shown, hidden: Vec::new() });
     }
 
     /// A value that stands in quotes.
@@ -55,9 +68,17 @@ impl Description {
         self.optional(key, names.iter().find(|(_, named)| *named == value).map(|(name, _)| name));
     }
 
-    /// That there is a secret, and no more.
-    pub(super) fn secret(&mut self, key: &str) {
-        self.plain(key, "(secret)");
+    /// That there is a secret, or some, and no more.
+    pub(super) fn secret(&mut self, key: &str, values: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+        self.plain(key, SECRET);
+        self.hides(values);
+    }
+
+    /// What the last line does not show of its value.
+    pub(super) fn hides(&mut self, values: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+        if let Some(line) = self.lines.last_mut() {
+            line.hidden = values.into_iter().map(|value| value.as_ref().to_vec()).collect();
+        }
     }
 }
 

@@ -42,6 +42,15 @@ impl ConfigError {
             Self::Unreadable { .. } | Self::Syntax { .. } => &[],
         }
     }
+
+    /// The same in one line, as a log has it.
+    pub fn in_one_line(&self) -> String {
+        match self {
+            Self::Unreadable { source, .. } => format!("{self}: {source}"),
+            Self::Syntax { .. } => self.to_string(),
+            Self::Invalid(problems) => problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; "),
+        }
+    }
 }
 
 fn listed(problems: &[Problem]) -> String {

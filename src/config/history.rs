@@ -192,6 +192,7 @@ impl fmt::Display for SslMode {
 impl History {
     pub(super) fn describe(&self, out: &mut Description) {
         out.optional("postgres_url", self.postgres.as_ref());
+        out.hides(self.postgres.iter().filter_map(|url| url.password.as_ref()).map(Secret::reveal));
         out.optional("ca_file", self.ca_file.as_ref().map(|file| file.display()));
         out.text("schema", &self.schema);
         out.plain("connections", self.connections);

@@ -74,13 +74,13 @@ impl LiveKit {
         out.text("url", &self.url);
         out.text("api_url", &self.api_url);
         out.text("api_key", &self.api_key);
-        out.secret("api_secret");
+        out.secret("api_secret", [self.api_secret.reveal()]);
         out.text("deployment", &self.deployment);
         out.plain("rooms", self.rooms);
         for (index, key) in self.webhook_keys.iter().enumerate() {
             out.section(format!("livekit.webhook_keys[{index}]"));
             out.text("api_key", &key.api_key);
-            out.secret("api_secret");
+            out.secret("api_secret", [key.api_secret.reveal()]);
         }
     }
 }

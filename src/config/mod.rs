@@ -8,6 +8,7 @@ pub mod auth;
 pub mod call;
 mod describe;
 pub mod devices;
+mod differences;
 mod error;
 mod fields;
 pub mod history;
@@ -32,6 +33,7 @@ use std::path::Path;
 pub use auth::Auth;
 pub use call::Call;
 pub use devices::Devices;
+pub use differences::Difference;
 pub use error::{ConfigError, Problem};
 pub use history::History;
 pub use http::Http;
@@ -46,7 +48,7 @@ pub use telemetry::Telemetry;
 pub use usage::Usage;
 pub use webhooks::Webhook;
 
-use describe::Description;
+use describe::{Description, Line};
 use fields::Fields;
 use webhooks::MOST_ENDPOINTS;
 
@@ -156,6 +158,10 @@ impl Config {
 
     /// Every key and the value in force, as it would stand in the file; secrets as `(secret)`.
     pub fn describe(&self) -> Vec<(String, String)> {
+        self.lines().into_iter().map(|line| (line.key, line.shown)).collect()
+    }
+
+    fn lines(&self) -> Vec<Line> {
         let mut out = Description::new();
         out.section("http");
         self.http.describe(&mut out);

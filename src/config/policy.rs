@@ -63,8 +63,9 @@ impl Policy {
         // A query may have a token in it.
         let url = self.hook.as_ref().and_then(|hook| hook.url.split('?').next());
         out.optional("url", url);
-        if self.hook.is_some() {
-            out.secret("secrets");
+        if let Some(hook) = &self.hook {
+            out.hides([&hook.url]);
+            out.secret("secrets", hook.secrets.iter().map(SigningSecret::reveal));
         }
         out.duration("timeout", self.timeout);
         out.one_of("on_failure", self.fails_open, ON_FAILURE);

@@ -135,7 +135,7 @@ impl Recording {
         out.optional("endpoint", s3.endpoint.as_ref());
         out.optional("link_endpoint", s3.link_endpoint.as_ref());
         out.text("access_key", &s3.access_key);
-        out.secret("secret");
+        out.secret("secret", [s3.secret.reveal()]);
         out.plain("force_path_style", s3.force_path_style);
     }
 }

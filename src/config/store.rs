@@ -247,7 +247,7 @@ impl Store {
         out.duration("timeout", self.timeout);
         out.duration("devices_kept", self.devices_kept);
         if !self.encryption.is_empty() {
-            out.secret("encryption_key");
+            out.secret("encryption_key", self.encryption.iter().map(|key| key.bytes().map_or(&[][..], |key| key)));
         }
     }
 }
@@ -255,13 +255,13 @@ impl Store {
 impl Redis {
     fn describe(&self, out: &mut Description) {
         out.text("url", self);
-        if self.password.is_some() {
-            out.secret("password");
+        if let Some(password) = &self.password {
+            out.secret("password", [password.reveal()]);
         }
         if let Topology::Sentinel { username, password, .. } = &self.topology {
             out.optional("sentinel_username", username.as_ref());
-            if password.is_some() {
-                out.secret("sentinel_password");
+            if let Some(password) = password {
+                out.secret("sentinel_password", [password.reveal()]);
             }
         }
         out.optional("ca_file", self.ca_file.as_ref().map(|file| file.display()));

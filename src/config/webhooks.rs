@@ -93,7 +93,8 @@ impl Webhook {
     pub(super) fn describe(&self, out: &mut Description) {
         // A query may have a token in it.
         out.text("url", self.url.split('?').next().unwrap_or_default());
-        out.secret("secrets");
+        out.hides([&self.url]);
+        out.secret("secrets", self.secrets.iter().map(SigningSecret::reveal));
         out.texts("events", self.events.iter().map(|event| event.as_str()));
     }
 }

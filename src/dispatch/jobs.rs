@@ -147,7 +147,8 @@ impl Dispatcher {
         others: &[EndpointId],
     ) -> Result<(), EngineError> {
         let now = self.engine.clock().now();
-        let endpoints: BTreeSet<&EndpointId> = self.webhooks.wanting(event).chain(others).collect();
+        let wanting = self.webhooks.wanting(event);
+        let endpoints: BTreeSet<&EndpointId> = wanting.iter().chain(others).collect();
         for endpoint in endpoints {
             let message = Message::new(event, endpoint, key, body.to_owned());
             self.queue_message(message, now).await?;

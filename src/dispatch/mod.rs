@@ -23,6 +23,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::domain::{Call, CallId, Task, TaskKind, TaskResult, TraceParent, UserId};
 use crate::engine::{Begun, Engine, EngineError};
 use crate::lifecycle::Stop;
+use crate::live::Live;
 use crate::livekit::rooms::Rooms;
 use crate::outbound::Webhooks;
 use crate::push::Pushers;
@@ -58,7 +59,7 @@ pub struct Dispatcher {
     /// Tells the app's backend.
     pub webhooks: Arc<Webhooks>,
     /// Makes the tickets in pushes.
-    pub tickets: Tickets,
+    pub tickets: Live<Tickets>,
     /// Where devices reach the gateway.
     pub public_url: Arc<str>,
     /// Counts what providers answer.

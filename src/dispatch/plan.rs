@@ -133,7 +133,7 @@ impl Dispatcher {
             video: call.media == Media::Video,
             created_at: call.created_at,
             ring_until: call.ring_until,
-            ticket: self.tickets.mint(&ticket)?,
+            ticket: self.tickets.now().mint(&ticket)?,
             url: self.public_url.to_string(),
             metadata: call.metadata.clone(),
         })

@@ -169,7 +169,7 @@ impl Engine {
     /// after many that found its parties busy, but its claim stands.
     pub(super) async fn recent_ids(&self, user: &UserId) -> Result<Vec<CallId>, EngineError> {
         let now = self.clock().now();
-        let longest = LONGEST_RING + Duration::from_millis(self.0.settings.rules.max_duration_ms) + COMPACT_AFTER;
+        let longest = LONGEST_RING + Duration::from_millis(self.settings().rules.max_duration_ms) + COMPACT_AFTER;
         let store = self.store();
         let (mut ids, line) = try_join(store.history(user, None, HISTORY_LENGTH), store.line(user)).await?;
         ids.retain(|id| id.made_at() + longest > now);

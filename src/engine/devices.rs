@@ -15,7 +15,7 @@ impl Engine {
         proof: Option<&str>,
     ) -> Result<Registration, EngineError> {
         self.refuse_banned(user).await?;
-        let settings = &self.0.settings;
+        let settings = self.settings();
         let charges = settings.rates.of_registration(self.brings_new_token(user, &device).await?);
         let robbed = if settings.takeover.is_some() { self.robbed(user, &device).await? } else { Vec::new() };
         let charges = match &settings.takeover {
@@ -37,7 +37,7 @@ impl Engine {
 
     /// Whether none of the user's devices has some token of this one. Where that does not matter nobody looks.
     async fn brings_new_token(&self, user: &UserId, device: &Device) -> Result<bool, EngineError> {
-        if self.0.settings.rates.new_tokens_per_user.is_none() || device.tokens().next().is_none() {
+        if self.settings().rates.new_tokens_per_user.is_none() || device.tokens().next().is_none() {
             return Ok(false);
         }
         let known = self.store().devices(user).await?;

@@ -102,7 +102,7 @@ impl Engine {
     async fn run_invite(&self, request: InviteRequest) -> Result<Arc<Call>, EngineError> {
         // Whatever other calls it meets, it is not about those.
         let trace = traces::current().and_then(|place| place.begins_call());
-        let mut so_far = SoFar { trace, allowed: self.0.settings.policy.hook.is_none(), ..SoFar::default() };
+        let mut so_far = SoFar { trace, allowed: self.settings().policy.hook.is_none(), ..SoFar::default() };
         for _ in 0..MAX_TRIES {
             match self.try_invite(&request, &mut so_far).await? {
                 Try::Done(call) => return Ok(call),
@@ -155,7 +155,7 @@ impl Engine {
             OwnLine::Taken(call) => return self.refuse(request, id, EngineError::CallerBusy(call)).await,
             OwnLine::Glare(call) => return self.keep_key(request, id, call).await,
         }
-        let charges = self.0.settings.rates.of_callee();
+        let charges = self.settings().rates.of_callee();
         let rung = self.store().ring_line(self.claim(request, id, Role::Callee), &charges, self.admits(request)).await;
         let callee = match self.within_limits(rung) {
             Ok(callee) => callee,
@@ -201,7 +201,7 @@ impl Engine {
         connected.extend(callee.attached);
         devices.retain(|device| device.platform != Platform::Web || connected.contains(&device.id));
         devices.retain(|device| request.callee_device.as_ref().is_none_or(|only| *only == device.id));
-        let rules = self.0.settings.rules.clone();
+        let rules = self.settings().rules.clone();
         let invite = Invite {
             id,
             caller: request.caller.clone(),
@@ -212,7 +212,7 @@ impl Engine {
             room: self.room_name(id),
             metadata: request.metadata.clone(),
             rules: Rules { missed_call: rules.missed_call && !request.test, ..rules },
-            ring_until: now + request.ring.unwrap_or(self.0.settings.ring),
+            ring_until: now + request.ring.unwrap_or(self.settings().ring),
             devices,
             busy,
             hidden: callee.blocked,
@@ -268,7 +268,7 @@ impl Engine {
 
     /// What an invite takes of its caller's rates. The app's backend is trusted with whom it lets call how often.
     fn caller_charges(&self, request: &InviteRequest) -> Vec<Charge> {
-        if request.by_service { Vec::new() } else { self.0.settings.rates.of_caller(&request.callee) }
+        if request.by_service { Vec::new() } else { self.settings().rates.of_caller(&request.callee) }
     }
 
     fn claim(&self, request: &InviteRequest, call: CallId, role: Role) -> Claim {
@@ -282,7 +282,7 @@ impl Engine {
 
     /// Later than any call can last: a claim that outlives its call is found out long before.
     fn lapses(&self, at: Timestamp) -> Timestamp {
-        at + Duration::from_hours(1) + Duration::from_millis(self.0.settings.rules.max_duration_ms)
+        at + Duration::from_hours(1) + Duration::from_millis(self.settings().rules.max_duration_ms)
     }
 
     /// After glare the key stands for the call that was answered, whose claim is on this line already.
@@ -325,6 +325,6 @@ impl Engine {
     fn room_name(&self, id: CallId) -> String {
         let mut secret = [0; ROOM_SECRET_BYTES];
         self.clock().random(&mut secret);
-        room_name(&self.0.settings.deployment, id, &secret)
+        room_name(&self.settings().deployment, id, &secret)
     }
 }

@@ -70,6 +70,6 @@ impl Engine {
             Asker::Ticket(user, device) => (user, Some(device)),
             Asker::Service => return Ok(true),
         };
-        self.within_limits(self.store().admit(user, &self.0.settings.rates.of_token(by_ticket)).await)
+        self.within_limits(self.store().admit(user, &self.settings().rates.of_token(by_ticket)).await)
     }
 }

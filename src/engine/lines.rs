@@ -67,6 +67,6 @@ impl Engine {
 
     /// How many calls a line holds.
     pub(super) fn line_capacity(&self) -> usize {
-        if self.0.settings.call_waiting { 2 } else { 1 }
+        if self.settings().call_waiting { 2 } else { 1 }
     }
 }

@@ -49,6 +49,7 @@ use crate::domain::usage::Plan;
 use crate::domain::{
     Call, CallId, EndpointId, Job, JobId, Limited, Refusal, Rules, Task, Timestamp, TraceParent, WakeUp,
 };
+use crate::live::Live;
 use crate::store::Store;
 use crate::telemetry::{Metrics, Traces};
 use attachments::Attachments;
@@ -121,7 +122,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     clock: Clock,
-    settings: Settings,
+    settings: Live<Settings>,
     metrics: Arc<Metrics>,
     traces: OnceLock<Traces>,
     inbox: Inbox,
@@ -216,7 +217,7 @@ impl Engine {
         let inner = Inner {
             store,
             clock,
-            settings,
+            settings: Live::new(settings),
             metrics,
             traces: OnceLock::new(),
             inbox: Inbox::default(),
@@ -244,6 +245,15 @@ impl Engine {
     /// The clock of this instance.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// Goes by other settings from now on; calls keep the rules that they began with.
+    pub fn set(&self, settings: Settings) {
+        self.0.settings.set(settings);
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        self.0.settings.now()
     }
 
     /// What this instance measures.

@@ -32,7 +32,7 @@ impl Engine {
             created_at: ban.created_at,
             until: ban.until,
             was_put: false,
-            tell: self.0.settings.told_of_bans.clone(),
+            tell: self.settings().told_of_bans.clone(),
             unknown: Unknown::default(),
         };
         self.keep_telling(&user).await?;

@@ -40,7 +40,7 @@ impl fmt::Debug for Policy {
 impl Engine {
     /// Asks whoever rules on calls, if there is anybody.
     pub(super) async fn ask_policy(&self, request: &InviteRequest) -> Result<(), EngineError> {
-        match &self.0.settings.policy.hook {
+        match &self.settings().policy.hook {
             Some(hook) => hook.ask(request).await,
             None => Ok(()),
         }
@@ -63,7 +63,7 @@ impl Engine {
 
     /// Whose calls the callee takes. The app's backend decides for itself whom it lets call.
     pub(super) fn admits(&self, request: &InviteRequest) -> Admits {
-        let contacts_only = self.0.settings.policy.contacts_only && !request.by_service;
+        let contacts_only = self.settings().policy.contacts_only && !request.by_service;
         if contacts_only { Admits::Contacts } else { Admits::All }
     }
 }

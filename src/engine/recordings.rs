@@ -122,7 +122,7 @@ impl Engine {
 
     /// Whether the policy lets the asker, who is a party of the call or the app's backend.
     fn allow(&self, asker: &Asker, wish: Wish) -> Result<(), EngineError> {
-        let why = match (self.0.settings.recording.policy, asker, wish) {
+        let why = match (self.settings().recording.policy, asker, wish) {
             (Policy::Off, _, Wish::Start) => "recording.policy is off",
             (_, Asker::Service, _) | (Policy::Party, _, _) | (Policy::Always, _, Wish::Start | Wish::See) => {
                 return Ok(());
@@ -135,7 +135,8 @@ impl Engine {
 
     /// The recording that a call wants and that has no record yet. One that is over had a record, which is gone.
     fn wanted(&self, call: &Call) -> Option<Recording> {
-        let plan = &self.0.settings.recording;
+        let settings = self.settings();
+        let plan = &settings.recording;
         let wanted = call.recording.as_ref().filter(|wanted| wanted.stage != Stage::Over)?;
         let (by, bucket) = (wanted.asked_by.clone(), plan.bucket.clone().unwrap_or_default());
         let mut recording = Recording::new(call, plan, bucket, by, wanted.number, wanted.asked_at);
@@ -197,7 +198,7 @@ impl Engine {
 
     /// LiveKit says how a recording in a room stands.
     pub async fn recording_reported(&self, room: &str, report: &Report) -> Result<(), EngineError> {
-        let Some(id) = call_of_room(&self.0.settings.deployment, room) else { return Ok(()) };
+        let Some(id) = call_of_room(&self.settings().deployment, room) else { return Ok(()) };
         let now = self.clock().now();
         let note = |recording: &mut Recording| recording.room == room && recording.reported(report, now);
         self.change_recording(id, note).await.map(drop)

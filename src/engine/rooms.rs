@@ -37,7 +37,7 @@ impl Engine {
 
     /// The call that a room of this deployment is for, by its name alone.
     pub fn call_of_room(&self, room: &str) -> Option<CallId> {
-        call_of_room(&self.0.settings.deployment, room)
+        call_of_room(&self.settings().deployment, room)
     }
 
     /// The record of the call that this room is for. A name with another random part than the record's is of no call.

@@ -15,7 +15,7 @@ impl Engine {
     /// Adds an ended call to what is used; once, however often this is called.
     pub async fn account(&self, call: &Call) -> Result<(), EngineError> {
         self.store().account(call.id, &shares(&call.stays())).await?;
-        if !self.0.settings.plan.warns() {
+        if !self.settings().plan.warns() {
             return Ok(());
         }
         // What was added before the minute is over is seen by the check after it, whichever instance makes that.
@@ -36,8 +36,8 @@ impl Engine {
         let today = Day::of(self.clock().now());
         let usage = self.store().usage(today.before().month_begins(), today, today.before()).await?;
         let mut crossings: Vec<Crossing> = Vec::new();
-        for crossing in [today.before(), today].into_iter().flat_map(|day| self.0.settings.plan.crossings(day, &usage))
-        {
+        let settings = self.settings();
+        for crossing in [today.before(), today].into_iter().flat_map(|day| settings.plan.crossings(day, &usage)) {
             let known = crossings.iter().any(|other| warning(other) == warning(&crossing));
             if !known && self.job(&warning(&crossing)).await?.is_none() {
                 crossings.push(crossing);

@@ -31,24 +31,24 @@ pub(super) struct Peer(pub(super) SocketAddr);
 /// The limit, and what it knows.
 pub(super) struct AddressLimit {
     app: App,
-    rate: Rate,
     trusted: Vec<IpNet>,
     counts: Mutex<Counts>,
 }
 
 impl AddressLimit {
     /// Nothing counted yet.
-    pub(super) fn new(app: App, rate: Rate, trusted: &[IpNet]) -> Arc<Self> {
-        Arc::new(Self { app, rate, trusted: trusted.to_vec(), counts: Mutex::default() })
+    pub(super) fn new(app: App, trusted: &[IpNet]) -> Arc<Self> {
+        Arc::new(Self { app, trusted: trusted.to_vec(), counts: Mutex::default() })
     }
 
     fn take(&self, request: &Request<Body>) -> Result<(), Limited> {
+        let Some(rate) = self.app.limits.now().ip else { return Ok(()) };
         // What is asked by no connection is asked by the gateway itself.
         let Some(Peer(peer)) = request.extensions().get() else { return Ok(()) };
         let address = counted_as(client_address(peer.ip(), request.headers(), &self.trusted));
         let now = self.app.engine.clock().now();
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.take(self.rate, address, now).map_err(|wait| Limited { limit: Limit::Ip, rate: self.rate, wait })
+        counts.take(rate, address, now).map_err(|wait| Limited { limit: Limit::Ip, rate, wait })
     }
 }
 
@@ -94,10 +94,15 @@ struct Counts {
     current: HashMap<IpAddr, u64>,
     previous: HashMap<IpAddr, u64>,
     since: Timestamp,
+    rate: Option<Rate>,
 }
 
 impl Counts {
     fn take(&mut self, rate: Rate, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
+        // What was taken of one rate says nothing of another.
+        if self.rate != Some(rate) {
+            *self = Self { rate: Some(rate), ..Self::default() };
+        }
         // With more addresses than are remembered, the older half begins anew: nobody is refused for others. So it does where the clock
         // goes back.
         if self.current.len() >= ADDRESSES || now >= self.since + rate.per || now < self.since {
@@ -139,6 +144,15 @@ mod tests {
         // A burst, and one for each 200 ms of 10 s.
         assert_eq!(taken, 5 + 49);
         assert!(counts.take(RATE, v4(2), now).is_ok(), "another address is not concerned");
+    }
+
+    #[test]
+    fn another_rate_begins_anew() {
+        let (mut counts, now) = (Counts::default(), Timestamp::from_millis(1_800_000_000_000));
+        let hourly = Rate { count: 1, per: Duration::from_hours(1) };
+        counts.take(hourly, v4(1), now).expect("the first");
+        assert!(counts.take(hourly, v4(1), now).is_err());
+        counts.take(RATE, v4(1), now).expect("what was taken of the other rate does not count");
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) fn token<'a>(path: &str, headers: &'a HeaderMap) -> Result<&'a str, P
 
 /// Whether a request bears the ticket of a phone that rings or a key of the app's backend, which are not refused for what others do.
 pub(super) fn is_known(app: &App, request: &Request<Body>) -> bool {
-    token(request.uri().path(), request.headers()).is_ok_and(|token| app.auth.knows(token))
+    token(request.uri().path(), request.headers()).is_ok_and(|token| app.auth.now().knows(token))
 }
 
 fn in_subprotocol(headers: &HeaderMap) -> Option<&str> {

@@ -128,7 +128,7 @@ pub(super) fn mint(app: &App, call: &Call, identity: &UserId) -> Result<LiveKitV
         empty_timeout: call.empty_timeout(now),
         departure_timeout: call.rules.departure_timeout(),
     };
-    Ok(app.minter.mint(&join, now).map_err(|error| Problem::internal(&error))?.into())
+    Ok(app.minter.now().mint(&join, now).map_err(|error| Problem::internal(&error))?.into())
 }
 
 /// One call.

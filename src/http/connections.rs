@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use super::address_limit::counted_as;
 use crate::config::{self, Limits};
-use crate::places::{Place, PlaceOf, Places, PlacesPer};
+use crate::places::{Place, PlaceOf, Places, PlacesPer, or_any};
 use crate::telemetry::Metrics;
 
 /// Connections to the operators' listener.
@@ -24,11 +24,11 @@ const OTHER_FILES: usize = 256;
 const NO_PLACE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// The connections of a listener.
-#[derive(Debug)]
+/// The connections of a listener. Clones share them.
+#[derive(Debug, Clone)]
 pub struct Connections {
     places: Places,
-    per_ip: Option<PlacesPer<IpAddr>>,
+    per_ip: PlacesPer<IpAddr>,
     trusted: Vec<IpNet>,
     metrics: Arc<Metrics>,
 }
@@ -53,7 +53,7 @@ impl Connections {
     pub fn of_api(limits: &Limits, http: &config::Http, metrics: &Arc<Metrics>) -> Self {
         Self {
             places: Places::new(connections(limits, open_files()), metrics.open_connections("api")),
-            per_ip: limits.connections_per_ip.map(PlacesPer::new),
+            per_ip: PlacesPer::new(or_any(limits.connections_per_ip)),
             trusted: http.trusted_proxies.clone(),
             metrics: Arc::clone(metrics),
         }
@@ -62,7 +62,14 @@ impl Connections {
     /// Of the operators' listener.
     pub fn of_operators(metrics: &Arc<Metrics>) -> Self {
         let places = Places::new(OF_OPERATORS, metrics.open_connections("ops"));
-        Self { places, per_ip: None, trusted: Vec::new(), metrics: Arc::clone(metrics) }
+        let per_ip = PlacesPer::new(or_any(None));
+        Self { places, per_ip, trusted: Vec::new(), metrics: Arc::clone(metrics) }
+    }
+
+    /// There may be so many from now on.
+    pub fn set(&self, limits: &Limits) {
+        self.places.set_most(connections(limits, open_files()));
+        self.per_ip.set_most(or_any(limits.connections_per_ip));
     }
 
     /// A place for a connection, if there is one; otherwise it is sent away.
@@ -81,7 +88,7 @@ impl Connections {
 
     fn place(&self, peer: IpAddr) -> Result<Admitted, &'static str> {
         let is_proxy = self.trusted.iter().any(|net| net.contains(&peer));
-        let per_ip = self.per_ip.as_ref().filter(|_| !is_proxy);
+        let per_ip = Some(&self.per_ip).filter(|_| !is_proxy);
         let (of_ip, is_many) = match per_ip {
             None => (None, false),
             Some(places) => {

@@ -129,7 +129,7 @@ pub async fn events(
         });
         return Ok((Extension(Streaming), opened).into_response());
     }
-    let keep_alive = KeepAlive::new().interval(app.limits.event_ping);
+    let keep_alive = KeepAlive::new().interval(app.limits.now().event_ping);
     Ok((Extension(Streaming), Sse::new(sse(app, listener)).keep_alive(keep_alive)).into_response())
 }
 
@@ -168,7 +168,7 @@ async fn listen(
     since: Vec<(CallId, u32)>,
     place: places::Place,
 ) -> Result<Listener, Problem> {
-    let (engine, most) = (&app.engine, app.limits.event_streams_per_user);
+    let (engine, most) = (&app.engine, app.limits.now().event_streams_per_user);
     let (reader, until) = match caller {
         Caller::User(user) => (engine.read(&user.id, device, most).await, user.expires_at),
         Caller::Device(ticket) => {
@@ -283,8 +283,8 @@ impl Place {
 
 async fn serve_socket(app: App, listener: Listener, mut socket: WebSocket) {
     use futures_util::StreamExt;
-    let within = app.limits.send_timeout;
-    let mut ping = tokio::time::interval(app.limits.event_ping);
+    let limits = app.limits.now();
+    let (within, mut ping) = (limits.send_timeout, tokio::time::interval(limits.event_ping));
     ping.reset();
     // A phone that went out of reach says no goodbye; it must not count as connected until TCP gives up.
     let mut heard = true;

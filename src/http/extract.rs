@@ -34,7 +34,7 @@ impl FromRequestParts<App> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let caller = app.auth.authenticate(bearer::token(parts.uri.path(), &parts.headers)?).await?;
+        let caller = app.auth.now().authenticate(bearer::token(parts.uri.path(), &parts.headers)?).await?;
         Noted::caller(&parts.extensions, &caller);
         app.load.take_user(&parts.extensions, &caller)?;
         Ok(Self(caller))
@@ -97,7 +97,8 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
-        let bytes = collect(request.into_body(), app.limits.body_bytes, app.limits.body_timeout).await?;
+        let limits = app.limits.now();
+        let bytes = collect(request.into_body(), limits.body_bytes, limits.body_timeout).await?;
         if bytes.is_empty() {
             return Ok(Self { value: parse(b"{}")?, bytes });
         }

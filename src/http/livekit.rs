@@ -31,7 +31,7 @@ pub async fn webhook(State(app): State<App>, headers: HeaderMap, request: Reques
         Ok(expected) => {
             Noted::who(request.extensions(), "livekit");
             let _place = app.load.take_webhook()?;
-            let body = collect(request.into_body(), MAX_BODY_BYTES, app.limits.body_timeout).await?;
+            let body = collect(request.into_body(), MAX_BODY_BYTES, app.limits.now().body_timeout).await?;
             Webhooks::receive(&expected, &body)
         }
     };

@@ -28,7 +28,7 @@ use super::connections::Crowded;
 use super::problem::Problem;
 use crate::config::{self, Limits};
 use crate::domain::UserId;
-use crate::places::{Place, PlaceOf, Places, PlacesPer};
+use crate::places::{Place, PlaceOf, Places, PlacesPer, or_any};
 use crate::telemetry::Metrics;
 
 /// When those who found no place may try again, in seconds.
@@ -45,7 +45,7 @@ const WEBHOOKS: usize = 256;
 #[derive(Debug)]
 pub struct Load {
     requests: Places,
-    requests_per_ip: Option<PlacesPer<IpAddr>>,
+    requests_per_ip: PlacesPer<IpAddr>,
     requests_per_user: PlacesPer<UserId>,
     answers: Places,
     event_streams: Places,
@@ -69,7 +69,7 @@ impl Load {
     pub fn new(limits: &Limits, http: &config::Http, metrics: Arc<Metrics>) -> Self {
         Self {
             requests: Places::new(limits.requests, metrics.requests_in_flight()),
-            requests_per_ip: limits.requests_per_ip.map(PlacesPer::new),
+            requests_per_ip: PlacesPer::new(or_any(limits.requests_per_ip)),
             requests_per_user: PlacesPer::new(limits.requests_per_user),
             answers: Places::new(limits.requests.saturating_mul(ANSWERS), Gauge::default()),
             event_streams: Places::new(limits.event_streams, Gauge::default()),
@@ -78,6 +78,15 @@ impl Load {
             trusted: http.trusted_proxies.clone(),
             metrics,
         }
+    }
+
+    /// There may be so much from now on.
+    pub fn set(&self, limits: &Limits) {
+        self.requests.set_most(limits.requests);
+        self.answers.set_most(limits.requests.saturating_mul(ANSWERS));
+        self.requests_per_ip.set_most(or_any(limits.requests_per_ip));
+        self.requests_per_user.set_most(limits.requests_per_user);
+        self.event_streams.set_most(limits.event_streams);
     }
 
     /// A place for a request of this user, of a device or by a token of theirs, for as long as the request has one of all places. The app's
@@ -121,13 +130,14 @@ impl Load {
 
     /// Places for a request, or the limit for which there is none.
     fn take(&self, request: &Request<Body>, is_known: impl Fn() -> bool) -> Result<Held, &'static str> {
-        let of_ip = match (&self.requests_per_ip, request.extensions().get()) {
-            (Some(places), Some(Peer(peer))) => {
+        let of_ip = match request.extensions().get() {
+            Some(Peer(peer)) => {
+                let places = &self.requests_per_ip;
                 let address = counted_as(client_address(peer.ip(), request.headers(), &self.trusted));
                 let place = places.take(address).or_else(|| is_known().then(|| places.take_kept(address)).flatten());
                 Some(place.ok_or("requests_per_ip")?)
             }
-            _ => None,
+            None => None,
         };
         let place = self.requests.take().or_else(|| is_known().then(|| self.requests.take_kept()).flatten());
         Ok(Held { _place: place.ok_or("requests")?, of_ip, of_user: OfUser::default() })

@@ -49,6 +49,7 @@ use utoipa_axum::routes;
 use crate::config::{self, Limits};
 use crate::engine::Engine;
 use crate::lifecycle::Stop;
+use crate::live::Live;
 use crate::livekit::storage::Storage;
 use crate::livekit::token::TokenMinter;
 use crate::livekit::webhook::Webhooks;
@@ -76,15 +77,15 @@ pub struct App {
     /// The use cases.
     pub engine: Engine,
     /// Who asks.
-    pub auth: Arc<Authenticator>,
+    pub auth: Live<Authenticator>,
     /// LiveKit tokens.
-    pub minter: Arc<TokenMinter>,
+    pub minter: Live<TokenMinter>,
     /// LiveKit's webhooks.
     pub webhooks: Arc<Webhooks>,
     /// Links to recordings, where there is a storage for them.
     pub links: Option<Arc<Links>>,
     /// Sizes and counts.
-    pub limits: Arc<Limits>,
+    pub limits: Live<Limits>,
     /// What is in flight.
     pub load: Arc<Load>,
     /// How the store is.
@@ -143,13 +144,8 @@ pub fn api(app: App, config: &config::Http) -> Router {
     // Over HTTP/2 a WebSocket is opened by CONNECT (RFC 8441).
     let router = router.route(bearer::EVENTS, connect(events::events));
     let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
-    let router = match app.limits.ip {
-        Some(rate) => {
-            let limit = AddressLimit::new(app.clone(), rate, &config.trusted_proxies);
-            router.layer(from_fn_with_state(limit, limit_addresses))
-        }
-        None => router,
-    };
+    let limit = AddressLimit::new(app.clone(), &config.trusted_proxies);
+    let router = router.layer(from_fn_with_state(limit, limit_addresses));
     let router = router.layer(from_fn_with_state(app.clone(), limit_load));
     let router = match cors(&config.cors_origins) {
         Some(cors) => router.layer(cors),

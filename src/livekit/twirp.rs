@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::LiveKit;
 use crate::crypto::{self, AlreadyInstalled};
 use crate::domain::Timestamp;
+use crate::live::Live;
 use crate::telemetry::Metrics;
 
 /// How long the token of a call can be used: LiveKit allows for a minute of skew beyond it.
@@ -41,13 +42,25 @@ pub struct Twirp(Arc<Inner>);
 struct Inner {
     client: Client,
     api_url: String,
-    api_key: String,
-    secret: EncodingKey,
+    key: Live<Key>,
     clock: Clock,
     metrics: Arc<Metrics>,
     health: Mutex<Health>,
     /// What LiveKit was given and may repeat.
     keys: OnceLock<Keys>,
+}
+
+/// What calls are signed with.
+struct Key {
+    name: String,
+    secret: EncodingKey,
+}
+
+impl Key {
+    fn of(config: &LiveKit) -> Self {
+        let secret = EncodingKey::from_secret(config.api_secret.reveal().as_bytes());
+        Self { name: config.api_key.clone(), secret }
+    }
 }
 
 /// Why there cannot be a client.
@@ -149,13 +162,17 @@ impl Twirp {
         Ok(Self(Arc::new(Inner {
             client: client()?,
             api_url: config.api_url.clone(),
-            api_key: config.api_key.clone(),
-            secret: EncodingKey::from_secret(config.api_secret.reveal().as_bytes()),
+            key: Live::new(Key::of(config)),
             clock,
             metrics,
             health: Mutex::default(),
             keys: OnceLock::new(),
         })))
+    }
+
+    /// Signs calls with another key from now on.
+    pub fn set_key(&self, config: &LiveKit) {
+        self.0.key.set(Key::of(config));
     }
 
     /// From now on these keys are left out of what LiveKit says.
@@ -211,14 +228,15 @@ impl Twirp {
     fn token(&self, grants: VideoGrants) -> Result<String, ApiError> {
         let now = self.0.clock.now().as_secs();
         let seconds = |seconds: u64| usize::try_from(seconds).unwrap_or(usize::MAX);
+        let key = self.0.key.now();
         let claims = Claims {
-            iss: self.0.api_key.clone(),
+            iss: key.name.clone(),
             nbf: seconds(now),
             exp: seconds(now + TOKEN_LASTS_SECS),
             video: grants,
             ..Claims::default()
         };
-        Ok(jsonwebtoken::encode(&jsonwebtoken::Header::new(Algorithm::HS256), &claims, &self.0.secret)?)
+        Ok(jsonwebtoken::encode(&jsonwebtoken::Header::new(Algorithm::HS256), &claims, &key.secret)?)
     }
 
     fn note(&self, error: Option<&ApiError>) {

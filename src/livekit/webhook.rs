@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::LiveKit;
 use crate::crypto::{self, AlreadyInstalled, Compact, VerifyingKey};
 use crate::domain::{Input, UserId};
+use crate::live::Live;
 
 /// The most bytes of a webhook's body.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -36,10 +37,13 @@ const MAX_EGRESS_BYTES: usize = 64 * 1024;
 
 /// Checks webhooks and reads them.
 pub struct Webhooks {
-    keys: HashMap<String, Vec<VerifyingKey>>,
+    keys: Live<Keys>,
     clock: Clock,
     seen: Mutex<Seen>,
 }
+
+/// By their names, of which there may be several the same.
+type Keys = HashMap<String, Vec<VerifyingKey>>;
 
 /// A webhook whose token is LiveKit's.
 pub struct Expected {
@@ -153,12 +157,12 @@ impl Webhooks {
     /// Takes the keys of the configuration.
     pub fn new(config: &LiveKit, clock: Clock) -> Result<Self, AlreadyInstalled> {
         crypto::install()?;
-        let further = config.webhook_keys.iter().map(|key| (&key.api_key, &key.api_secret));
-        let mut keys: HashMap<String, Vec<VerifyingKey>> = HashMap::new();
-        for (name, secret) in std::iter::once((&config.api_key, &config.api_secret)).chain(further) {
-            keys.entry(name.clone()).or_default().push(VerifyingKey::hs256(secret.reveal().as_bytes()));
-        }
-        Ok(Self { keys, clock, seen: Mutex::default() })
+        Ok(Self { keys: Live::new(keys(config)), clock, seen: Mutex::default() })
+    }
+
+    /// From now on these keys are good.
+    pub fn set_keys(&self, config: &LiveKit) {
+        self.keys.set(keys(config));
     }
 
     /// Whether LiveKit sends a webhook with this `Authorization` header, and which one; its body need not have come yet.
@@ -203,7 +207,8 @@ impl Webhooks {
         }
         let token = Compact::read(token).map_err(|_| WebhookError::NoToken)?;
         let claims: Claims = token.claims().map_err(|_| WebhookError::NoToken)?;
-        let keys = claims.iss.as_ref().and_then(|key| self.keys.get(key)).ok_or(WebhookError::UnknownKey)?;
+        let all = self.keys.now();
+        let keys = claims.iss.as_ref().and_then(|key| all.get(key)).ok_or(WebhookError::UnknownKey)?;
         if !keys.iter().any(|key| token.verify(key).is_ok()) {
             return Err(WebhookError::Signature);
         }
@@ -220,6 +225,15 @@ impl Webhooks {
             claims.exp.is_some_and(|exp| now < exp + leeway) && claims.nbf.is_none_or(|nbf| nbf <= now + leeway);
         if is_good { Ok(()) } else { Err(WebhookError::Time) }
     }
+}
+
+fn keys(config: &LiveKit) -> Keys {
+    let further = config.webhook_keys.iter().map(|key| (&key.api_key, &key.api_secret));
+    let mut keys = Keys::new();
+    for (name, secret) in std::iter::once((&config.api_key, &config.api_secret)).chain(further) {
+        keys.entry(name.clone()).or_default().push(VerifyingKey::hs256(secret.reveal().as_bytes()));
+    }
+    keys
 }
 
 impl Body {

@@ -15,4 +15,4 @@ pub use client::client;
 pub use message::Message;
 pub use policy::Policy;
 pub use postgres::Postgres;
-pub use webhook::{ClientError, Delivery, Turn, Webhooks};
+pub use webhook::{ClientError, Delivery, Endpoints, Turn, Webhooks};

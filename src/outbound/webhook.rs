@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::Webhook;
 use crate::domain::{EndpointId, Subscribers, Unknown, UserId, WebhookEvent};
 use crate::lifecycle::Stop;
+use crate::live::Live;
 
 /// How long a try may take, the wait for its turn included.
 const TRY_WITHIN: Duration = Duration::from_secs(15);
@@ -38,18 +39,32 @@ const LAST_CHANCE: Duration = Duration::from_secs(2);
 
 /// The endpoints of a gateway.
 pub struct Webhooks {
-    endpoints: Vec<Endpoint>,
+    endpoints: Live<Endpoints>,
     client: Client,
     clock: Clock,
     stop: Stop,
 }
 
+/// Where messages go, ready to take the place of others.
+pub struct Endpoints(Vec<Arc<Endpoint>>);
+
 struct Endpoint {
     id: EndpointId,
     events: Vec<WebhookEvent>,
+    turns: Arc<Turns>,
+    way: Way,
+}
+
+/// How many tries are under way.
+struct Turns {
     fresh: Semaphore,
     late: Semaphore,
-    way: Way,
+}
+
+impl Turns {
+    fn of(fresh: usize, late: usize) -> Arc<Self> {
+        Arc::new(Self { fresh: Semaphore::new(fresh), late: Semaphore::new(late) })
+    }
 }
 
 /// How an endpoint is told.
@@ -107,37 +122,38 @@ pub enum ClientError {
 impl Webhooks {
     /// The endpoints of a configuration.
     pub fn new(sections: &[Webhook], clock: Clock, stop: Stop) -> Result<Self, ClientError> {
-        let endpoints = sections.iter().enumerate().map(|(index, section)| {
-            let url = Url::parse(&section.url).map_err(|_| ClientError::Url(index))?;
-            Ok(Endpoint {
-                id: endpoint_id(&section.url).ok_or(ClientError::Url(index))?,
-                events: section.events.clone(),
-                fresh: Semaphore::new(FRESH_AT_ONCE),
-                late: Semaphore::new(LATE_AT_ONCE),
-                way: Way::Post(Post {
-                    host: url.host_str().unwrap_or_default().to_owned(),
-                    url,
-                    keys: Keys::new(&section.secrets),
-                }),
-            })
-        });
-        Ok(Self { endpoints: endpoints.collect::<Result<_, _>>()?, client: client(TRY_WITHIN)?, clock, stop })
+        let endpoints = Live::new(Endpoints::of(sections, &[])?);
+        Ok(Self { endpoints, client: client(TRY_WITHIN)?, clock, stop })
     }
 
     /// These endpoints, and a database, if there is one, that is told as they are.
     #[must_use]
-    pub fn with_history(mut self, postgres: Option<&Arc<Postgres>>) -> Self {
+    pub fn with_history(self, postgres: Option<&Arc<Postgres>>) -> Self {
         let Some(postgres) = postgres else { return self };
         let writing = postgres.connections.saturating_sub(1);
         let late = writing / 2;
-        self.endpoints.push(Endpoint {
+        let rows = Endpoint {
             id: EndpointId::postgres(),
             events: Postgres::EVENTS.to_vec(),
-            fresh: Semaphore::new(writing - late),
-            late: Semaphore::new(late),
+            turns: Turns::of(writing - late, late),
             way: Way::Rows(Arc::clone(postgres)),
-        });
+        };
+        let posts = self.endpoints.now();
+        self.endpoints.set(Endpoints(posts.0.iter().cloned().chain([Arc::new(rows)]).collect()));
         self
+    }
+
+    /// The endpoints of another configuration, beside the database of this one.
+    pub fn others(&self, sections: &[Webhook]) -> Result<Endpoints, ClientError> {
+        let now = self.endpoints.now();
+        let mut others = Endpoints::of(sections, &now.0)?;
+        others.0.extend(now.0.iter().filter(|endpoint| matches!(endpoint.way, Way::Rows(_))).cloned());
+        Ok(others)
+    }
+
+    /// Messages go to these from now on.
+    pub fn set(&self, endpoints: Endpoints) {
+        self.endpoints.set(endpoints);
     }
 
     /// The number of an endpoint's section in the configuration, from 0, or `postgres`, in a word; `unknown` where it has none.
@@ -145,25 +161,23 @@ impl Webhooks {
         if *id == EndpointId::postgres() {
             return id.to_string();
         }
-        let place = self.endpoints.iter().position(|endpoint| endpoint.id == *id);
+        let place = self.endpoints.now().0.iter().position(|endpoint| endpoint.id == *id);
         place.map_or_else(|| "unknown".to_owned(), |place| place.to_string())
     }
 
-    /// The endpoints that are to be told of an event.
-    pub fn wanting(&self, event: WebhookEvent) -> impl Iterator<Item = &EndpointId> {
-        self.endpoints.iter().filter(move |endpoint| endpoint.events.contains(&event)).map(|endpoint| &endpoint.id)
+    /// The endpoints as they are now.
+    pub fn endpoints(&self) -> Arc<Endpoints> {
+        self.endpoints.now()
     }
 
-    /// Those that calls which begin now tell.
-    pub fn subscribers(&self) -> Subscribers {
-        let wanting = |event| self.wanting(event).cloned().collect();
-        let (ended, missed) = (wanting(WebhookEvent::CallEnded), wanting(WebhookEvent::CallMissed));
-        Subscribers { ended, missed, unknown: Unknown::default() }
+    /// The endpoints that are to be told of an event.
+    pub fn wanting(&self, event: WebhookEvent) -> Vec<EndpointId> {
+        self.endpoints.now().wanting(event)
     }
 
     /// Deletes what the database has of a user, their bans only if `bans`; says how many rows that were. There are none without a database.
     pub async fn erase_history(&self, user: &UserId, bans: bool) -> Result<u64, PostgresError> {
-        for endpoint in &self.endpoints {
+        for endpoint in &self.endpoints.now().0 {
             if let Way::Rows(postgres) = &endpoint.way {
                 return postgres.erase(user, bans).await;
             }
@@ -173,7 +187,8 @@ impl Webhooks {
 
     /// Tries to deliver a message.
     pub async fn deliver(&self, message: &Message, turn: Turn) -> Delivery {
-        let Some(endpoint) = self.endpoints.iter().find(|endpoint| endpoint.id == message.endpoint) else {
+        let endpoints = self.endpoints.now();
+        let Some(endpoint) = endpoints.0.iter().find(|endpoint| endpoint.id == message.endpoint) else {
             tracing::warn!(webhook_id = %message.id, event = %message.event, "a webhook waits: this gateway does not know its endpoint");
             return Delivery::Unknown;
         };
@@ -191,11 +206,39 @@ impl Webhooks {
     }
 }
 
+impl Endpoints {
+    /// Those of a configuration; one that is there already keeps its turns.
+    fn of(sections: &[Webhook], there: &[Arc<Endpoint>]) -> Result<Self, ClientError> {
+        let endpoints = sections.iter().enumerate().map(|(index, section)| {
+            let url = Url::parse(&section.url).map_err(|_| ClientError::Url(index))?;
+            let id = endpoint_id(&section.url).ok_or(ClientError::Url(index))?;
+            let known = there.iter().find(|endpoint| endpoint.id == id);
+            let turns = known.map_or_else(|| Turns::of(FRESH_AT_ONCE, LATE_AT_ONCE), |known| Arc::clone(&known.turns));
+            let host = url.host_str().unwrap_or_default().to_owned();
+            let way = Way::Post(Post { host, url, keys: Keys::new(&section.secrets) });
+            Ok(Arc::new(Endpoint { id, events: section.events.clone(), turns, way }))
+        });
+        Ok(Self(endpoints.collect::<Result<_, _>>()?))
+    }
+
+    /// Those that are to be told of an event.
+    pub fn wanting(&self, event: WebhookEvent) -> Vec<EndpointId> {
+        let wanting = self.0.iter().filter(|endpoint| endpoint.events.contains(&event));
+        wanting.map(|endpoint| endpoint.id.clone()).collect()
+    }
+
+    /// Those that calls which begin now tell.
+    pub fn subscribers(&self) -> Subscribers {
+        let (ended, missed) = (self.wanting(WebhookEvent::CallEnded), self.wanting(WebhookEvent::CallMissed));
+        Subscribers { ended, missed, unknown: Unknown::default() }
+    }
+}
+
 impl Endpoint {
     async fn turn(&self, turn: Turn) -> Option<SemaphorePermit<'_>> {
         let turns = match turn {
-            Turn::Fresh => &self.fresh,
-            Turn::Late => &self.late,
+            Turn::Fresh => &self.turns.fresh,
+            Turn::Late => &self.turns.late,
         };
         timeout(TURN_WITHIN, turns.acquire()).await.ok()?.ok()
     }

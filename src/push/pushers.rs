@@ -37,7 +37,6 @@ pub struct Pushers {
 }
 
 struct Shared {
-    config: config::push::Push,
     setup: Arc<Setup>,
     sections: Mutex<Sections>,
     providers: RwLock<Providers>,
@@ -46,6 +45,7 @@ struct Shared {
 }
 
 struct Sections {
+    config: config::push::Push,
     apns: Vec<Section<Host>>,
     fcm: Vec<Section<Fcm>>,
     read_at: Instant,
@@ -83,7 +83,6 @@ impl Pushers {
         let setup = Arc::new(Setup::new(surroundings, clock, config.privacy));
         let sections = Sections::start(config, &setup).await?;
         let shared = Arc::new(Shared {
-            config: config.clone(),
             providers: RwLock::new(sections.providers(&setup)),
             setup,
             sections: Mutex::new(sections),
@@ -97,10 +96,22 @@ impl Pushers {
     /// stand.
     pub async fn reload(&self) -> bool {
         let generation = self.shared.generation();
-        self.shared.sections.lock().await.renew(&self.shared).await;
+        self.shared.sections.lock().await.renew(&self.shared.setup).await;
         let patience = self.shared.patience();
         let _ = timeout(patience, self.shared.trials(patience)).await;
         self.shared.generation() != generation
+    }
+
+    /// Goes by other sections for the same apps: each that has changed is tried beside the old one, which it replaces once it stands.
+    ///
+    /// # Errors
+    ///
+    /// A key, certificate or value that cannot be used. Then nothing changes.
+    pub async fn reconfigure(&self, config: &config::push::Push) -> Result<(), PushError> {
+        self.shared.sections.lock().await.reconfigure(config, &self.shared.setup).await?;
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move { timeout(shared.patience(), shared.trials(shared.patience())).await });
+        Ok(())
     }
 
     /// Whether such a message can be pushed to the device: a section is for it, and it has the token.
@@ -185,7 +196,7 @@ impl Shared {
             // Whatever stands in between takes over at that moment.
             let _ = timeout_at(next, self.trials(Duration::MAX)).await;
             sleep_until(next).await;
-            self.sections.lock().await.renew(self.as_ref()).await;
+            self.sections.lock().await.renew(&self.setup).await;
         }
     }
 
@@ -235,7 +246,7 @@ impl Shared {
         if sections.read_at < refused_at {
             // Whoever else was refused meanwhile waits for the same read.
             sleep_until(sections.read_at + BETWEEN_READS).await;
-            sections.renew(self).await;
+            sections.renew(&self.setup).await;
         }
         drop(sections);
         self.trials(self.patience()).await;
@@ -246,28 +257,47 @@ impl Sections {
     async fn start(config: &config::push::Push, setup: &Arc<Setup>) -> Result<Self, PushError> {
         let (mut apns, mut fcm) = (Vec::new(), Vec::new());
         for (index, section) in config.apns.iter().enumerate() {
-            let files = Files::read(format!("push.apns[{index}]"), &Host::files(section)).await;
+            let files = apns_files(index, section).await;
             apns.push(Section::start(&files, |files, stale| Host::start(section, files, stale, setup))?);
         }
         for (index, section) in config.fcm.iter().enumerate() {
-            let files = Files::read(format!("push.fcm[{index}]"), &Fcm::files(section, setup)).await;
+            let files = fcm_files(index, section, setup).await;
             fcm.push(Section::start(&files, |files, stale| Fcm::start(section, files, stale, setup))?);
         }
-        Ok(Self { apns, fcm, read_at: Instant::now() })
+        Ok(Self { config: config.clone(), apns, fcm, read_at: Instant::now() })
     }
 
     /// Begins to make those sections anew whose files have changed.
-    async fn renew(&mut self, Shared { config, setup, .. }: &Shared) {
+    async fn renew(&mut self, setup: &Arc<Setup>) {
         self.read_at = Instant::now();
         let patience = setup.surroundings.stands_within;
-        for (index, (section, made)) in config.apns.iter().zip(&mut self.apns).enumerate() {
-            let files = Files::read(format!("push.apns[{index}]"), &Host::files(section)).await;
+        for (index, (section, made)) in self.config.apns.iter().zip(&mut self.apns).enumerate() {
+            let files = apns_files(index, section).await;
             made.renew(&files, patience, |files, stale| Host::start(section, files, stale, setup));
         }
-        for (index, (section, made)) in config.fcm.iter().zip(&mut self.fcm).enumerate() {
-            let files = Files::read(format!("push.fcm[{index}]"), &Fcm::files(section, setup)).await;
+        for (index, (section, made)) in self.config.fcm.iter().zip(&mut self.fcm).enumerate() {
+            let files = fcm_files(index, section, setup).await;
             made.renew(&files, patience, |files, stale| Fcm::start(section, files, stale, setup));
         }
+    }
+
+    /// Begins to try what is new, all or nothing of it.
+    async fn reconfigure(&mut self, config: &config::push::Push, setup: &Arc<Setup>) -> Result<(), PushError> {
+        let (mut apns, mut fcm) = (Vec::new(), Vec::new());
+        for (index, (section, made)) in config.apns.iter().zip(&self.apns).enumerate() {
+            let files = apns_files(index, section).await;
+            apns.push(made.prepare(&files, |files, stale| Host::start(section, files, stale, setup))?);
+        }
+        for (index, (section, made)) in config.fcm.iter().zip(&self.fcm).enumerate() {
+            let files = fcm_files(index, section, setup).await;
+            fcm.push(made.prepare(&files, |files, stale| Fcm::start(section, files, stale, setup))?);
+        }
+        self.config = config.clone();
+        self.apns.iter_mut().zip(apns).for_each(|(made, candidate)| made.put_on_trial(candidate));
+        self.fcm.iter_mut().zip(fcm).for_each(|(made, candidate)| made.put_on_trial(candidate));
+        // What is in use again is tried no more.
+        self.renew(setup).await;
+        Ok(())
     }
 
     /// What is tried beside what is in use, and for less than this.
@@ -297,6 +327,14 @@ impl Sections {
         let apns = apns.into_iter().map(|apns| Arc::new(apns) as Arc<dyn Provider>);
         apns.chain(self.fcm.iter().map(|section| section.made().clone() as Arc<dyn Provider>)).collect()
     }
+}
+
+async fn apns_files(index: usize, section: &config::push::Apns) -> Files {
+    Files::read(format!("push.apns[{index}]"), section, &Host::files(section)).await
+}
+
+async fn fcm_files(index: usize, section: &config::push::Fcm, setup: &Setup) -> Files {
+    Files::read(format!("push.fcm[{index}]"), section, &Fcm::files(section, setup)).await
 }
 
 /// Two sections for the same devices would leave open which of them is for a device.

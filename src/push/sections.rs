@@ -1,9 +1,10 @@
-//! What a section of the configuration makes of its files, and how it is made anew when they change.
+//! What a section of the configuration makes of its files, and how it is made anew when they or the section change.
 //!
 //! Contents are compared, not times, so it does not matter how a file comes to change (written over, renamed into place, a
 //! link turned to another folder). What is made of changed files is tried beside what is in use, and takes its place once it
 //! stands. Files that cannot be used, or with which nothing can be reached, change nothing but what is said of the section.
 
+use std::fmt::Debug;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +28,9 @@ pub(super) struct Named<'a> {
 /// The files of a section, as they were when read together.
 pub(super) struct Files {
     section: String,
-    files: Vec<File>,
+    /// The section itself, in which there is no secret.
+    config: String,
+    read: Vec<File>,
 }
 
 struct File {
@@ -44,14 +47,14 @@ pub(super) struct Text<'a> {
 }
 
 impl Files {
-    /// Reads files of `section` (`push.apns[0]`); that one cannot be read is found when it is needed.
-    pub(super) async fn read(section: String, named: &[Named<'_>]) -> Self {
-        let mut files = Vec::with_capacity(named.len());
+    /// Reads the files of `section` (`push.apns[0]`), which says this; that one cannot be read is found when it is needed.
+    pub(super) async fn read(section: String, config: &impl Debug, named: &[Named<'_>]) -> Self {
+        let mut read = Vec::with_capacity(named.len());
         for file in named {
             let text = tokio::fs::read_to_string(file.path).await;
-            files.push(File { key: file.key, path: file.path.to_owned(), text });
+            read.push(File { key: file.key, path: file.path.to_owned(), text });
         }
-        Self { section, files }
+        Self { section, config: format!("{config:?}"), read }
     }
 
     /// The full name of a key of this section.
@@ -61,7 +64,7 @@ impl Files {
 
     /// The file that a key names, if it names one.
     pub(super) fn get(&self, key: &str) -> Result<Option<Text<'_>>, PushError> {
-        let Some(file) = self.files.iter().find(|file| file.key == key) else { return Ok(None) };
+        let Some(file) = self.read.iter().find(|file| file.key == key) else { return Ok(None) };
         let name = self.key(key);
         match &file.text {
             Ok(text) => Ok(Some(Text { key: name, path: &file.path, contents: text })),
@@ -78,10 +81,11 @@ impl Files {
         self.get(key)?.ok_or_else(missing)
     }
 
-    /// The same for the same contents.
+    /// The same for the same section with the same contents.
     fn digest(&self) -> Digest {
         let mut context = Context::new(&SHA256);
-        for file in &self.files {
+        context.update(self.config.as_bytes());
+        for file in &self.read {
             let (mark, contents) = match &file.text {
                 Ok(text) => ("text", text.clone()),
                 Err(error) => ("error", error.kind().to_string()),
@@ -136,7 +140,7 @@ pub(super) struct Section<T> {
 }
 
 /// Made of files that have changed, beside what is in use, which it replaces once it stands.
-struct Candidate<T> {
+pub(super) struct Candidate<T> {
     section: String,
     made: Arc<T>,
     of: Digest,
@@ -166,6 +170,30 @@ impl<T: Made> Section<T> {
         self.candidate.as_ref().map(|candidate| (&candidate.made, candidate.since))
     }
 
+    /// Makes it of other files, or of another section, if it is not tried or in use already. It is not on trial yet.
+    pub(super) fn prepare(
+        &self,
+        files: &Files,
+        make: impl FnOnce(&Files, Stale) -> Result<T, PushError>,
+    ) -> Result<Option<Candidate<T>>, PushError> {
+        let digest = files.digest();
+        let is = |other: &Digest| other.as_ref() == digest.as_ref();
+        if is(&self.of) || self.candidate.as_ref().is_some_and(|candidate| is(&candidate.of)) {
+            return Ok(None);
+        }
+        let stale = Stale::default();
+        let made = Arc::new(make(files, stale.clone())?);
+        let section = files.section.clone();
+        Ok(Some(Candidate { section, made, of: digest, stale, since: Instant::now(), warned: false }))
+    }
+
+    /// Tries this, if it is anything, beside what is in use.
+    pub(super) fn put_on_trial(&mut self, candidate: Option<Candidate<T>>) {
+        if candidate.is_some() {
+            (self.refused, self.candidate) = (None, candidate);
+        }
+    }
+
     /// Begins to make it anew if its files have changed; that it does not stand is said after `patience`.
     pub(super) fn renew(
         &mut self,
@@ -185,13 +213,8 @@ impl<T: Made> Section<T> {
         if self.refused.as_ref().is_some_and(is) {
             return;
         }
-        let stale = Stale::default();
-        match make(files, stale.clone()) {
-            Ok(made) => {
-                let (section, made, since) = (files.section.clone(), Arc::new(made), Instant::now());
-                self.candidate = Some(Candidate { section, made, of: digest, stale, since, warned: false });
-                self.refused = None;
-            }
+        match self.prepare(files, make) {
+            Ok(candidate) => self.put_on_trial(candidate),
             Err(error) => {
                 let (section, error) = (&files.section, chain(&error));
                 tracing::error!(

@@ -3,6 +3,7 @@
 //! What is logged, and that no secret is, is left to whoever logs.
 
 use std::io;
+use std::sync::OnceLock;
 
 use thiserror::Error;
 use tracing::Subscriber;
@@ -11,6 +12,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::Telemetry;
@@ -21,13 +23,34 @@ use crate::config::telemetry::{LogFormat, LogLevel};
 #[error("logging is set up already")]
 pub struct LogsError(#[from] TryInitError);
 
+type Level = reload::Handle<Targets, Registry>;
+
+/// That of the whole process.
+static LEVEL: OnceLock<Level> = OnceLock::new();
+
 /// Sets up logging for the whole process; an error if that was done before.
 pub fn init(config: &Telemetry) -> Result<(), LogsError> {
-    Ok(subscriber(config, io::stderr).try_init()?)
+    let (subscriber, level) = with_level(config, io::stderr);
+    subscriber.try_init()?;
+    LEVEL.get_or_init(|| level);
+    Ok(())
+}
+
+/// Changes what is logged from now on; nothing where logging was not set up.
+pub fn set_level(level: LogLevel) {
+    // An error means that the subscriber is gone, and that of the process stays.
+    let _ = LEVEL.get().map(|handle| handle.reload(targets(level)));
 }
 
 /// What [`init`] sets up, which writes lines there. Without the `ansi` feature of tracing-subscriber nothing is coloured, whatever stderr is.
 pub fn subscriber<W>(config: &Telemetry, writer: W) -> impl Subscriber + Send + Sync + use<W>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    with_level(config, writer).0
+}
+
+fn with_level<W>(config: &Telemetry, writer: W) -> (impl Subscriber + Send + Sync + use<W>, Level)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -36,7 +59,8 @@ where
         LogFormat::Human => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(targets(config.log_level)))
+    let (filter, level) = reload::Layer::new(targets(config.log_level));
+    (tracing_subscriber::registry().with(lines.with_filter(filter)), level)
 }
 
 /// The level is for Bellwire; other crates have a say only where something is wrong.

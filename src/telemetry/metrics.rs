@@ -18,7 +18,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
 use super::api::{Request, Route, Transport};
-use super::parts::{Build, Certificate, Hindrance, Named, ProviderLabels};
+use super::parts::{Build, Certificate, Hindrance, Named, ProviderLabels, Reloaded};
 use super::process;
 use super::ring::Reached;
 use super::storage::{Failure, Operation, Waiting};
@@ -282,6 +282,8 @@ metrics! {
     trace_spans: Counter = Counter::default(),
     /// Spans of traces that were lost, since too many waited or the collector did not take them.
     trace_spans_lost: Counter = Counter::default(),
+    /// How often the configuration was read again, by whether it came into force.
+    config_reloads: Counts<Reloaded> = Family::default(),
     /// What this gateway was built of; always 1.
     build_info: Gauges<Build> = Family::default(),
 }

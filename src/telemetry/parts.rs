@@ -40,6 +40,13 @@ pub(super) struct Certificate {
     key: String,
 }
 
+/// Times that the configuration was read again of which the same came.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Reloaded {
+    /// `applied` or `refused`.
+    outcome: &'static str,
+}
+
 /// What the gateway was built of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Build {
@@ -67,6 +74,11 @@ impl Metrics {
     pub(super) fn tell_build(&self) {
         let build = Build { version: env!("CARGO_PKG_VERSION"), rustc: env!("BELLWIRE_RUSTC") };
         self.build_info.get_or_create(&build).set(1);
+    }
+
+    /// Counts that the configuration was read again, `applied` or `refused`.
+    pub fn config_reloaded(&self, outcome: &'static str) {
+        self.config_reloads.get_or_create(&Reloaded { outcome }).inc();
     }
 
     /// Notes which parts work.

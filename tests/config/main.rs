@@ -9,6 +9,7 @@ mod policy;
 mod problems;
 mod recording;
 mod redis_url;
+mod reload;
 mod secrets;
 mod store;
 mod webhooks;

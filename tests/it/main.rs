@@ -31,6 +31,7 @@ mod recording;
 mod records;
 mod redis_faults;
 mod redis_harness;
+mod reload;
 mod saga;
 mod store_laws;
 mod support;

@@ -62,7 +62,17 @@ impl Running {
         find(&self.stderr, start)
     }
 
-    /// Sends a signal, `TERM` or `INT`.
+    /// The lines of stderr up to one that has this text.
+    pub fn error_lines_until(&self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        while !lines.last().is_some_and(|line: &String| line.contains(text)) {
+            let line = self.stderr.recv_timeout(PATIENCE);
+            lines.push(line.unwrap_or_else(|error| panic!("no line with {text:?} after {lines:?}: {error}")));
+        }
+        lines
+    }
+
+    /// Sends a signal, `TERM`, `INT` or `HUP`.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(status.expect("kill runs").success());

@@ -33,7 +33,8 @@ const MAX_BYTES: usize = 256 * 1024;
 const MAX_KEYS: usize = 100;
 const MAX_KID_BYTES: usize = 256;
 
-/// The keys of one URL that are for one algorithm.
+/// The keys of one URL that are for one algorithm. Clones share them.
+#[derive(Clone)]
 pub(super) struct Jwks(Arc<Inner>);
 
 struct Inner {
@@ -78,6 +79,11 @@ impl Jwks {
         let (keys, _) = watch::channel(Arc::default());
         let last = Arc::default();
         Ok(Self(Arc::new(Inner { url, algorithm, client: client()?, clock, keys, last })))
+    }
+
+    /// Whether they are of this URL, for this algorithm.
+    pub(super) fn is_of(&self, url: &str, algorithm: Asymmetric) -> bool {
+        self.0.algorithm == algorithm && Url::parse(url).is_ok_and(|url| url == self.0.url)
     }
 
     /// The algorithm that all of the keys are for.

@@ -25,6 +25,7 @@ pub use error::AuthError;
 pub(super) use profile::avatar_of_service;
 
 use self::claims::Claims;
+use self::jwks::Jwks;
 use self::service::ServiceKeys;
 use self::users::Users;
 use crate::clock::Clock;
@@ -106,11 +107,21 @@ pub struct Authenticator {
 impl Authenticator {
     /// Reads all keys; those of a JWKS URL are fetched later.
     pub fn new(config: &Auth, tickets: Tickets, clock: Clock) -> Result<Self, AuthConfigError> {
+        Self::knowing(&[], config, tickets, clock)
+    }
+
+    /// One by another configuration, with the keys that were fetched already.
+    pub fn renewed(&self, config: &Auth, tickets: Tickets) -> Result<Self, AuthConfigError> {
+        let fetched: Vec<&Jwks> = self.users.values().flatten().filter_map(Users::jwks).collect();
+        Self::knowing(&fetched, config, tickets, self.clock.clone())
+    }
+
+    fn knowing(fetched: &[&Jwks], config: &Auth, tickets: Tickets, clock: Clock) -> Result<Self, AuthConfigError> {
         crypto::install()?;
         let mut users: HashMap<String, Vec<Users>> = HashMap::new();
         for one in &config.users {
             let of_issuer = users.entry(one.issuer.clone()).or_default();
-            of_issuer.push(Users::new(one, config.leeway, &clock)?);
+            of_issuer.push(Users::new(one, config.leeway, &clock, fetched)?);
         }
         Ok(Self { users, service_keys: ServiceKeys::new(&config.service_keys), tickets, clock })
     }

@@ -29,8 +29,13 @@ enum Key {
 }
 
 impl Users {
-    /// Reads the key, or prepares to fetch it.
-    pub(super) fn new(config: &Config, leeway: Duration, clock: &Clock) -> Result<Self, AuthConfigError> {
+    /// Reads the key, or prepares to fetch it where it is none of those that are fetched already.
+    pub(super) fn new(
+        config: &Config,
+        leeway: Duration,
+        clock: &Clock,
+        fetched: &[&Jwks],
+    ) -> Result<Self, AuthConfigError> {
         let key = match &config.key {
             UserKey::Secret(secret) => Key::Fixed(VerifyingKey::hs256(secret.reveal().as_bytes())),
             UserKey::PublicKeyFile(algorithm, path) => {
@@ -42,7 +47,10 @@ impl Users {
                 };
                 Key::Fixed(key.map_err(|source| AuthConfigError::Key { path: path.clone(), source })?)
             }
-            UserKey::Jwks(algorithm, url) => Key::Fetched(Jwks::new(url, *algorithm, clock.clone())?),
+            UserKey::Jwks(algorithm, url) => match fetched.iter().find(|jwks| jwks.is_of(url, *algorithm)) {
+                Some(&jwks) => Key::Fetched(jwks.clone()),
+                None => Key::Fetched(Jwks::new(url, *algorithm, clock.clone())?),
+            },
         };
         Ok(Self { config: config.clone(), apps: config.apps.as_slice().into(), key, leeway })
     }

@@ -35,7 +35,7 @@ impl Listener {
         let ca = server.ca_file(&files.path().join("any"));
         let clock = Clock::system();
         let setup = Setup::new(surroundings(), clock.clone(), Privacy::Full);
-        let read = Files::read("push.apns[0]".to_owned(), &[Named { key: "ca_file", path: &ca }]).await;
+        let read = Files::read("push.apns[0]".to_owned(), &(), &[Named { key: "ca_file", path: &ca }]).await;
         let endpoint = setup.endpoint("endpoint", &server.url(), &read).expect("an endpoint");
         let (say, told) = mpsc::unbounded_channel();
         let farewell = Arc::new(move |goodbye: &Goodbye| {

@@ -12,7 +12,8 @@ use tokio::time::timeout;
 use super::credentials::of_somebody_else;
 use super::server::Server;
 use super::server::wire::Wire;
-use super::{Stage, WITHIN, all_accepted, android, iphone, surroundings};
+use super::{Stage, WITHIN, all_accepted, android, configuration, iphone, surroundings};
+use crate::config::push::PayloadProfile;
 use crate::domain::Device;
 use crate::push::surroundings::Surroundings;
 use crate::push::{Message, State, Verdict};
@@ -171,4 +172,33 @@ async fn a_push_that_is_refused_while_something_new_is_tried_is_to_come_again() 
     assert_eq!(refused().await, Verdict::Retry { after: None }, "it may come to stand still");
     fs::write(&ca, good).expect("written");
     assert_eq!(refused().await, Verdict::OurFault, "the old one is all there is");
+}
+
+#[tokio::test]
+async fn another_section_is_tried_as_another_key_is_and_a_bad_one_changes_nothing() {
+    let stage = Stage::within(impatient(), |_| {}).await;
+    let config = configuration(&stage.simulator, &stage.files);
+    all_accepted(&stage.ring_all([iphone(1), android(1)]).await);
+    let connection = |provider| stage.received(provider).last().expect("a push").connection;
+    let before = [Provider::Apns, Provider::Fcm].map(connection);
+
+    let mut bad = config.clone();
+    bad.apns[0].ring_sound = "bell.caf".to_owned();
+    bad.fcm[0].ca_file = Some(stage.files.path().join("gone.pem"));
+    let error = stage.pushers.reconfigure(&bad).await.expect_err("the file is not there").to_string();
+    assert!(error.contains("push.fcm[0].ca_file"), "{error}");
+    assert!(!stage.pushers.reload().await, "not even what is good of it is tried");
+    all_accepted(&stage.ring_all([iphone(1), android(1)]).await);
+    assert_eq!([Provider::Apns, Provider::Fcm].map(connection), before);
+
+    let mut good = config.clone();
+    good.apns.iter_mut().for_each(|apns| apns.payload = PayloadProfile::Callkeep);
+    stage.pushers.reconfigure(&good).await.expect("good");
+    let shape = async || stage.push(&iphone(1), Message::Ring(stage.ring())).await.1.body.clone();
+    let changed = async { while shape().await["uuid"].is_null() {} };
+    timeout(WITHIN, changed).await.expect("the new one stands in time");
+    assert_eq!(connection(Provider::Fcm), before[1], "that was not made anew");
+    stage.pushers.reconfigure(&config).await.expect("good");
+    let changed = async { while !shape().await["uuid"].is_null() {} };
+    timeout(WITHIN, changed).await.expect("and the old one again");
 }

@@ -368,3 +368,20 @@ async fn keys_that_never_end_are_given_up() {
     assert_eq!(refused, Err(AuthError::KeysUnavailable));
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
+
+#[tokio::test]
+async fn another_configuration_goes_on_with_the_keys_that_were_fetched() {
+    let (clock, key) = (Clock::system(), ec());
+    let provider = Provider::start(&json!([jwk(&key, "one")])).await;
+    let old = provider.users(Asymmetric::Es256, &clock);
+    let token = es256(&key, Some("one"), &clock);
+    user(&old, &token).await.expect("believed");
+    provider.set(StatusCode::INTERNAL_SERVER_ERROR, "").await;
+    let jwks = |algorithm| users(UserKey::Jwks(algorithm, provider.url.clone()));
+    let config = |users| Auth { users, service_keys: Vec::new(), ticket_secrets: Vec::new(), leeway: LEEWAY };
+    let new = old.renewed(&config(vec![hs256_users(), jwks(Asymmetric::Es256)]), tickets()).expect("good");
+    user(&new, &token).await.expect("believed while the provider is down");
+    user(&new, &hs256(&claims(&clock))).await.expect("believed by the new key");
+    let other = new.renewed(&config(vec![jwks(Asymmetric::Rs256)]), tickets()).expect("good");
+    assert_eq!(user(&other, &token).await, Err(AuthError::WrongAlgorithm));
+}
