@@ -145,8 +145,8 @@ impl Gateway {
         let tickets = Tickets::new(&config.auth.ticket_secrets)?;
         let auth = Live::new(Authenticator::new(&config.auth, tickets.clone(), clock.clone())?);
         let tickets = Live::new(tickets);
-        let minter = TokenMinter::new(&config.livekit.url, &config.livekit.api_key, &config.livekit.api_secret)?;
-        let minter = Live::new(minter);
+        let livekit = &config.livekit;
+        let minter = Live::new(TokenMinter::new(&livekit.url, &livekit.api_key, &livekit.api_secret)?);
         let limits = &config.limits;
         let bounds = Bounds::of(limits, LINGERS_FOR.min(config.http.shutdown_grace / 5));
         let api = bind("http.listen", config.http.listen, bounds).await?;

@@ -88,7 +88,7 @@ async fn browsers_of_listed_origins_may_call_and_no_others() {
         let request = request.header("access-control-request-method", "POST");
         Http::send(request.header("access-control-request-headers", header)).await
     };
-    for header in ["authorization", "content-type", "idempotency-key", "last-event-id"] {
+    for header in ["authorization", "content-type", "idempotency-key", "last-event-id", "traceparent"] {
         let reply = preflight(&with, ORIGIN, header).await;
         assert_eq!(
             (reply.status, &reply.headers["access-control-allow-origin"]),

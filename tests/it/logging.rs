@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Duration, sleep, timeout};
 
@@ -41,7 +42,7 @@ async fn a_call_is_told_of_line_by_line_and_without_a_secret() {
     let stage = Stage::of_process("[telemetry]\nlog_level = \"debug\"\nlog_format = \"json\"").await;
     let (iphone, pixel) = (stage.iphone("bob", "iphone-1").await, stage.pixel("bob", "pixel-1").await);
     let body = json!({"callee": "bob", "media": "audio", "metadata": {"secret-word": "in-the-metadata"}}).to_string();
-    let request = stage.http.request(reqwest::Method::POST, "/v1/calls").bearer_auth(bearer("alice"));
+    let request = stage.http.request(Method::POST, "/v1/calls").bearer_auth(bearer("alice"));
     let traced = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let request = request.header("content-type", "application/json").header("traceparent", traced).body(body);
     let invited = Http::send(request).await;
@@ -118,4 +119,26 @@ async fn a_call_is_told_of_line_by_line_and_without_a_secret() {
     for secret in secrets {
         assert!(!told.contains(&secret), "{secret} is in {told}");
     }
+}
+
+#[tokio::test]
+async fn what_strangers_may_send_without_a_limit_has_no_line_and_so_no_id() {
+    let stage = Stage::of_process("[telemetry]\nlog_level = \"info\"\nlog_format = \"json\"").await;
+    let webhook = "/v1/livekit/webhook";
+    for (method, path) in [(Method::GET, webhook), (Method::POST, webhook), (Method::OPTIONS, "/v1/calls")] {
+        let answer = Http::send(stage.http.request(method, path)).await;
+        assert!((400..500).contains(&answer.status), "{}", answer.status);
+        assert!(!answer.headers.contains_key("x-request-id"), "{path}");
+    }
+    let body = json!({"callee": "bob", "media": "audio"}).to_string();
+    let invite = stage.http.request(Method::POST, "/v1/calls").bearer_auth(bearer("alice"));
+    let not_kept = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+    let invite = invite.header("content-type", "application/json").header("traceparent", not_kept).body(body);
+    let id = json!(Http::send(invite).await.headers["x-request-id"].to_str().expect("text"));
+    until(&stage, |line| line["message"] == "turn").await;
+    until(&stage, |line| line["message"] == "request").await;
+    let lines = lines(&stage);
+    let requests: Vec<_> = lines.iter().filter(|line| line["message"] == "request").collect();
+    assert!(matches!(requests[..], [invite] if invite["request_id"] == id), "{requests:?}");
+    assert!(lines.iter().all(|line| !line.contains_key("trace_id")), "of a trace that nobody keeps: {lines:?}");
 }

@@ -103,6 +103,27 @@ async fn on_a_kept_connection_a_probe_has_its_answer_and_is_the_last_one() {
 }
 
 #[tokio::test]
+async fn on_a_kept_connection_what_no_limit_counts_is_the_last_one_too() {
+    let limits = "[limits]\nconnections = 40\nconnections_per_ip = 0";
+    let world = World::configured(limits, |config| config.http.cors_origins = vec![raw::ORIGIN.to_owned()]).await;
+    let (_open, _) = fill(&world).await;
+    for (request, _) in raw::without_limit() {
+        let mut raw = Raw::open(&world.stage).await;
+        raw.write(request.repeat(2)).await;
+        let answers = String::from_utf8(raw.read_to_end().await).expect("text");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+        assert!(answers.contains("connection: close\r\n"), "{answers}");
+    }
+    // The phone that rings keeps its connection.
+    let mut phone = Raw::open(&world.stage).await;
+    let head = format!("{} HTTP/1.1\r\nhost: gateway\r\ncontent-length: 0\r\n", answer_line(&world));
+    for _ in 0..2 {
+        phone.write(format!("{head}authorization: Bearer {}\r\n\r\n", world.ticket)).await;
+        assert!(phone.read_some().await.starts_with(b"HTTP/1.1 200"));
+    }
+}
+
+#[tokio::test]
 async fn when_there_are_no_connections_at_all_one_is_closed_at_once_and_silence_holds_none_for_long() {
     let world = World::with("[limits]\nconnections = 40\nconnections_per_ip = 0").await;
     let (open, _) = fill(&world).await;

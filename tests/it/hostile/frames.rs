@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use bellwire::config::Config;
 use tokio::time::Instant;
 
 use super::http2::{self, Http2, frame, head, setting};
-use super::raw::Raw;
+use super::raw::{self, Raw};
 use super::world::World;
 use crate::support::{bearer, people};
 
@@ -103,6 +104,20 @@ async fn a_connection_that_is_refused_all_the_time_is_not_read_for_a_while() {
     for _ in 0..130 {
         client.write("GET /v1/devices HTTP/1.1\r\nhost: gateway\r\n\r\n").await;
         assert!(client.read_some().await.starts_with(b"HTTP/1.1 401"));
+    }
+    assert!(began.elapsed() >= Duration::from_millis(2900), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn what_no_limit_counts_does_not_make_up_for_refusals() {
+    let origin = |config: &mut Config| config.http.cors_origins = vec![raw::ORIGIN.to_owned()];
+    let world = World::configured("", origin).await;
+    let mut client = Raw::open(&world.stage).await;
+    let began = Instant::now();
+    for (request, status) in raw::without_limit().iter().cycle().take(132) {
+        client.write(request).await;
+        let answer = String::from_utf8(client.read_some().await).expect("text");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
     }
     assert!(began.elapsed() >= Duration::from_millis(2900), "{:?}", began.elapsed());
 }

@@ -134,6 +134,22 @@ pub fn request(line: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Requests that no limit counts, with the status that each is answered with; browsers of [`ORIGIN`] may call.
+pub fn without_limit() -> [(String, u16); 4] {
+    let head = |line: &str, headers: &str| format!("{line} HTTP/1.1\r\nhost: gateway\r\n{headers}\r\n");
+    let preflight = format!("origin: {ORIGIN}\r\naccess-control-request-method: POST\r\n");
+    let webhook = "/v1/livekit/webhook";
+    [
+        (head("OPTIONS /v1/calls", &preflight), 200),
+        (head("GET /v1/calls", &"x: y\r\n".repeat(120)), 431),
+        (head(&format!("GET {webhook}"), ""), 405),
+        (head(&format!("POST {webhook}"), &("authorization: a\r\n".repeat(2) + "content-length: 0\r\n")), 400),
+    ]
+}
+
+/// The origin of those browsers.
+pub const ORIGIN: &str = "https://app.example.com";
+
 /// Reads an answer's text.
 pub fn reply(text: &str) -> Reply {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));

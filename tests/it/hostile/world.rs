@@ -49,7 +49,8 @@ impl World {
         Self::configured(extra, trust).await
     }
 
-    async fn configured(extra: &str, change: impl FnOnce(&mut Config)) -> Self {
+    /// As [`with`](Self::with), changed like this.
+    pub async fn configured(extra: &str, change: impl FnOnce(&mut Config)) -> Self {
         panics::watch();
         let stage = Stage::configured(&format!("{RECORDING}{extra}"), change).await;
         let iphone = stage.iphone("bob", "iphone-1").await;

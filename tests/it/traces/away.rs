@@ -1,6 +1,9 @@
 //! Traces that nobody keeps, nobody takes, or that go nowhere.
 
+use std::time::Duration;
+
 use bellwire::domain::TraceParent;
+use reqwest::Method;
 use serde_json::json;
 
 use super::{CALLERS, NOT_KEPT, TRACE, endpoint, invite, told};
@@ -68,6 +71,35 @@ async fn what_is_no_place_in_a_trace_begins_another() {
 }
 
 #[tokio::test]
+async fn strangers_leave_no_span_whatever_they_ask_for() {
+    let collector = Collector::start().await;
+    let stage = Stage::with(&collector.lines(1.0)).await;
+    for (method, path) in [
+        (Method::GET, "/v1/devices"),
+        (Method::OPTIONS, "/v1/calls"),
+        (Method::GET, "/v1/livekit/webhook"),
+        (Method::POST, "/v1/livekit/webhook"),
+        (Method::GET, "/docs"),
+        (Method::GET, "/readyz"),
+    ] {
+        Http::send(stage.http.request(method, path).header("traceparent", CALLERS)).await;
+    }
+    stage.http.get("/v1/devices", &bearer("bob")).await.expect(200);
+    collector.wait_for(|span| span.name == "GET /v1/devices").await;
+    assert_eq!(collector.all().len(), 1, "{:#?}", collector.all());
+}
+
+#[tokio::test]
+async fn a_collector_that_does_not_answer_is_no_reason_not_to_have_stopped() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("an address");
+    let lines = format!("[telemetry]\notlp_endpoint = \"http://{address}\"\ntrace_ratio = 1.0\n");
+    let stage = Stage::configured(&lines, |config| config.http.shutdown_grace = Duration::from_secs(2)).await;
+    stage.http.get("/v1/devices", &bearer("bob")).await.expect(200);
+    stage.gateway.stop().await.expect("gently");
+}
+
+#[tokio::test]
 async fn a_collector_that_takes_nothing_is_a_note_and_what_is_lost_is_counted() {
     let (collector, backend) = (Collector::start().await, Receiver::start().await);
     let stage = Stage::with(&format!("{}{}", collector.lines(1.0), endpoint(&backend))).await;
@@ -83,7 +115,7 @@ async fn a_collector_that_takes_nothing_is_a_note_and_what_is_lost_is_counted() 
             return traces["detail"].as_str().expect("a text").to_owned();
         }
         stage.http.get("/v1/devices", &bearer("bob")).await.expect(200);
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     };
     let why = tokio::time::timeout(SOON, until(false)).await.expect("it is told of");
     assert!(why.contains("400") && why.contains("spans are lost"), "{why}");
