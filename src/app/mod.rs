@@ -159,8 +159,7 @@ impl Gateway {
         let webhooks = Arc::new(Webhooks::new(&config.livekit, clock.clone())?);
         let rooms = Rooms::new(&config.livekit, clock.clone(), Arc::clone(&metrics))?;
         let (storage, recorder) = recorder(config, &rooms)?;
-        let livekit = rooms.twirp().clone();
-        let rooms = config.livekit.rooms.then_some(rooms);
+        let (livekit, rooms) = (rooms.twirp().clone(), config.livekit.rooms.then_some(rooms));
         let (work_stopper, work_stop) = stop_signal();
         let postgres = config.history.postgres.as_ref().map(|url| Arc::new(Postgres::new(url, &config.history)));
         let backend = Backend::new(&config.webhooks, clock.clone(), work_stop.clone())?;
