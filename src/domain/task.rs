@@ -317,7 +317,7 @@ impl Written {
                 let (device, platform) = (self.device.take()?, self.platform.take()?);
                 match self.beside.take_if(|beside| *beside) {
                     Some(_) => TaskKind::RingAlert { device, platform },
-                    None => TaskKind::Ring { device, platform, number: self.number.take().unwrap_or(1) },
+                    None => TaskKind::Ring { device, platform, number: self.number.take().unwrap_or(1).max(1) },
                 }
             }
             Name::StopRing => TaskKind::StopRing {

@@ -25,13 +25,15 @@ fn numbers_at_their_limits_overflow_nothing() {
             if !tried.insert((place.shape, record["state"].to_string())) {
                 continue;
             }
-            let call = GREATEST.iter().find_map(|number| {
-                let mut changed = record.clone();
-                *changed.pointer_mut(&place.pointer)? = json!(number);
-                decode(&changed).ok()
-            });
-            if let Some(Slot::Call(call)) = call {
-                take_further(&call, &format!("{name} with the greatest {}", place.pointer));
+            for numbers in [&GREATEST[..], &[0]] {
+                let call = numbers.iter().find_map(|number| {
+                    let mut changed = record.clone();
+                    *changed.pointer_mut(&place.pointer)? = json!(number);
+                    decode(&changed).ok()
+                });
+                if let Some(Slot::Call(call)) = call {
+                    take_further(&call, &format!("{name} with a {} of {numbers:?}", place.pointer));
+                }
             }
         }
     }
@@ -43,6 +45,7 @@ fn is_number(record: &Value, pointer: &str) -> bool {
 }
 
 fn take_further(call: &Call, what: &str) {
+    assert_eq!(read(&written(call, &Value::Null)), *call, "{what}");
     let now = Timestamp::from_millis(1_800_000_000_000);
     drop((call.retained_until(), call.statistics(now), shares(&call.stays())));
     drop(explain(call, &Around { devices: &[], callee_banned_at: None, now }));
