@@ -50,11 +50,11 @@ fn write_record<T: Serialize>(of: &T, commit: &str) -> serde_json::Result<Vec<u8
 
 /// What a record says: a call or a tombstone.
 pub fn decode(record: &[u8]) -> Result<Slot, StoreError> {
-    // Nearly every record is a call of this format, so that is tried first and the JSON is walked once.
+    // Nearly every record is a call of a format that is read, so that is tried first and the JSON is walked once.
     let Ok(mut call) = serde_json::from_slice::<Call>(record) else { return decode_other(record) };
     call.unknown.remove("commit");
     match call.unknown.remove("format").and_then(|format| format.as_u64()) {
-        Some(format) if format == u64::from(FORMAT) => Ok(Slot::Call(Box::new(call))),
+        Some(format) if format <= u64::from(FORMAT) => Ok(Slot::Call(Box::new(call))),
         _ => decode_other(record),
     }
 }

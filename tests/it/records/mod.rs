@@ -181,6 +181,16 @@ async fn a_field_of_a_newer_release_is_kept_in_a_registered_device() {
 }
 
 #[test]
+fn a_record_of_an_earlier_format_is_read_and_written_in_this_one() {
+    for (name, mut record) in calls() {
+        record["format"] = json!(0);
+        let call = read(&record);
+        let written = written(&call, &record);
+        assert_eq!((written["format"].as_u64(), read(&written) == call), (Some(1), true), "{name}");
+    }
+}
+
+#[test]
 fn a_record_of_a_newer_format_is_refused_whatever_else_it_says() {
     for (name, mut record) in fixtures() {
         record["format"] = json!(codec::FORMAT + 1);
