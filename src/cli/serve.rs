@@ -24,7 +24,8 @@ impl Serve {
         // Before anything is read, so that what is asked for meanwhile comes after the start.
         let reloads = lifecycle::asked_to_reload()?;
         let config = self.file.load()?;
-        telemetry::logs::init(&config.telemetry).map_err(|error| CliError::Failed(error.to_string()))?;
+        let logs = telemetry::logs::init(&config.telemetry);
+        let _writing = logs.map_err(|error| CliError::Failed(error.to_string()))?;
         let gateway = Gateway::start(&config, Clock::system(), self.without_push).await?;
         for warning in &gateway.warnings {
             tracing::warn!("{warning}");

@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::watch;
-use tokio::time::{Sleep, sleep};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Sleep, sleep, sleep_until};
 
 use super::connections::Admitted;
 use super::patience::Patience;
@@ -28,29 +28,31 @@ const BYTES_BESIDE_A_BODY: usize = 128 << 10;
 
 /// What is known of a connection's requests. Clones share it.
 #[derive(Clone)]
-pub(super) struct Heads {
-    state: Arc<watch::Sender<State>>,
+pub(super) struct Heads(Arc<Inner>);
+
+struct Inner {
+    /// Those who wait are woken for what they may wait for, and not for each request.
+    state: watch::Sender<State>,
+    /// Wakes whoever looks after slow heads when one begins.
+    begins: Notify,
     /// Bytes that may still come without a request.
-    spare: Arc<AtomicI64>,
+    spare: AtomicI64,
     /// How many come with a request at most.
     of_a_request: i64,
     /// None where the connection is of a proxy that is trusted.
-    pub(super) patience: Option<Patience>,
+    patience: Option<Patience>,
 }
 
 #[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own, and all of them can be together")]
 struct State {
-    /// Heads that were read.
-    read: u64,
     /// Answers that went on their way.
     answered: u64,
     /// Requests whose answer nobody wanted any more when it was there, or before.
     taken_back: u64,
     /// Requests that are being answered; what comes meanwhile is their bodies.
     answering: usize,
-    /// Whether the rest of a head is waited for.
-    begun: bool,
+    /// Since when the rest of a head is waited for.
+    begun: Option<Instant>,
     /// HTTP/2 has frames of its own accord, and says nothing of heads by its bytes.
     is_http2: bool,
     /// Streams of HTTP/2 that are open.
@@ -76,39 +78,53 @@ pub(super) struct OpenStream(Heads);
 impl Heads {
     /// Of a new connection, whose requests have bodies of so many bytes at most. It is made for a request: that is waited for as the rest of one.
     pub(super) fn new(body_bytes: usize, patience: Option<Patience>) -> Self {
-        let state = State { begun: true, ..State::default() };
-        Self {
-            state: Arc::new(watch::Sender::new(state)),
-            spare: Arc::new(AtomicI64::new(SPARE_BYTES)),
+        let state = State { begun: Some(Instant::now()), ..State::default() };
+        Self(Arc::new(Inner {
+            state: watch::Sender::new(state),
+            begins: Notify::new(),
+            spare: AtomicI64::new(SPARE_BYTES),
             of_a_request: bytes(body_bytes.saturating_add(BYTES_BESIDE_A_BODY)),
             patience,
-        }
+        }))
+    }
+
+    /// The patience with this connection; none where it is of a proxy that is trusted.
+    pub(super) fn patience(&self) -> Option<&Patience> {
+        self.0.patience.as_ref()
     }
 
     /// A request's head was read.
     pub(super) fn read(&self, is_http2: bool) -> Answering {
-        self.spare.fetch_add(self.of_a_request, Ordering::Relaxed);
-        self.state.send_modify(|state| {
-            state.read += 1;
+        self.0.spare.fetch_add(self.0.of_a_request, Ordering::Relaxed);
+        self.0.state.send_if_modified(|state| {
             state.answering += 1;
-            state.begun = false;
+            state.begun = None;
+            let is_news = is_http2 && !state.is_http2;
             state.is_http2 |= is_http2;
+            is_news
         });
         Answering(Some(Answer { heads: self.clone(), is_wanted: false }))
     }
 
     /// A stream of HTTP/2 was opened.
     pub(super) fn opened(&self) -> OpenStream {
-        self.state.send_modify(|state| state.streams += 1);
+        self.0.state.send_if_modified(|state| {
+            state.streams += 1;
+            state.streams == 1
+        });
         OpenStream(self.clone())
     }
 
     /// Waits for a head that has not come whole in so long.
     pub(super) async fn slow(&self, within: Duration) {
-        let mut state = self.state.subscribe();
-        // The sender lives as long as this.
-        while let Ok(read) = state.wait_for(|state| state.begun).await.map(|state| state.read) {
-            if tokio::time::timeout(within, state.wait_for(|state| state.read > read)).await.is_err() {
+        loop {
+            let begun = self.0.state.borrow().begun;
+            let Some(begun) = begun else {
+                self.0.begins.notified().await;
+                continue;
+            };
+            sleep_until((begun + within).into()).await;
+            if self.0.state.borrow().begun == Some(begun) {
                 return;
             }
         }
@@ -126,25 +142,25 @@ impl Heads {
 
     /// The last answer was given.
     pub(super) fn end(&self) {
-        self.state.send_modify(|state| state.is_over = true);
+        self.0.state.send_modify(|state| state.is_over = true);
     }
 
     /// Waits until the last answer was given.
     pub(super) async fn over(&self) {
         // The sender lives as long as this.
-        let _ = self.state.subscribe().wait_for(|state| state.is_over).await;
+        let _ = self.0.state.subscribe().wait_for(|state| state.is_over).await;
     }
 
     /// Waits until far more requests have been taken back than answered.
     pub(super) async fn resets(&self) {
         let many = |state: &State| state.is_http2 && state.taken_back > RESETS + state.answered;
         // The sender lives as long as this.
-        let _ = self.state.subscribe().wait_for(many).await;
+        let _ = self.0.state.subscribe().wait_for(many).await;
     }
 
     /// Waits until this has been so for so long without a break.
     async fn lasting(&self, within: Duration, is: impl Fn(&State) -> bool) {
-        let mut state = self.state.subscribe();
+        let mut state = self.0.state.subscribe();
         // The sender lives as long as this.
         while state.wait_for(&is).await.is_ok() {
             if tokio::time::timeout(within, state.wait_for(|state| !is(state))).await.is_err() {
@@ -154,10 +170,12 @@ impl Heads {
     }
 
     fn came(&self) {
-        self.state.send_if_modified(|state| {
-            let is_head = state.answering == 0 && !state.begun && !state.is_http2;
-            state.begun |= is_head;
-            is_head
+        self.0.state.send_if_modified(|state| {
+            if state.answering == 0 && state.begun.is_none() && !state.is_http2 {
+                state.begun = Some(Instant::now());
+                self.0.begins.notify_one();
+            }
+            false
         });
     }
 }
@@ -179,14 +197,16 @@ impl Drop for Answering {
 
 impl Answer {
     fn is_there(&self) {
+        let Heads(heads) = &self.heads;
         let mut others = 0;
-        self.heads.state.send_modify(|state| {
+        heads.state.send_if_modified(|state| {
             state.answering -= 1;
             others = state.answering;
+            false
         });
         // What did not come with it is not left for what asks for nothing.
-        let most = SPARE_BYTES.saturating_add(self.heads.of_a_request.saturating_mul(bytes(others)));
-        self.heads.spare.fetch_min(most, Ordering::Relaxed);
+        let most = SPARE_BYTES.saturating_add(heads.of_a_request.saturating_mul(bytes(others)));
+        heads.spare.fetch_min(most, Ordering::Relaxed);
     }
 
     /// It goes on its way.
@@ -197,13 +217,20 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.heads.state.send_modify(|state| if self.is_wanted { state.answered += 1 } else { state.taken_back += 1 });
+        self.heads.0.state.send_if_modified(|state| {
+            if self.is_wanted { state.answered += 1 } else { state.taken_back += 1 }
+            !self.is_wanted
+        });
     }
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.0.state.send_modify(|state| state.streams -= 1);
+        let Heads(heads) = &self.0;
+        heads.state.send_if_modified(|state| {
+            state.streams -= 1;
+            state.streams == 0
+        });
     }
 }
 
@@ -228,20 +255,20 @@ impl<S> Watched<S> {
     fn set_stuck(&mut self, is_stuck: bool) {
         if self.is_stuck != is_stuck {
             self.is_stuck = is_stuck;
-            self.heads.state.send_modify(|state| state.is_stuck = is_stuck);
+            self.heads.0.state.send_modify(|state| state.is_stuck = is_stuck);
         }
     }
 
     /// Notes bytes; an error when they are too many for what was asked.
     fn spend(&mut self, came: usize) -> io::Result<()> {
         let came = bytes(came);
-        if self.heads.spare.fetch_sub(came, Ordering::Relaxed) >= came {
+        if self.heads.0.spare.fetch_sub(came, Ordering::Relaxed) >= came {
             return Ok(());
         }
         let seconds = self.given_until.elapsed().as_secs();
         self.given_until += Duration::from_secs(seconds);
         let more = i64::try_from(seconds.saturating_mul(SPARE_BYTES_A_SECOND)).unwrap_or(SPARE_BYTES).min(SPARE_BYTES);
-        if self.heads.spare.fetch_add(more, Ordering::Relaxed) + more < 0 {
+        if self.heads.0.spare.fetch_add(more, Ordering::Relaxed) + more < 0 {
             return Err(io::Error::other("a client sends much that asks for nothing"));
         }
         Ok(())
@@ -254,7 +281,7 @@ impl<S> Watched<S> {
                 ready!(held.as_mut().poll(cx));
                 self.held = None;
             }
-            match self.heads.patience.as_ref().and_then(|patience| patience.run_out(Instant::now())) {
+            match self.heads.patience().and_then(|patience| patience.run_out(Instant::now())) {
                 Some(wait) => self.held = Some(Box::pin(sleep(wait))),
                 None => return Poll::Ready(()),
             }

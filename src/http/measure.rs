@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use data_encoding::HEXLOWER;
 
-use super::address_limit::is_exempt;
+use super::address_limit::{self, is_exempt};
 use super::auth::Caller;
 use super::code::Code;
 use crate::clock::Clock;
@@ -24,8 +24,6 @@ use crate::telemetry::{Metrics, known_method, lines};
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Says where in a trace a request belongs.
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// Routes that are asked all day by machines.
-const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// What tells of requests.
 #[derive(Clone)]
@@ -116,8 +114,14 @@ impl Asked {
             who: who.unwrap_or(lines::NOBODY),
             code: self.code.map(Code::as_str),
             trace: self.place.as_ref().and_then(Place::context).filter(is_kept),
-            is_quiet: is_probe(self.route.as_ref()) || (who.is_none() && self.is_of_a_flood()),
+            is_quiet: self.is_quiet(),
         }
+    }
+
+    /// Whether it is worth no line to most.
+    fn is_quiet(&self) -> bool {
+        let is_known = self.noted.as_ref().is_some_and(|Noted(known)| known.who.get().is_some());
+        is_probe(self.route.as_ref()) || (!is_known && self.is_of_a_flood())
     }
 
     /// Whether strangers may have any number of these: it was turned away by a limit, or no limit counts it. A flood must not fill the log too; it
@@ -158,15 +162,16 @@ pub(super) async fn measure(State(watch): State<Watch>, mut request: Request, ne
         let _ = known.call.set(*call);
     }
     // Only what is in the log has an id.
-    let is_told = lines::tells_requests(asked.line().is_quiet);
+    let is_told = lines::tells_requests(asked.is_quiet());
     if let Some(Ok(id)) = asked.id.as_deref().filter(|_| is_told).map(HeaderValue::from_str) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
 }
 
+/// Whether machines ask for it all day.
 fn is_probe(route: Option<&MatchedPath>) -> bool {
-    route.is_some_and(|route| PROBES.contains(&route.as_str()))
+    route.is_some_and(|route| address_limit::is_probe(route.as_str()) || route.as_str() == "/metrics")
 }
 
 /// Where in a trace a request says to belong; nowhere, if it says so twice or not as it must.

@@ -263,7 +263,7 @@ impl Asked {
         let (heads, metrics, is_crowded) = (self.heads.clone(), Arc::clone(&self.metrics), self.is_crowded);
         Box::pin(async move {
             let mut answer = answer.await?;
-            match (answer.extensions_mut().remove(), &heads.patience) {
+            match (answer.extensions_mut().remove(), heads.patience()) {
                 (Some(OfUse), Some(patience)) => patience.of_use(),
                 // What was of no use is the last on a kept place. Over HTTP/2 a frame says so.
                 (None, _) if is_crowded && is_http2 => heads.end(),

@@ -79,7 +79,7 @@ fn decode_other(record: &[u8]) -> Result<Slot, StoreError> {
     } else if envelope.tombstone {
         Ok(Slot::Tombstone)
     } else {
-        read_json::<Call>("call", record).map(|call| Slot::Call(Box::new(call)))
+        read_json::<Call>("call", record).and(Err(StoreError::Corrupt("call: no format".to_owned())))
     }
 }
 

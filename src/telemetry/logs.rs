@@ -1,6 +1,6 @@
 //! Log lines on stderr, for people or for a collector.
 //!
-//! What is logged, and that no secret is, is left to whoever logs.
+//! What is logged, and that no secret is, is left to whoever logs; how lines come to stderr to `gathered`.
 
 use std::io;
 use std::sync::OnceLock;
@@ -15,25 +15,33 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use super::gathered::{Writing, gather};
 use crate::config::Telemetry;
 use crate::config::telemetry::{LogFormat, LogLevel};
 
 /// Logging cannot be set up.
 #[derive(Debug, Error)]
-#[error("logging is set up already")]
-pub struct LogsError(#[from] TryInitError);
+pub enum LogsError {
+    /// It was before.
+    #[error("logging is set up already")]
+    Twice(#[from] TryInitError),
+    /// There can be no thread for it.
+    #[error("the thread that writes the log cannot be started: {0}")]
+    Thread(#[from] io::Error),
+}
 
 type Level = reload::Handle<Targets, Registry>;
 
 /// That of the whole process.
 static LEVEL: OnceLock<Level> = OnceLock::new();
 
-/// Sets up logging for the whole process; an error if that was done before.
-pub fn init(config: &Telemetry) -> Result<(), LogsError> {
-    let (subscriber, level) = with_level(config, io::stderr);
+/// Sets up logging for the whole process, until the answer is dropped; an error if that was done before.
+pub fn init(config: &Telemetry) -> Result<Writing, LogsError> {
+    let (lines, writing) = gather(io::stderr())?;
+    let (subscriber, level) = with_level(config, move || lines.clone());
     subscriber.try_init()?;
     LEVEL.get_or_init(|| level);
-    Ok(())
+    Ok(writing)
 }
 
 /// Changes what is logged from now on; nothing where logging was not set up.

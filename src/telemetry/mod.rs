@@ -1,6 +1,7 @@
 //! What the gateway tells of itself.
 
 mod api;
+mod gathered;
 pub mod lines;
 pub mod logs;
 pub mod metrics;

@@ -142,14 +142,12 @@ impl Redis {
         let mut devices = devices.collect::<Result<Vec<Stored>, StoreError>>()?;
         let oldest = self.clock.now() - self.keeping.devices;
         devices.retain(|stored| stored.device.registered_at > oldest);
-        let owns = async |stored: &Stored| {
-            let owners = token_names(&stored.device).into_iter().map(|token| self.owner_of(token));
-            let owners = try_join_all(owners).await?;
-            let is_theirs = |owner: &Owner| owner.user == *user && owner.device == stored.device.id;
-            Ok::<bool, StoreError>(owners.iter().flatten().all(is_theirs))
-        };
-        let owned = try_join_all(devices.iter().map(owns)).await?;
-        let kept = devices.into_iter().zip(owned).filter(|(_, owned)| *owned);
+        let tokens: Vec<Vec<TokenName>> = devices.iter().map(|stored| token_names(&stored.device)).collect();
+        let mut owners = self.owners_of(tokens.iter().flatten()).await?.into_iter();
+        let kept = devices.into_iter().zip(tokens).filter(|(stored, tokens)| {
+            let owners: Vec<Option<Owner>> = owners.by_ref().take(tokens.len()).collect();
+            owners.iter().flatten().all(|owner| owner.user == *user && owner.device == stored.device.id)
+        });
         let mut devices: Vec<Device> = kept.map(|(stored, _)| stored.device).collect();
         devices.sort_by(|device, other| device.id.cmp(&other.id));
         for device in &mut devices {
@@ -158,14 +156,23 @@ impl Redis {
         Ok(devices)
     }
 
-    async fn owner_of(&self, token: TokenName) -> Result<Option<Owner>, StoreError> {
-        let owner = self.link.ask(cmd("GET").arg(self.keys.token(&token))).await?;
-        let owner: Option<Vec<u8>> = from_redis_value(owner).map_err(unreadable)?;
-        owner.map(|owner| read_json("owner", &owner)).transpose()
+    /// The owners of tokens, in their order, as far as they have one. In a cluster each may be on a node of its own.
+    async fn owners_of(&self, tokens: impl Iterator<Item = &TokenName>) -> Result<Vec<Option<Owner>>, StoreError> {
+        let keys: Vec<String> = tokens.map(|token| self.keys.token(token)).collect();
+        let owners: Vec<Option<Vec<u8>>> = if keys.is_empty() {
+            Vec::new()
+        } else if self.link.is_cluster() {
+            let owner = async |key: &String| from_redis_value(self.link.ask(cmd("GET").arg(key)).await?).map_err(unreadable);
+            try_join_all(keys.iter().map(owner)).await?
+        } else {
+            from_redis_value(self.link.ask(cmd("MGET").arg(&keys)).await?).map_err(unreadable)?
+        };
+        owners.into_iter().map(|owner| owner.map(|owner| read_json("owner", &owner)).transpose()).collect()
     }
 
     pub(super) async fn holder_of(&self, token: &PushToken) -> Result<Option<(UserId, Device)>, StoreError> {
-        let Some(owner) = self.owner_of(TokenName::of(token)).await? else { return Ok(None) };
+        let owner = self.owners_of(std::iter::once(&TokenName::of(token))).await?.pop().flatten();
+        let Some(owner) = owner else { return Ok(None) };
         let key = self.keys.of_user(&owner.user).key("devices", owner.user.as_str());
         let value = self.link.ask(cmd("HGET").arg(key).arg(owner.device.as_str())).await?;
         let Some(value) = from_redis_value::<Option<Vec<u8>>>(value).map_err(unreadable)? else { return Ok(None) };

@@ -11,6 +11,7 @@ end
 try('DEL', KEYS[1])
 try('SET', KEYS[1], '1', 'PX', 1000)
 try('GET', KEYS[1])
+try('MGET', KEYS[1])
 try('GETRANGE', KEYS[1], 0, 1)
 try('INCR', KEYS[1])
 try('DEL', KEYS[1])
