@@ -29,7 +29,7 @@ use crate::http::auth::{AuthConfigError, Authenticator};
 use crate::http::connections::Connections;
 use crate::http::load::Load;
 use crate::http::server::{Bounds, Server};
-use crate::http::{self, App, Links};
+use crate::http::{self, App, Links, Shared};
 use crate::lifecycle::{Stop, Stopper, stop_signal};
 use crate::live::Live;
 use crate::livekit::egress::Egress;
@@ -204,7 +204,7 @@ impl Gateway {
         let reload = Arc::new(Reload::new(in_force.clone(), live));
         reload.fetch_keys();
         let work = work(dispatcher, follow_ups, rooms.as_ref(), postgres.as_ref(), &work_stop);
-        let app = App {
+        let app = App::new(Shared {
             engine: engine.clone(),
             auth,
             minter,
@@ -217,7 +217,7 @@ impl Gateway {
             parts: parts(pushers, rooms, postgres, policy, traces, Arc::clone(&reload)),
             metrics: Arc::clone(&metrics),
             stop: requests_stop.clone(),
-        };
+        });
         let addresses = (api.address(), ops.address());
         let router = http::api(app.clone(), &config.http);
         let requests = vec![tokio::spawn(api.serve(router, doors, Arc::clone(&metrics), requests_stop))];

@@ -22,6 +22,7 @@ impl Hook for Policy {
             Ruling::Allowed => Ok(()),
             Ruling::Refused(reason) => Err(EngineError::CallRefused(reason)),
             Ruling::Unknown => Err(EngineError::PolicyUnavailable),
+            Ruling::TooMany => Err(EngineError::TooManyInvites),
         }
     }
 }

@@ -150,11 +150,14 @@ async fn attempt(dispatcher: &Dispatcher, call: &Call, task: &Task, span: &mut S
                 Some(TaskResult::Retry(NEXT_ATTEMPT, Vec::new()))
             }
         },
-        TaskKind::StartRecording | TaskKind::StopRecording => Some(dispatcher.hand_over_recording(call, task).await),
-        TaskKind::AskPresence | TaskKind::OpenRoom | TaskKind::CloseRoom { .. } => {
-            Some(dispatcher.ask_livekit(call, task).await)
+        // Requests of HTTP are large while they are under way: in boxes, so that pushes need not have room for them.
+        TaskKind::StartRecording | TaskKind::StopRecording => {
+            Some(Box::pin(dispatcher.hand_over_recording(call, task)).await)
         }
-        TaskKind::Report { event, endpoint } => Some(dispatcher.report(call, task, *event, endpoint).await),
+        TaskKind::AskPresence | TaskKind::OpenRoom | TaskKind::CloseRoom { .. } => {
+            Some(Box::pin(dispatcher.ask_livekit(call, task)).await)
+        }
+        TaskKind::Report { event, endpoint } => Some(Box::pin(dispatcher.report(call, task, *event, endpoint)).await),
         TaskKind::Account => Some(dispatcher.account(call).await),
     };
     if let Some(result) = &result {

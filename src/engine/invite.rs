@@ -132,7 +132,7 @@ impl Engine {
         }
         if let (Opening::Claimed(_), false) = (&opening, so_far.allowed) {
             so_far.charged = true;
-            if let Err(why) = self.ask_policy(request).await {
+            if let Err(why) = Box::pin(self.ask_policy(request)).await {
                 return self.refuse(request, id, why).await;
             }
             so_far.allowed = true;

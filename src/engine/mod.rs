@@ -174,6 +174,9 @@ pub enum EngineError {
     /// Whoever rules on calls cannot be asked.
     #[error("whether the call is allowed cannot be found out now")]
     PolicyUnavailable,
+    /// It is still asked about other calls of the caller.
+    #[error("whether other calls of the user are allowed is still being found out")]
+    TooManyInvites,
     /// Another user's phone has the token, and cannot be asked whose it is.
     #[error("the token is of another user's phone, to which no proof can be pushed: it has no alert token")]
     TokenHeld,

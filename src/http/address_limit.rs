@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -30,7 +29,7 @@ pub(super) struct Peer(pub(super) SocketAddr);
 
 /// The limit, and what it knows.
 pub(super) struct AddressLimit {
-    app: App,
+    pub(super) app: App,
     trusted: Vec<IpNet>,
     counts: Mutex<Counts>,
 }
@@ -52,12 +51,8 @@ impl AddressLimit {
     }
 }
 
-/// Refuses the requests of an address that asks too often.
-pub(super) async fn limit_addresses(
-    State(limit): State<Arc<AddressLimit>>,
-    request: Request<Body>,
-    next: Next,
-) -> Response {
+/// Answers a request, unless it is of an address that asks too often.
+pub(super) async fn limit_addresses(limit: &AddressLimit, request: Request<Body>, next: Next) -> Response {
     if !is_exempt(request.uri().path())
         && let Err(limited) = limit.take(&request)
         && !is_known(&limit.app, &request)

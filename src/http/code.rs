@@ -95,6 +95,7 @@ codes! {
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not called JSON";
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key was used with another request";
     RateLimited = TOO_MANY_REQUESTS, "rate-limited", "Asked too often";
+    TooManyInvites = TOO_MANY_REQUESTS, "too-many-invites", "Too many invites at a time";
     TooManyStreams = TOO_MANY_REQUESTS, "too-many-streams", "Too many event streams";
     HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", "The headers are too large";
 

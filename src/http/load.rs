@@ -18,8 +18,7 @@ use hyper::body::{Frame, SizeHint};
 use ipnet::IpNet;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::App;
-use super::address_limit::{Peer, counted_as, is_exempt, is_probe};
+use super::address_limit::{AddressLimit, Peer, counted_as, is_exempt, is_probe, limit_addresses};
 use super::auth::Caller;
 use super::bearer::is_known;
 use super::client_address::client_address;
@@ -192,19 +191,24 @@ fn overloaded(detail: impl Into<String>) -> Problem {
     Problem::new(Code::Overloaded, detail).retry_after(RETRY_SECONDS)
 }
 
-/// Refuses requests for which there is no place, and marks the answers that were of use.
-pub(super) async fn limit_load(State(app): State<App>, request: Request<Body>, next: Next) -> Response {
-    let is_last = request.extensions().get::<Crowded>().is_some() && !is_known(&app, &request);
+/// Refuses requests for which there is no place, and those of addresses that ask too often; marks the answers that were of use.
+pub(super) async fn limit(
+    State(addresses): State<Arc<AddressLimit>>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    let app = &addresses.app;
+    let is_last = request.extensions().get::<Crowded>().is_some() && !is_known(app, &request);
     let is_probe = is_probe(request.uri().path());
     let (mut response, is_in_vain) = if is_exempt(request.uri().path()) {
-        let response = app.load.to_a_prober(next.run(request).await);
+        let response = app.load.to_a_prober(limit_addresses(&addresses, request, next).await);
         // A webhook that LiveKit has signed is of use, also while the store is away; nothing else that may be asked for here without a limit is.
         let is_in_vain = is_probe || response.status().is_client_error();
         (response, is_in_vain)
     } else if is_last {
         (app.load.refuse("connections"), true)
     } else {
-        answer(&app, request, next).await
+        answer(&addresses, request, next).await
     };
     if !is_last && !is_in_vain {
         response.extensions_mut().insert(OfUse);
@@ -219,13 +223,14 @@ pub(super) async fn of_use(mut response: Response) -> Response {
 }
 
 /// The answer, and whether it was asked for in vain.
-async fn answer(app: &App, mut request: Request<Body>, next: Next) -> (Response, bool) {
+async fn answer(addresses: &AddressLimit, mut request: Request<Body>, next: Next) -> (Response, bool) {
+    let app = &addresses.app;
     let held = match app.load.take(&request, || is_known(app, &request)) {
         Ok(held) => held,
         Err(limit) => return (app.load.refuse(limit), !is_known(app, &request)),
     };
     request.extensions_mut().insert(held.of_user.clone());
-    let mut response = next.run(request).await;
+    let mut response = limit_addresses(addresses, request, next).await;
     // The app's backend has no place among those of users, and is never asked to wait.
     let is_in_vain = is_refusal(&response) && !matches!(held.of_user.0.get(), Some(Asks::Service));
     let response = match response.extensions_mut().remove::<Streaming>() {
@@ -238,7 +243,9 @@ async fn answer(app: &App, mut request: Request<Body>, next: Next) -> (Response,
 
 /// Whether somebody was refused for who they are, or for how much there is or they have asked.
 fn is_refusal(response: &Response) -> bool {
-    let is_for_limit = |code: &Code| matches!(code, Code::RateLimited | Code::TooManyStreams | Code::Overloaded);
+    let is_for_limit = |code: &Code| {
+        matches!(code, Code::RateLimited | Code::TooManyInvites | Code::TooManyStreams | Code::Overloaded)
+    };
     response.status() == StatusCode::UNAUTHORIZED || response.extensions().get().is_some_and(is_for_limit)
 }
 

@@ -35,6 +35,7 @@ mod usage;
 mod users;
 mod view;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,12 +55,12 @@ use crate::livekit::storage::Storage;
 use crate::livekit::token::TokenMinter;
 use crate::livekit::webhook::Webhooks;
 use crate::telemetry::Metrics;
-use address_limit::{AddressLimit, limit_addresses};
+use address_limit::AddressLimit;
 use auth::Authenticator;
 use code::Code;
 use extract::{EmptyBody, Params};
 use health::{Part, StoreHealth};
-use load::{Load, limit_load, of_use};
+use load::{Load, limit, of_use};
 use measure::{REQUEST_ID, TRACEPARENT, Watch, measure};
 use problem::Problem;
 
@@ -71,9 +72,27 @@ pub struct Links {
     pub ttl: Duration,
 }
 
-/// What the handlers share; cloned for every request.
+/// What the handlers share. Clones share it.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Shared>);
+
+impl App {
+    /// Of these parts.
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// The parts of an [`App`].
+pub struct Shared {
     /// The use cases.
     pub engine: Engine,
     /// Who asks.
@@ -144,9 +163,9 @@ pub fn api(app: App, config: &config::Http) -> Router {
     // Over HTTP/2 a WebSocket is opened by CONNECT (RFC 8441).
     let router = router.route(bearer::EVENTS, connect(events::events));
     let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
-    let limit = AddressLimit::new(app.clone(), &config.trusted_proxies);
-    let router = router.layer(from_fn_with_state(limit, limit_addresses));
-    let router = router.layer(from_fn_with_state(app.clone(), limit_load));
+    // One layer for both kinds of limits: each layer is cloned and boxed for every request.
+    let addresses = AddressLimit::new(app.clone(), &config.trusted_proxies);
+    let router = router.layer(from_fn_with_state(addresses, limit));
     let router = match cors(&config.cors_origins) {
         Some(cors) => router.layer(cors),
         None => router,

@@ -173,6 +173,7 @@ impl From<EngineError> for Problem {
             EngineError::ProofRefused => Self::field("/proof", detail),
             EngineError::CallRefused(_) => Self::new(Code::NotAllowed, detail),
             EngineError::PolicyUnavailable => Self::new(Code::PolicyUnavailable, detail).retry_after(1),
+            EngineError::TooManyInvites => Self::new(Code::TooManyInvites, detail).retry_after(1),
             EngineError::CallerBusy(_) => Self::new(Code::CallerBusy, detail),
             EngineError::KeyReused => Self::new(Code::IdempotencyKeyReused, detail),
             EngineError::TooManyReaders => Self::new(Code::TooManyStreams, detail).retry_after(5),

@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderValue, Request, Version, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
@@ -100,7 +98,6 @@ impl Server {
     /// Serves until `stop` turns true, then finishes the requests that have arrived and returns.
     pub async fn serve(self, router: Router, doors: Connections, metrics: Arc<Metrics>, stop: Stop) {
         let mut connections = JoinSet::new();
-        let router = router.layer(from_fn(check_head)).layer(from_fn_with_state(stop.clone(), announce_end));
         let serve = |stream: TcpStream| {
             let place = doors.admit(&stream)?;
             Some(
@@ -141,18 +138,8 @@ fn waiting(listener: TcpListener) -> Vec<TcpStream> {
     accepted.collect()
 }
 
-/// Says with each answer of a gateway that stops that the connection ends. HTTP/2 has a frame for that.
-async fn announce_end(State(stop): State<Stop>, request: Request<Body>, next: Next) -> Response {
-    let keeps = request.version() < Version::HTTP_2;
-    let mut response = next.run(request).await;
-    if keeps && stop.is_given() {
-        response.headers_mut().entry(header::CONNECTION).or_insert(CLOSE);
-    }
-    response
-}
-
 /// Refuses a head that is too large.
-async fn check_head(request: Request<Body>, next: Next) -> Response {
+fn check_head(request: &Request<Body>) -> Result<(), Problem> {
     let uri = request.uri();
     let line = uri.path().len() + uri.query().map_or(0, str::len);
     // As HTTP/2 counts a list of headers (RFC 9113, section 6.5.2), but for its 32 bytes for each.
@@ -160,9 +147,9 @@ async fn check_head(request: Request<Body>, next: Next) -> Response {
     let bytes: usize = line + headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
     if bytes > HEAD_BYTES || headers.len() > HEADERS {
         let detail = format!("a request has at most {HEADERS} headers, and {HEAD_BYTES} bytes of them and its line");
-        return Problem::new(Code::HeadersTooLarge, detail).into_response();
+        return Err(Problem::new(Code::HeadersTooLarge, detail));
     }
-    next.run(request).await
+    Ok(())
 }
 
 /// A connection that is served.
@@ -189,6 +176,7 @@ impl Served {
             peer: stream.peer_addr().map(Peer).ok(),
             is_crowded: place.is_crowded,
             metrics: Arc::clone(&metrics),
+            stop: stop.clone(),
         };
         let stream = TokioIo::new(Watched::new(stream, heads.clone(), place));
         let connection =
@@ -246,6 +234,7 @@ struct Asked {
     peer: Option<Peer>,
     is_crowded: bool,
     metrics: Arc<Metrics>,
+    stop: Stop,
 }
 
 impl Asked {
@@ -259,10 +248,17 @@ impl Asked {
         if self.is_crowded {
             request.extensions_mut().insert(Crowded);
         }
-        let answer = self.router.clone().oneshot(request);
-        let (heads, metrics, is_crowded) = (self.heads.clone(), Arc::clone(&self.metrics), self.is_crowded);
+        let (router, heads, metrics) = (self.router.clone(), self.heads.clone(), Arc::clone(&self.metrics));
+        let (is_crowded, stop) = (self.is_crowded, self.stop.clone());
         Box::pin(async move {
-            let mut answer = answer.await?;
+            let mut answer = match check_head(&request) {
+                Ok(()) => router.oneshot(request).await?,
+                Err(problem) => problem.into_response(),
+            };
+            // Each answer of a gateway that stops says that the connection ends. HTTP/2 has a frame for that.
+            if !is_http2 && stop.is_given() {
+                answer.headers_mut().entry(header::CONNECTION).or_insert(CLOSE);
+            }
             match (answer.extensions_mut().remove(), heads.patience()) {
                 (Some(OfUse), Some(patience)) => patience.of_use(),
                 // What was of no use is the last on a kept place. Over HTTP/2 a frame says so.

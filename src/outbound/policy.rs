@@ -87,6 +87,8 @@ pub enum Ruling {
     Refused(Option<String>),
     /// Nobody can say now, and it may not without.
     Unknown,
+    /// The caller has as many calls that are asked about as they may: nobody was asked about this one.
+    TooMany,
 }
 
 /// What came of asking.
@@ -131,7 +133,7 @@ impl Policy {
         // Whom the app's backend lets call is its own affair.
         if callers_turn.is_none() && matches!(question.asked_by, By::User) {
             self.metrics.policy_asked("caller_asks_much", began.elapsed());
-            return Ruling::Unknown;
+            return Ruling::TooMany;
         }
         let asked = match self.turns.try_acquire() {
             Ok(_turn) => timeout(self.timeout, self.post(question)).await.unwrap_or(Err("timeout")),

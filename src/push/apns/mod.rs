@@ -95,6 +95,23 @@ impl Apns {
         }
     }
 
+    /// Sends two pushes, by two ids, each the same over retries.
+    async fn send_both(
+        &self,
+        host: &Host,
+        push: &Push,
+        first: (PushType, &PushToken),
+        second: (PushType, &PushToken),
+    ) -> Report {
+        let second_id = Uuid::from_u128(push.id.as_u128() ^ 1);
+        let (first, second) = tokio::join!(
+            self.send_one(host, push, push.id, first),
+            self.send_one(host, push, second_id, second)
+        );
+        // The second is the one that rings for certain; only a dead token is worth more to know.
+        if matches!(first.verdict, Verdict::DropToken { .. }) { first } else { second }
+    }
+
     /// Delivers to the host of the device's environment, and to the other if that calls the token bad; gives the
     /// other's environment if that took it.
     async fn deliver(
@@ -106,7 +123,7 @@ impl Apns {
         let outcome = host.deliver(notification, deadline).await;
         let other = self.host(host.environment.other()).filter(|_| outcome.action == Action::OtherEnvironment);
         let Some(other) = other else { return (outcome, None) };
-        let second = other.deliver(notification, deadline).await;
+        let second = Box::pin(other.deliver(notification, deadline)).await;
         match second.action {
             Action::Accepted => (second, Some(other.environment)),
             Action::OtherEnvironment => (Outcome { action: Action::DropToken { since: None }, ..second }, None),
@@ -134,16 +151,7 @@ impl Provider for Apns {
         match host.rules.pushes(&push.device, push.message.kind())[..] {
             [] => Report::unsent(NAME, Verdict::GiveUp, "no-token"),
             [only] => self.send_one(host, push, push.id, only).await,
-            [first, second, ..] => {
-                // Two pushes, two ids, each the same over retries.
-                let second_id = Uuid::from_u128(push.id.as_u128() ^ 1);
-                let (first, second) = tokio::join!(
-                    self.send_one(host, push, push.id, first),
-                    self.send_one(host, push, second_id, second)
-                );
-                // The second is the one that rings for certain; only a dead token is worth more to know.
-                if matches!(first.verdict, Verdict::DropToken { .. }) { first } else { second }
-            }
+            [first, second, ..] => Box::pin(self.send_both(host, push, first, second)).await,
         }
     }
 

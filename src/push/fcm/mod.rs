@@ -119,7 +119,7 @@ impl Fcm {
             return outcome;
         }
         match self.tokens.after(&token, deadline).await {
-            Some(Ok(newer)) => self.exchange(body, &newer, deadline).await,
+            Some(Ok(newer)) => Box::pin(self.exchange(body, &newer, deadline)).await,
             Some(Err(error)) => error.into(),
             None => outcome,
         }
@@ -174,7 +174,7 @@ impl Provider for Fcm {
         };
         let stop = async {
             if let Some(stop) = self.rules.stop_beside(push, now) {
-                self.deliver(&stop, started + DEADLINE).await;
+                Box::pin(self.deliver(&stop, started + DEADLINE)).await;
             }
         };
         let (outcome, ()) = tokio::join!(self.deliver(&body, started + DEADLINE), stop);

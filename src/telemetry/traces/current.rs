@@ -6,6 +6,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
+use futures_util::future::Either;
+
 use super::Span;
 use crate::domain::{Call, TraceParent};
 
@@ -34,11 +36,11 @@ pub fn current() -> Option<Place> {
     CURRENT.try_with(Clone::clone).ok()
 }
 
-/// Does something as part of what is at this place.
-pub async fn within<T>(place: Option<Place>, work: impl Future<Output = T>) -> T {
+/// Does something as part of what is at this place. No larger than the work: an async function would have room for it twice.
+pub fn within<T>(place: Option<Place>, work: impl Future<Output = T>) -> impl Future<Output = T> {
     match place {
-        Some(place) => CURRENT.scope(place, work).await,
-        None => work.await,
+        Some(place) => Either::Left(CURRENT.scope(place, work)),
+        None => Either::Right(work),
     }
 }
 
