@@ -107,14 +107,9 @@ struct Options {
 
 impl Options {
     fn programs(&self) -> Result<Programs, Failure> {
-        let bellwire = match &self.bellwire {
-            Some(path) => path.clone(),
-            None => {
-                let own = std::env::current_exe()?;
-                own.parent().and_then(|examples| examples.parent()).ok_or("no folder")?.join("bellwire")
-            }
-        };
-        Ok(Programs { bellwire, other: self.other.clone() })
+        let own = std::env::current_exe()?;
+        let beside = own.parent().and_then(|examples| examples.parent()).ok_or("no folder")?.join("bellwire");
+        Ok(Programs { bellwire: self.bellwire.clone().unwrap_or(beside), other: self.other.clone() })
     }
 
     fn check(&self) -> Result<(), Failure> {
