@@ -54,8 +54,13 @@ chaos *args:
     cargo build --locked --bins --example chaos
     cargo run --locked --example chaos -- {{ args }}
 
-# What a release must pass: check, licences and advisories, the benchmarks, the image.
-full: check bench docker
+# Runs this version beside another one (a ref; the last release if none is named) on one Redis, upgrades and takes back all the time, and
+# checks every promise; docs/OPERATIONS.md. Options after the ref go to the chaos run.
+upgrade *args:
+    examples/chaos/upgrade {{ args }}
+
+# What a release must pass: check, licences and advisories, the benchmarks, the release before beside it, the image.
+full: check bench upgrade docker
     cargo deny --locked check
 
 # Builds the program with the list of its crates in it, as the image has it: `cargo audit bin target/release/bellwire` reads it.

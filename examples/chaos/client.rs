@@ -2,7 +2,6 @@
 //! an answer is not waited for, and sometimes a request is sent twice at once.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::dice::Dice;
 use crate::ledger::Ledger;
 use crate::people::Person;
 use crate::report::Kind;
-use crate::world::gateway::Addresses;
+use crate::world::gateway::{Addresses, Running, Version};
 
 /// How long an app waits for an answer. A gateway gives up the store after a second a command.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(6);
@@ -47,6 +46,11 @@ impl Verb {
     /// Whether it can end a call.
     pub fn ends(self) -> bool {
         matches!(self, Self::Decline | Self::Cancel | Self::HangUp)
+    }
+
+    /// Whether it carries a call on.
+    pub fn is_step(self) -> bool {
+        self.ends() || matches!(self, Self::Invite | Self::Alerting | Self::Answer)
     }
 
     /// Whether it is a device of the callee that speaks.
@@ -143,6 +147,7 @@ pub struct Reply {
     pub sent_at: Timestamp,
     pub at: Timestamp,
     pub gateway: usize,
+    pub version: Version,
 }
 
 /// Nobody answered for a very long time.
@@ -174,7 +179,7 @@ impl Client {
 
     /// A request that the caller finishes, to a gateway that runs.
     pub fn begin(&self, method: Method, path: &str, dice: &mut Dice) -> Option<reqwest::RequestBuilder> {
-        let (_, address) = self.addresses.choose(dice, None)?;
+        let Running { address, .. } = self.addresses.choose(dice, None)?;
         Some(self.http.request(method, format!("http://{address}{path}")))
     }
 
@@ -191,7 +196,7 @@ impl Client {
     /// Sends the same twice at once, to two gateways if there are.
     pub async fn ask_twice(&self, ask: &Ask, dice: &mut Dice) -> Result<Reply, GaveUp> {
         self.ledger.count(|tally| tally.doubled += 1);
-        let first = self.addresses.choose(dice, None).map(|(place, _)| place);
+        let first = self.addresses.choose(dice, None).map(|running| running.place);
         let (mut dice, mut others) = (dice.fork(), dice.fork());
         let (one, other) = tokio::join!(self.insist(ask, first, &mut dice), self.insist(ask, first, &mut others));
         other?;
@@ -200,26 +205,26 @@ impl Client {
 
     /// Sends it, and is gone before the answer is read.
     async fn throw_away(&self, ask: &Ask, dice: &mut Dice) {
-        let Some((place, address)) = self.addresses.choose(dice, None) else { return };
+        let Some(at) = self.addresses.choose(dice, None) else { return };
         self.ledger.count(|tally| tally.thrown_away += 1);
-        self.ledger.sending(ask, place, self.clock.now());
-        let _ = timeout(dice.millis(0..12), self.send(ask, address)).await;
+        self.ledger.sending(ask, at.place, self.clock.now());
+        let _ = timeout(dice.millis(0..12), self.send(ask, at)).await;
     }
 
     /// Asks until there is an answer; first not at the gateway `but`, if there is a choice.
     pub async fn insist(&self, ask: &Ask, but: Option<usize>, dice: &mut Dice) -> Result<Reply, GaveUp> {
         let (started, mut but) = (Instant::now(), but);
         while started.elapsed() < PATIENCE {
-            if let Some((place, address)) = self.addresses.choose(dice, but) {
-                match self.once(ask, place, address).await {
+            if let Some(at) = self.addresses.choose(dice, but) {
+                match self.once(ask, at).await {
                     Ok(reply) => {
                         self.ledger.note(ask, &reply);
                         return Ok(reply);
                     }
                     Err(Broken::Later) => self.ledger.count(|tally| tally.unavailable += 1),
-                    Err(Broken::Lost { sent_at }) => self.ledger.unanswered(place, sent_at, self.clock.now()),
+                    Err(Broken::Lost { sent_at }) => self.ledger.unanswered(at.place, sent_at, self.clock.now()),
                 }
-                but = Some(place);
+                but = Some(at.place);
             }
             sleep(dice.millis(100..400)).await;
         }
@@ -229,9 +234,9 @@ impl Client {
     }
 
     /// Asks one gateway, which should not fail any more.
-    pub async fn ask_at(&self, ask: &Ask, place: usize, address: SocketAddr) -> Option<Reply> {
+    pub async fn ask_at(&self, ask: &Ask, at: Running) -> Option<Reply> {
         for _ in 0..TRIES_AT {
-            if let Ok(reply) = self.once(ask, place, address).await {
+            if let Ok(reply) = self.once(ask, at).await {
                 return Some(reply);
             }
             sleep(Duration::from_secs(1)).await;
@@ -239,10 +244,10 @@ impl Client {
         None
     }
 
-    async fn once(&self, ask: &Ask, gateway: usize, address: SocketAddr) -> Result<Reply, Broken> {
+    async fn once(&self, ask: &Ask, gateway: Running) -> Result<Reply, Broken> {
         let sent_at = self.clock.now();
-        self.ledger.sending(ask, gateway, sent_at);
-        let Ok(Ok((status, body))) = timeout(ANSWERED_WITHIN, self.send(ask, address)).await else {
+        self.ledger.sending(ask, gateway.place, sent_at);
+        let Ok(Ok((status, body))) = timeout(ANSWERED_WITHIN, self.send(ask, gateway)).await else {
             return Err(Broken::Lost { sent_at });
         };
         let at = self.clock.now();
@@ -251,11 +256,11 @@ impl Client {
         if matches!(status, 408 | 429 | 503) {
             return Err(Broken::Later);
         }
-        Ok(Reply { status, body, sent_at, at, gateway })
+        Ok(Reply { status, body, sent_at, at, gateway: gateway.place, version: gateway.version })
     }
 
-    async fn send(&self, ask: &Ask, address: SocketAddr) -> reqwest::Result<(u16, Value)> {
-        let url = format!("http://{address}{}", ask.verb.path(ask.call, ask.device.as_deref()));
+    async fn send(&self, ask: &Ask, to: Running) -> reqwest::Result<(u16, Value)> {
+        let url = format!("http://{}{}", to.address, ask.verb.path(ask.call, ask.device.as_deref()));
         let mut request = self.http.request(ask.verb.method(), url).bearer_auth(&ask.bearer);
         if let Some(key) = &ask.key {
             request = request.header("idempotency-key", key);

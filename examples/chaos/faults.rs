@@ -1,5 +1,6 @@
-//! Who breaks what, and when: gateways are killed or asked to end and started again, Redis is killed and started again, wires to it
-//! are cut, stalled or lose an answer, and the providers have bad days. It keeps the times, by which the checks know what was whole.
+//! Who breaks what, and when: gateways are killed or asked to end and started again, perhaps as another version, Redis is killed and
+//! started again, wires to it are cut, stalled or lose an answer, and the providers have bad days. It keeps the times, by which the
+//! checks know what was whole.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::Failure;
 use crate::dice::Dice;
 use crate::world::World;
-use crate::world::gateway::Gateway;
+use crate::world::gateway::{Gateway, Version};
 use crate::world::proxy::Proxy;
 use crate::world::redis::Redis;
 
@@ -41,6 +42,10 @@ const WIRE_EVERY: Duration = Duration::from_millis(700);
 const GENTLE_PERCENT: usize = 20;
 /// Of a hundred kills, how many befall two gateways at a time.
 const DOUBLE_PERCENT: usize = 15;
+/// Of two versions: of a hundred times that a gateway would go, how often all that are not of the one or the other version become that,
+/// one after the other; and of a hundred that go otherwise, how many come back as the other version.
+const ROLL_PERCENT: usize = 20;
+const CHANGE_PERCENT: usize = 50;
 
 /// How often what is broken.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +53,8 @@ pub struct Plan {
     pub kill_every: Duration,
     pub restart_redis_every: Duration,
     pub until: Instant,
+    /// Whether gateways are of two versions, and become the one and the other.
+    pub two_versions: bool,
 }
 
 /// What was broken.
@@ -59,6 +66,9 @@ pub struct Faults {
     pub cuts: usize,
     pub stalls: usize,
     pub lost_answers: usize,
+    /// Every gateway became the newer version, one after the other; and the older one.
+    pub upgrades: usize,
+    pub rollbacks: usize,
     /// Each absence of a gateway.
     pub absences: Vec<Absence>,
     /// When Redis was down.
@@ -81,6 +91,10 @@ pub struct Absence {
     pub span: Span,
     /// SIGKILL, not SIGTERM.
     pub killed: bool,
+    /// How long it took to end.
+    pub ended_in: Duration,
+    /// What it came back as, if that is another version.
+    pub became: Option<Version>,
 }
 
 /// Breaks things until the plan's end, and leaves everything running.
@@ -115,31 +129,71 @@ async fn pause(around: Duration, plan: Plan, dice: &mut Dice) -> bool {
 }
 
 async fn gateways(gateways: &mut [Gateway], plan: Plan, mut dice: Dice) -> Result<Faults, Failure> {
-    let (clock, mut faults) = (Clock::system(), Faults::default());
+    let (mut faults, mut target) = (Faults::default(), Version::Other);
     while pause(plan.kill_every, plan, &mut dice).await {
-        let mut order: Vec<(usize, &mut Gateway)> = gateways.iter_mut().enumerate().collect();
+        if plan.two_versions && dice.chance(ROLL_PERCENT) {
+            target = target.next();
+            faults.roll(gateways, target, &mut dice).await?;
+            continue;
+        }
+        let mut order: Vec<&mut Gateway> = gateways.iter_mut().collect();
         dice.shuffle(&mut order);
         let gentle = dice.chance(GENTLE_PERCENT);
         let count = if !gentle && dice.chance(DOUBLE_PERCENT) { 2 } else { 1 };
-        let goes = order.into_iter().take(count);
-        let from = clock.now();
         let away = dice.millis(0..1500);
-        let gone = goes.map(async |(place, gateway)| {
-            if gentle {
-                gateway.stop().await?;
-            } else {
-                gateway.kill();
-            }
-            sleep(away).await;
-            gateway.start().await?;
-            Ok::<_, Failure>(Absence { place, span: Span { from, until: clock.now() }, killed: !gentle })
+        let gone = order.into_iter().take(count).map(|gateway| {
+            let changes = plan.two_versions && dice.chance(CHANGE_PERCENT);
+            let version = if changes { gateway.version.next() } else { gateway.version };
+            replace(gateway, version, gentle, away)
         });
         for absence in try_join_all(gone).await? {
-            faults.absences.push(absence);
-            *(if gentle { &mut faults.terminations } else { &mut faults.kills }) += 1;
+            faults.note(absence);
         }
     }
+    // In the end both versions show every record.
+    if let [first, others @ ..] = gateways
+        && plan.two_versions
+        && others.iter().all(|other| other.version == first.version)
+    {
+        let version = first.version.next();
+        faults.note(replace(first, version, true, Duration::ZERO).await?);
+    }
     Ok(faults)
+}
+
+impl Faults {
+    /// Has every gateway become a version, one after the other, as a rolling upgrade does, or one that is taken back.
+    async fn roll(&mut self, gateways: &mut [Gateway], to: Version, dice: &mut Dice) -> Result<(), Failure> {
+        let rolls = gateways.iter().any(|gateway| gateway.version != to);
+        for gateway in gateways.iter_mut().filter(|gateway| gateway.version != to) {
+            self.note(replace(gateway, to, true, dice.millis(0..500)).await?);
+        }
+        *(if to == Version::This { &mut self.upgrades } else { &mut self.rollbacks }) += usize::from(rolls);
+        Ok(())
+    }
+
+    fn note(&mut self, absence: Absence) {
+        *(if absence.killed { &mut self.kills } else { &mut self.terminations }) += 1;
+        self.absences.push(absence);
+    }
+}
+
+/// Ends a gateway, and starts it after a while, as this version.
+async fn replace(gateway: &mut Gateway, version: Version, gentle: bool, away: Duration) -> Result<Absence, Failure> {
+    let clock = Clock::system();
+    let from = clock.now();
+    if gentle {
+        gateway.stop().await?;
+    } else {
+        gateway.kill();
+    }
+    let ended_in = clock.now().since(from);
+    sleep(away).await;
+    let became = (version != gateway.version).then_some(version);
+    gateway.version = version;
+    gateway.start().await?;
+    let span = Span { from, until: clock.now() };
+    Ok(Absence { place: gateway.place, span, killed: !gentle, ended_in, became })
 }
 
 async fn restart_redis(redis: Option<&mut Redis>, plan: Plan, mut dice: Dice) -> Result<Vec<Span>, Failure> {

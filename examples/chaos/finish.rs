@@ -52,8 +52,9 @@ pub async fn finish(
     let mut judged = evidence.judge();
     world.stop().await?;
     read_logs(&world.logs(), &mut judged)?;
-    let (tally, pushes) = (stage.ledger.locked().tally, stage.pushes.count());
-    Ok(Report { seed: stage.seed, seconds, judged, faults, tally, pushes })
+    let notes = stage.ledger.locked();
+    let (tally, carried_by_both, pushes) = (notes.tally, notes.carried_by_both(), stage.pushes.count());
+    Ok(Report { seed: stage.seed, seconds, judged, faults, tally, carried_by_both, pushes })
 }
 
 /// Everybody calls somebody, and is called by them.
@@ -71,10 +72,10 @@ pub async fn call_once_more(stage: &Arc<Stage>) {
 async fn records(stage: &Arc<Stage>, world: &World) -> Result<BTreeMap<CallId, View>, Failure> {
     let calls: Vec<CallId> = stage.ledger.locked().calls.keys().copied().collect();
     let mut records = BTreeMap::new();
-    for (place, address) in world.addresses.all() {
+    for gateway in world.addresses.all() {
         let read = stream::iter(&calls).map(|call| async move {
             let ask = Ask::of("the backend", SERVICE_KEY, Verb::Read, Some(*call));
-            (*call, stage.client.ask_at(&ask, place, address).await)
+            (*call, stage.client.ask_at(&ask, gateway).await)
         });
         let read: Vec<_> = read.buffer_unordered(AT_ONCE).collect().await;
         for (call, reply) in read {

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::client::{Ask, Reply, Rung, Verb};
 use crate::report::{Kind, Violation};
 use crate::view::View;
+use crate::world::gateway::Version;
 
 pub struct Ledger {
     notes: Mutex<Notes>,
@@ -63,6 +64,8 @@ pub struct Tally {
     pub tried: usize,
     /// Repeated and late inputs.
     pub repeated: usize,
+    /// Answers of the other version of the gateway.
+    pub of_other: usize,
     /// The longest that an answer took, a 503 included.
     pub slowest_ms: usize,
 }
@@ -89,6 +92,8 @@ pub struct Noted {
     pub over: Option<(View, Timestamp)>,
     /// Who got a token to join, and when they had asked for it.
     pub grants: Vec<Grant>,
+    /// The versions of the gateway that have taken a step of it, as far as clients were told.
+    pub carried_by: BTreeSet<Version>,
 }
 
 /// A token to join a call.
@@ -157,6 +162,7 @@ impl Ledger {
     pub fn note(&self, ask: &Ask, reply: &Reply) {
         self.write(|| format!("{} from {}: {ask}: {} {}", reply.at, reply.gateway, reply.status, told(reply)));
         let mut notes = self.locked();
+        notes.tally.of_other += usize::from(reply.version == Version::Other);
         if reply.body["code"] == "caller-busy" && !ask.may_be_busy {
             let seen = format!("{} is told to be on a call: {}", ask.user, reply.body["detail"]);
             notes.violation(Kind::Lines, None, seen);
@@ -206,6 +212,11 @@ impl Notes {
         self.violations.push(Violation { kind, call, seen: seen.into() });
     }
 
+    /// How many calls both versions of the gateway have taken steps of.
+    pub fn carried_by_both(&self) -> usize {
+        self.calls.values().filter(|noted| noted.carried_by.len() == 2).count()
+    }
+
     fn wish(&mut self, call: CallId, verb: Verb, at: Timestamp) {
         if let Some(noted) = self.calls.get_mut(&call)
             && verb.ends()
@@ -234,6 +245,7 @@ impl Notes {
             wishes: Vec::new(),
             over: None,
             grants: Vec::new(),
+            carried_by: BTreeSet::new(),
         });
         if from_asker && noted.ring_seconds.is_none() {
             noted.ring_seconds = ask.body["ring_seconds"].as_u64();
@@ -247,6 +259,9 @@ impl Noted {
     /// Notes what an answer says to who asked.
     fn read(&mut self, ask: &Ask, reply: &Reply) -> Vec<(Kind, String)> {
         let mut wrong = Vec::new();
+        if ask.verb.is_step() && matches!(reply.status, 200 | 201) {
+            self.carried_by.insert(reply.version);
+        }
         if reply.body["livekit"]["token"].is_string() {
             let (user, device) = (ask.user.clone(), ask.device.clone());
             self.grants.push(Grant { user, device, asked_at: reply.sent_at });

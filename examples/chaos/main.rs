@@ -27,7 +27,7 @@ mod world;
 
 use std::error::Error;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ use reader::Readers;
 use report::Report;
 use scene::{Script, Stage};
 use watch::Watch;
-use world::{Store, World};
+use world::{Programs, Store, World};
 
 /// Whatever went wrong with the run itself.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -96,18 +96,20 @@ struct Options {
     /// The gateway; by default the one that was built beside this program.
     #[arg(long)]
     bellwire: Option<PathBuf>,
+    /// Another version of the gateway, which an upgrade comes from and goes back to: some gateways are of it, and each becomes the one and
+    /// the other. It is not told the keys of the configuration that it does not know.
+    #[arg(long)]
+    other: Option<PathBuf>,
     /// Keep the files of the run, logs among them, and say where.
     #[arg(long)]
     keep: bool,
 }
 
 impl Options {
-    fn bellwire(&self) -> Result<PathBuf, Failure> {
-        if let Some(path) = &self.bellwire {
-            return Ok(path.clone());
-        }
+    fn programs(&self) -> Result<Programs, Failure> {
         let own = std::env::current_exe()?;
-        Ok(own.parent().and_then(|examples| examples.parent()).ok_or("no folder")?.join("bellwire"))
+        let beside = own.parent().and_then(|examples| examples.parent()).ok_or("no folder")?.join("bellwire");
+        Ok(Programs { bellwire: self.bellwire.clone().unwrap_or(beside), other: self.other.clone() })
     }
 
     fn check(&self) -> Result<(), Failure> {
@@ -139,12 +141,12 @@ async fn main() -> Result<ExitCode, Failure> {
     let mut options = Options::parse();
     options.check()?;
     options.seed = Some(options.seed());
-    let bellwire = options.bellwire()?;
+    let programs = options.programs()?;
     // Beside the program, since the folder for temporary files may be in memory, where writing to disk costs nothing.
-    let folder = tempfile::tempdir_in(bellwire.parent().ok_or("no folder")?)?;
+    let folder = tempfile::tempdir_in(programs.bellwire.parent().ok_or("no folder")?)?;
     let interrupted = bellwire::lifecycle::asked_to_end()?;
     let outcome = tokio::select! {
-        outcome = run(&options, folder.path(), &bellwire) => outcome,
+        outcome = run(&options, folder.path(), &programs) => outcome,
         // Whatever was started ends with the run.
         () = interrupted => Err("interrupted".into()),
     };
@@ -161,13 +163,17 @@ async fn main() -> Result<ExitCode, Failure> {
         eprintln!("{} calls are fewer than --calls {}", report.calls(), options.calls);
         return Ok(ExitCode::FAILURE);
     }
+    if options.other.is_some() && report.carried_by_both == 0 {
+        eprintln!("no call was carried on by both versions");
+        return Ok(ExitCode::FAILURE);
+    }
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn run(options: &Options, folder: &std::path::Path, bellwire: &std::path::Path) -> Result<Report, Failure> {
+async fn run(options: &Options, folder: &Path, programs: &Programs) -> Result<Report, Failure> {
     let seed = options.seed();
     eprintln!("seed {seed}: {} gateways, {} users", options.gateways, options.users);
-    let mut world = World::start(folder, bellwire, options.gateways, options.store).await?;
+    let mut world = World::start(folder, programs, options.gateways, options.store).await?;
     let journal = options.keep.then(|| File::create(folder.join("requests.log"))).transpose()?;
     let ledger = Arc::new(Ledger::new(journal));
     let client = Client::new(Arc::clone(&world.addresses), Arc::clone(&ledger))?;
@@ -188,6 +194,7 @@ async fn run(options: &Options, folder: &std::path::Path, bellwire: &std::path::
         kill_every: Duration::from_secs_f64(options.kill_every),
         restart_redis_every: Duration::from_secs_f64(options.restart_redis_every),
         until: started + Duration::from_secs(options.seconds),
+        two_versions: options.other.is_some(),
     };
     eprintln!("{} s of faults begin", options.seconds);
     let (faults, scenes) = tokio::join!(faults::rage(&mut world, plan, seed), drive(&stage, options.rate, plan.until));

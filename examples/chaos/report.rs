@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::check::Judged;
 use crate::faults::Faults;
 use crate::ledger::Tally;
+use crate::world::gateway::Version;
 
 /// The most violations that are printed.
 const PRINTED: usize = 20;
@@ -68,6 +69,8 @@ pub struct Report {
     pub judged: Judged,
     pub faults: Faults,
     pub tally: Tally,
+    /// Calls that both versions of the gateway have taken steps of.
+    pub carried_by_both: usize,
     pub pushes: usize,
 }
 
@@ -100,7 +103,7 @@ impl Report {
 
     fn counts(&self) -> Vec<(&'static str, usize)> {
         let (faults, tally) = (&self.faults, &self.tally);
-        vec![
+        let mut counts = vec![
             ("pushes", self.pushes),
             ("gateways killed (SIGKILL)", faults.kills),
             ("gateways stopped (SIGTERM)", faults.terminations),
@@ -115,7 +118,35 @@ impl Report {
             ("requests whose answer was thrown away", tally.thrown_away),
             ("requests sent twice at once", tally.doubled),
             ("slowest answer, ms", tally.slowest_ms),
+        ];
+        if tally.of_other > 0 {
+            counts.extend(self.versions());
+        }
+        counts
+    }
+
+    /// What befell gateways of two versions.
+    fn versions(&self) -> [(&'static str, usize); 8] {
+        let became = |version, killed| {
+            let absences = self.faults.absences.iter();
+            absences.filter(|absence| absence.became == Some(version) && absence.killed == killed).count()
+        };
+        [
+            ("rolling upgrades", self.faults.upgrades),
+            ("rolling upgrades taken back", self.faults.rollbacks),
+            ("gateways upgraded after SIGTERM", became(Version::This, false)),
+            ("gateways upgraded after SIGKILL", became(Version::This, true)),
+            ("gateways taken back after SIGTERM", became(Version::Other, false)),
+            ("gateways taken back after SIGKILL", became(Version::Other, true)),
+            ("requests that the other version answered", self.tally.of_other),
+            ("calls that both versions carried on", self.carried_by_both),
         ]
+    }
+
+    /// How long gateways took to end after SIGTERM, in milliseconds.
+    fn ended_in_ms(&self) -> Vec<u64> {
+        let gentle = self.faults.absences.iter().filter(|absence| !absence.killed);
+        gentle.map(|absence| u64::try_from(absence.ended_in.as_millis()).unwrap_or(u64::MAX)).collect()
     }
 
     pub fn json(&self) -> Value {
@@ -126,11 +157,14 @@ impl Report {
             })
         });
         let violations = self.printed().into_iter().map(ToString::to_string).collect::<Vec<_>>();
-        let (p50, p99, most) = spread(&self.judged.lateness_ms);
+        let spread = |values: &[u64]| {
+            let (p50, p99, most) = spread(values);
+            json!({"p50": p50, "p99": p99, "most": most})
+        };
         json!({
             "seed": self.seed, "seconds": self.seconds, "calls": self.calls(),
             "ends": self.judged.ends, "counts": self.counts().into_iter().collect::<BTreeMap<_, _>>(),
-            "timeout_lateness_ms": {"p50": p50, "p99": p99, "most": most},
+            "timeout_lateness_ms": spread(&self.judged.lateness_ms), "sigterm_to_end_ms": spread(&self.ended_in_ms()),
             "promises": promises, "violations": violations,
         })
     }
@@ -156,9 +190,11 @@ impl fmt::Display for Report {
         for (name, count) in self.counts() {
             writeln!(f, "{name:<50}{count:>10}")?;
         }
-        let (p50, p99, most) = spread(&self.judged.lateness_ms);
-        let late = format!("{p50} / {p99} / {most}");
-        writeln!(f, "{:<42}{late:>18}", "timeouts late by, ms: p50 / p99 / most")?;
+        for (name, values) in [("timeouts late by", &self.judged.lateness_ms), ("SIGTERM to end", &self.ended_in_ms())]
+        {
+            let (p50, p99, most) = spread(values);
+            writeln!(f, "{:<42}{:>18}", format!("{name}, ms: p50 / p99 / most"), format!("{p50} / {p99} / {most}"))?;
+        }
         writeln!(f, "\n{:<50}{:>10}  {:<28}{:>10}", "promise", "looked at", "", "violations")?;
         for (kind, name, what) in Kind::ALL {
             let looked_at = self.judged.looked_at.get(&kind).copied().unwrap_or_default();

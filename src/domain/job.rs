@@ -85,7 +85,8 @@ pub struct Ban {
     /// Why, for the backend's eyes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When it began.
+    /// When it began; a job of an earlier release does not say it, ends the calls, and tells nobody.
+    #[serde(default)]
     pub created_at: Timestamp,
     /// When it ends; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -308,6 +309,15 @@ mod tests {
         assert_eq!((&written["x_outer"], &written["work"]["x_inner"]), (&json!([2]), &json!(1)));
         let text = serde_json::to_string(&job).expect("JSON");
         assert!(text.starts_with(r#"{"id":"webhook:1","version":3,"#), "{text}");
+    }
+
+    #[test]
+    fn the_job_of_a_ban_is_read_as_it_was_when_it_had_but_a_user() {
+        let work = json!({"kind": "ban", "user": "bob"});
+        let job = json!({"id": "ban:1", "version": 1, "due": 5, "attempt": 0, "created_at": 1, "work": work});
+        let job: Job = serde_json::from_value(job).expect("a job");
+        let Work::Ban(Ban { user, was_put, tell, .. }) = job.work else { panic!("{:?}", job.work) };
+        assert_eq!((user.as_str(), was_put, tell), ("bob", false, Vec::new()));
     }
 
     #[test]

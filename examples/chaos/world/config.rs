@@ -1,11 +1,13 @@
 //! What the gateways are configured with, and the secrets that nobody may find in their logs.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use bellwire::domain::Environment;
 use bellwire::simulator::Simulator;
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
+use toml::{Table, Value};
 
 use crate::Failure;
 
@@ -85,4 +87,30 @@ pub fn write(folder: &Path, simulator: &Simulator, store: &str) -> Result<PathBu
     let path = folder.join("bellwire.toml");
     std::fs::write(&path, text)?;
     Ok(path)
+}
+
+/// Writes a configuration once more, without the keys that another program does not know and would refuse.
+pub fn write_for(bellwire: &Path, config: &Path) -> Result<PathBuf, Failure> {
+    let mut table: Table = std::fs::read_to_string(config)?.parse()?;
+    let path = config.with_file_name("other.toml");
+    loop {
+        std::fs::write(&path, table.to_string())?;
+        // Something that reads it and ends.
+        let output = Command::new(bellwire).args(["token", "user", "nobody", "--config"]).arg(&path).output()?;
+        if output.status.success() {
+            return Ok(path);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let unknown = said.lines().filter_map(|line| line.trim().split_once(": unknown key"));
+        let taken_out = unknown.filter(|(key, _)| take_out(&mut table, key)).count();
+        if taken_out == 0 {
+            return Err(format!("{} does not take the configuration: {said}", bellwire.display()).into());
+        }
+    }
+}
+
+/// Takes a key of a section out; false if it is not there.
+fn take_out(table: &mut Table, key: &str) -> bool {
+    let Some((section, key)) = key.split_once('.') else { return table.remove(key).is_some() };
+    table.get_mut(section).and_then(Value::as_table_mut).is_some_and(|section| section.remove(key).is_some())
 }

@@ -1,4 +1,5 @@
-//! One place in the row of gateways: a process that is killed and started again, and the address that clients find it at.
+//! One place in the row of gateways: a process that is killed and started again, perhaps as another program, and the address that clients
+//! find it at.
 
 use std::fs::OpenOptions;
 use std::net::SocketAddr;
@@ -19,28 +20,60 @@ const STARTED_WITHIN: Duration = Duration::from_secs(30);
 /// How long a gateway may take to end after SIGTERM: its grace, and a little.
 const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Where the gateways that run can be reached, by their places. What a balancer would know.
-pub struct Addresses(Mutex<Vec<Option<SocketAddr>>>);
+/// Which of two programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// The one that was built beside the run.
+    This,
+    /// Another one; an older one, if going there is to be going back.
+    Other,
+}
+
+impl Version {
+    pub fn next(self) -> Self {
+        match self {
+            Self::This => Self::Other,
+            Self::Other => Self::This,
+        }
+    }
+}
+
+/// A program, and the configuration that it gets.
+#[derive(Debug, Clone)]
+pub struct Program {
+    pub bellwire: PathBuf,
+    pub config: PathBuf,
+}
+
+/// A gateway that runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Running {
+    pub place: usize,
+    pub address: SocketAddr,
+    pub version: Version,
+}
+
+/// The gateways that run, by their places. What a balancer would know.
+pub struct Addresses(Mutex<Vec<Option<Running>>>);
 
 impl Addresses {
     pub fn new(places: usize) -> Self {
         Self(Mutex::new(vec![None; places]))
     }
 
-    fn set(&self, place: usize, address: Option<SocketAddr>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)[place] = address;
+    fn set(&self, place: usize, running: Option<Running>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[place] = running;
     }
 
     /// Those that run.
-    pub fn all(&self) -> Vec<(usize, SocketAddr)> {
-        let addresses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        addresses.iter().enumerate().filter_map(|(place, address)| Some((place, (*address)?))).collect()
+    pub fn all(&self) -> Vec<Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().copied().collect()
     }
 
     /// One that runs, if there is a choice not the one at `but`.
-    pub fn choose(&self, dice: &mut Dice, but: Option<usize>) -> Option<(usize, SocketAddr)> {
+    pub fn choose(&self, dice: &mut Dice, but: Option<usize>) -> Option<Running> {
         let all = self.all();
-        let others: Vec<_> = all.iter().filter(|(place, _)| Some(*place) != but).copied().collect();
+        let others: Vec<_> = all.iter().filter(|running| Some(running.place) != but).copied().collect();
         let from = if others.is_empty() { all } else { others };
         (!from.is_empty()).then(|| dice.choose(&from))
     }
@@ -48,32 +81,43 @@ impl Addresses {
 
 /// One place, with a process or without.
 pub struct Gateway {
-    place: usize,
-    bellwire: PathBuf,
-    config: PathBuf,
+    pub place: usize,
+    /// What it runs from its next start on.
+    pub version: Version,
+    this: Program,
+    /// The same one, if there is but one.
+    other: Program,
     addresses: Arc<Addresses>,
     process: Option<Process>,
 }
 
 impl Gateway {
-    pub fn new(place: usize, bellwire: &Path, config: PathBuf, addresses: Arc<Addresses>) -> Self {
-        Self { place, bellwire: bellwire.to_owned(), config, addresses, process: None }
+    pub fn new(place: usize, version: Version, this: Program, other: Program, addresses: Arc<Addresses>) -> Self {
+        Self { place, version, this, other, addresses, process: None }
     }
 
     /// The file that it logs to, through all its lives.
     pub fn log(&self) -> PathBuf {
-        self.config.with_file_name("log")
+        self.this.config.with_file_name("log")
+    }
+
+    fn program(&self) -> &Program {
+        match self.version {
+            Version::This => &self.this,
+            Version::Other => &self.other,
+        }
     }
 
     /// Starts it on ports that the system chooses; again and again until the store lets it.
     pub async fn start(&mut self) -> Result<(), Failure> {
         let started = Instant::now();
         loop {
-            let (bellwire, config, log) = (self.bellwire.clone(), self.config.clone(), self.log());
-            match spawn_blocking(move || start(&bellwire, &config, &log)).await? {
+            let (program, log) = (self.program().clone(), self.log());
+            match spawn_blocking(move || start(&program, &log)).await? {
                 Ok((process, address)) => {
                     self.process = Some(process);
-                    self.addresses.set(self.place, Some(address));
+                    let running = Running { place: self.place, address, version: self.version };
+                    self.addresses.set(self.place, Some(running));
                     return Ok(());
                 }
                 Err(error) if started.elapsed() > STARTED_WITHIN => {
@@ -102,7 +146,7 @@ impl Gateway {
     }
 }
 
-fn start(bellwire: &Path, config: &Path, log: &Path) -> Result<(Process, SocketAddr), Failure> {
+fn start(Program { bellwire, config }: &Program, log: &Path) -> Result<(Process, SocketAddr), Failure> {
     let log = OpenOptions::new().create(true).append(true).open(log)?;
     let mut command = Command::new(bellwire);
     let (process, mut lines) = Process::spawn(command.arg("serve").arg("--config").arg(config).stderr(log))?;

@@ -13,7 +13,7 @@ use bellwire::simulator::{Options, Simulator};
 use futures_util::future::try_join_all;
 
 use crate::Failure;
-use gateway::{Addresses, Gateway};
+use gateway::{Addresses, Gateway, Program, Version};
 use proxy::Proxy;
 use redis::Redis;
 
@@ -29,6 +29,13 @@ pub enum Store {
     Embedded,
 }
 
+/// What gateways are started from.
+pub struct Programs {
+    pub bellwire: PathBuf,
+    /// Another version, which runs beside it.
+    pub other: Option<PathBuf>,
+}
+
 /// Everything that runs.
 pub struct World {
     pub gateways: Vec<Gateway>,
@@ -41,7 +48,7 @@ pub struct World {
 
 impl World {
     /// Starts it all, with its files in this folder.
-    pub async fn start(folder: &Path, bellwire: &Path, gateways: usize, store: Store) -> Result<Self, Failure> {
+    pub async fn start(folder: &Path, programs: &Programs, gateways: usize, store: Store) -> Result<Self, Failure> {
         let simulator =
             Simulator::start(Options { log_capacity: LOG_CAPACITY, ..Options::new(Clock::system()) }).await?;
         let redis = match store {
@@ -55,7 +62,16 @@ impl World {
             let folder = folder.join(format!("gateway-{place}"));
             let store = world.store_of_next().await?;
             let config = config::write(&folder, &world.simulator, &store)?;
-            world.gateways.push(Gateway::new(place, bellwire, config, Arc::clone(&addresses)));
+            let this = Program { bellwire: programs.bellwire.clone(), config };
+            let (other, version) = match &programs.other {
+                Some(bellwire) => {
+                    let config = config::write_for(bellwire, &this.config)?;
+                    let version = if place.is_multiple_of(2) { Version::Other } else { Version::This };
+                    (Program { bellwire: bellwire.clone(), config }, version)
+                }
+                None => (this.clone(), Version::This),
+            };
+            world.gateways.push(Gateway::new(place, version, this, other, Arc::clone(&addresses)));
         }
         try_join_all(world.gateways.iter_mut().map(Gateway::start)).await?;
         Ok(world)
