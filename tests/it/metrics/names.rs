@@ -32,6 +32,21 @@ fn samples() -> BTreeSet<String> {
     all.flat_map(|one| suffixes(one).iter().map(|suffix| format!("{}{suffix}", one.name))).collect()
 }
 
+/// The labels that a panel's legend names and its query drops.
+fn unknown_in_legend(target: &Value) -> Vec<String> {
+    let (query, legend) =
+        (target["expr"].as_str().expect("a query"), target["legendFormat"].as_str().expect("a legend"));
+    let kept: BTreeSet<_> = query
+        .split("by (")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .flat_map(|(labels, _)| labels.split(", "))
+        .chain(["instance"])
+        .collect();
+    let named = legend.split("{{").skip(1).filter_map(|rest| rest.split_once("}}"));
+    named.map(|(label, _)| label).filter(|label| !kept.contains(label)).map(str::to_owned).collect()
+}
+
 /// The words of a text that begin as the names of metrics do.
 fn named(text: &str) -> BTreeSet<String> {
     let words = text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
@@ -157,7 +172,12 @@ fn the_dashboard_is_what_grafana_reads() {
         assert!(panel["description"].as_str().is_some_and(|text| text.len() > 20), "{title} has no description");
         assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{title} has no unit");
         assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
-        let targets = panel["targets"].as_array().expect("targets");
-        assert!(targets.iter().all(|target| target["expr"].as_str().is_some_and(|expr| !expr.is_empty())), "{title}");
+        let mut references = BTreeSet::new();
+        for target in panel["targets"].as_array().expect("targets") {
+            assert!(references.insert(target["refId"].as_str().expect("a reference")), "{title} has two of one");
+            assert_eq!(target["datasource"]["uid"], "${datasource}", "{title}");
+            assert_eq!(unknown_in_legend(target), [""; 0], "{title}: its legend would have holes");
+        }
+        assert!(!references.is_empty(), "{title} asks nothing");
     }
 }
