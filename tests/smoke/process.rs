@@ -52,6 +52,14 @@ impl Running {
         Self { child, stdout, stderr }
     }
 
+    /// Starts one whose stderr nobody reads.
+    pub fn unread(folder: &Path, args: &[&str]) -> Self {
+        let mut command = bellwire(folder, args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let stdout = lines(child.stdout.take().expect("stdout"));
+        Self { child, stdout, stderr: channel().1 }
+    }
+
     /// The next line of stdout that begins like this, without it.
     pub fn line(&self, start: &str) -> String {
         find(&self.stdout, start)

@@ -113,6 +113,22 @@ fn a_service_key_is_accepted_by_its_hash() {
     assert_eq!(bans(&format!("{key}x")), 401);
 }
 
+/// A pipe takes 64 KiB, which is a few hundred lines.
+#[test]
+fn a_log_that_nobody_reads_holds_nobody_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = stdout(&run(folder.path(), &["token", "service-key"]));
+    let [key, hash] = [0, 1].map(|line| output.lines().nth(line).and_then(|line| line.split_whitespace().last()));
+    write_config(folder.path(), &format!("{TICKETS}service_keys = [{}]\n", hash.expect("a hash")));
+    let mut gateway = Running::unread(folder.path(), &SERVE);
+    let api = field(&gateway.line("ready "), "http");
+    for _ in 0..1000 {
+        assert_eq!(http(&api, "GET", "/v1/bans", key.expect("a key"), &Value::Null).0, 200);
+    }
+    gateway.signal("TERM");
+    assert_eq!(gateway.end().0.code(), Some(0));
+}
+
 #[test]
 fn a_gateway_rings_at_the_simulator_with_the_credentials_that_it_wrote() {
     let folder = tempfile::tempdir().expect("a folder");
