@@ -15,8 +15,10 @@ pub(super) const COMMIT_WITHIN: Duration = Duration::from_millis(1500);
 /// As [`COMMIT_WITHIN`], where it is in the way of an older one that would go first. Waiting longer could be in a circle: three who
 /// call each other, each of whom waits for the next.
 pub(super) const GIVE_WAY_WITHIN: Duration = Duration::from_millis(200);
-/// How often an uncommitted call is looked for meanwhile.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// After which time an uncommitted call is looked for again at first, a matter of milliseconds …
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// … and in the end. Each pause is twice the one before: a thousand may wait for one call.
+const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 
 /// What another claim on a line means for a new call.
 pub(super) enum Met {
@@ -47,10 +49,14 @@ impl Engine {
 
     /// Waits for the commit of a call; when its time is up, its id is taken out of use.
     pub(super) async fn committed_or_buried(&self, id: CallId, until: Timestamp) -> Result<Slot, StoreError> {
+        let mut pause = FIRST_PAUSE;
         loop {
             match self.store().load(id).await? {
-                // Its invite is between claim and commit, a matter of milliseconds; there is no event for one that died.
-                Slot::Vacant if self.clock().now() < until => tokio::time::sleep(LOOK_EVERY).await,
+                // Its invite is between claim and commit; there is no event for one that died.
+                Slot::Vacant if self.clock().now() < until => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
                 Slot::Vacant => return self.store().bury(id).await,
                 slot => return Ok(slot),
             }
