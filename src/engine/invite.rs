@@ -181,7 +181,7 @@ impl Engine {
             if callee.is_stranger {
                 return self.refuse(request, id, EngineError::NotAllowed(NO_CONTACT)).await;
             }
-            let is_there = |only| callee.devices.iter().any(|device| device.id == *only);
+            let is_there = |only: &DeviceId| callee.devices.iter().any(|device| device.id == *only);
             if !request.callee_device.as_ref().is_none_or(is_there) {
                 return self.refuse(request, id, EngineError::UnknownDevice).await;
             }
@@ -208,8 +208,8 @@ impl Engine {
             callee.devices.clear();
         }
         let mut connected = self.0.readers.devices_of(&request.callee);
-        connected.append(&mut callee.attached);
-        let is_meant = |id| request.callee_device.as_ref().is_none_or(|only| only == id);
+        connected.extend(callee.attached.drain(..));
+        let is_meant = |id: &DeviceId| request.callee_device.as_ref().is_none_or(|only| only == id);
         let is_there = |device: &Device| device.platform != Platform::Web || connected.contains(&device.id);
         callee.devices.retain(|device| is_meant(&device.id) && is_there(device));
     }
