@@ -533,6 +533,7 @@ pub enum Admits {
 
 /// What an invite must know of its callee.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is known by itself, and several can be so together")]
 pub struct Callee {
     /// The claims before this one.
     pub others: Vec<Claim>,
