@@ -28,6 +28,8 @@ RECORD = ROOT / "tests/fixtures/records/format-1/ended-statistics.json"
 CALLS = 20_000
 # Listeners at most.
 MOST = 24
+# Of `src/store/mod.rs`: a line on which so many stand is claimed no more.
+CLAIMS_BEFORE = 8
 # No call is committed twice.
 NUMBERS = itertools.count(10**6)
 TOKENS = ("voip_token", "alert_token", "fcm_token", "fcm_fid")
@@ -193,11 +195,11 @@ def cost_of_a_long_line(redis, length):
         redis.ask(*[("RPUSH", line, f"{until} {uuid(100 + number)} {claim}") for number in range(length)])
     keys = [line, *(f"bw:{{9}}:{key}" for key in ("history:hot", "devices:hot", "blocks:hot", "bans", "attached:hot", "named:hot", "contacts:hot"))]
     rings = ("EVALSHA", ring, len(keys), *keys, "hot", 1770000000000, uuid(9), until, f"{until} {uuid(9)} {claim}", 100, until, until,
-             "caller", 0, 0)
+             "caller", 0, CLAIMS_BEFORE, 0)
     frees = ("LREM", line, -1, f"{until} {uuid(9)} {claim}")
     answer = redis.ask(rings, frees)[0]
     both = cost(redis, 200, lambda _: [rings, frees])
-    return 2 * both, sum(map(len, answer[3]))
+    return 2 * both, sum(map(len, answer[4]))
 
 
 @contextmanager
@@ -243,7 +245,7 @@ def main():
             listener, alone = cost_of_one_more_listener(redis, port, together)
             print(f"commit, {together:2} at once, no listener                     {alone:8.1f} us")
             print(f"each listener more                                 {listener:8.2f} us")
-        for length in (0, 10, 100, 1000):
+        for length in (0, CLAIMS_BEFORE // 2, CLAIMS_BEFORE):
             microseconds, size = cost_of_a_long_line(redis, length)
             print(f"ring a callee with {length:4} claims on their line        {microseconds:8.1f} us, answers {size:,} bytes")
 

@@ -34,7 +34,7 @@ STREAM_BYTES = 29_000  # measured on a debug build
 # Measured: benches/scaling/measure.py, rounded; docs/SCALING.md tells the range.
 ENDED_BYTES, COUNTED_BYTES, HISTORY_BYTES, NAMED_BYTES = 3250, 160, 4200, 50
 LOAD_US, COMMIT_US, LISTENER_US = 10, 28, (1, 5)  # told in company, and alone
-LINE_US = ((0, 30), (10, 45), (100, 170), (1000, 1700))  # ring_line.lua, by claims on the line
+LINE_US = ((0, 23), (4, 26), (8, 29))  # ring_line.lua, by claims on the line, of which there are no more
 
 # Calculated by reading the code.
 QUIET = 4  # CPU of a gateway by call where little company shares a system call: 600 to 850 µs an invite in place of 209

@@ -18,7 +18,7 @@ use super::meetings::{Line, OwnLine};
 use super::{Engine, EngineError};
 use crate::domain::room::{ROOM_SECRET_BYTES, room_name};
 use crate::domain::{
-    Call, CallId, DeviceId, Invite, Media, Party, Platform, Rules, Timestamp, TraceParent, UserId, begin,
+    Call, CallId, Device, DeviceId, Invite, Media, Party, Platform, Rules, Timestamp, TraceParent, UserId, begin,
 };
 use crate::store::{Callee, Charge, Claim, Opening, Reservation, Role, Slot, StoreError};
 use crate::telemetry::traces;
@@ -27,6 +27,8 @@ use crate::telemetry::traces;
 const KEY_KEPT_FOR: Duration = Duration::from_hours(24);
 /// How often an invite starts over when its id was buried or its key given away meanwhile.
 const MAX_TRIES: usize = 8;
+/// How often an invite comes to a line on which so many are before it that it has no claim, until it takes the callee for busy.
+const MAX_LOOKS: usize = 8;
 
 /// What a caller asks for.
 #[derive(Debug, Clone)]
@@ -155,25 +157,61 @@ impl Engine {
             OwnLine::Taken(call) => return self.refuse(request, id, EngineError::CallerBusy(call)).await,
             OwnLine::Glare(call) => return self.keep_key(request, id, call).await,
         }
-        let charges = self.settings().rates.of_callee();
-        let rung = self.store().ring_line(self.claim(request, id, Role::Callee), &charges, self.admits(request)).await;
-        let callee = match self.within_limits(rung) {
-            Ok(callee) => callee,
-            Err(error @ StoreError::Limited(_)) => return self.refuse(request, id, error.into()).await,
-            Err(error) => return Err(error.into()),
-        };
-        if callee.is_stranger {
-            return self.refuse(request, id, EngineError::NotAllowed(NO_CONTACT)).await;
+        self.reach_callee(request, id, so_far.trace).await
+    }
+
+    /// The half of a try that is on the callee's line.
+    async fn reach_callee(
+        &self,
+        request: &InviteRequest,
+        id: CallId,
+        trace: Option<TraceParent>,
+    ) -> Result<Try, EngineError> {
+        let mut charges = self.settings().rates.of_callee();
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            let claim = self.claim(request, id, Role::Callee);
+            let rung = self.store().ring_line(claim, &charges, self.admits(request)).await;
+            let mut callee = match self.within_limits(rung) {
+                Ok(callee) => callee,
+                Err(error @ StoreError::Limited(_)) => return self.refuse(request, id, error.into()).await,
+                Err(error) => return Err(error.into()),
+            };
+            if callee.is_stranger {
+                return self.refuse(request, id, EngineError::NotAllowed(NO_CONTACT)).await;
+            }
+            let is_there = |only: &DeviceId| callee.devices.iter().any(|device| device.id == *only);
+            if !request.callee_device.as_ref().is_none_or(is_there) {
+                return self.refuse(request, id, EngineError::UnknownDevice).await;
+            }
+            self.leave_reachable(request, &mut callee);
+            // Only what rings must have its place on the line.
+            let lacks_place = callee.crowded && !callee.devices.is_empty();
+            let busy = match self.meet_callees_calls(request, id, &callee).await? {
+                Line::Glare(call) => return self.keep_key(request, id, call).await,
+                // Those before it are over and have left.
+                Line::Free if lacks_place && looks < MAX_LOOKS => {
+                    charges.clear();
+                    continue;
+                }
+                Line::Free => lacks_place,
+                Line::Busy => true,
+            };
+            return self.commit_invite(request, id, callee, busy, trace).await;
         }
-        if !request.callee_device.as_ref().is_none_or(|only| callee.devices.iter().any(|device| device.id == *only)) {
-            return self.refuse(request, id, EngineError::UnknownDevice).await;
+    }
+
+    /// Leaves of the callee's devices those that this call may ring.
+    fn leave_reachable(&self, request: &InviteRequest, callee: &mut Callee) {
+        if callee.banned {
+            callee.devices.clear();
         }
-        let busy = match self.meet_callees_calls(request, id, &callee).await? {
-            Line::Free => false,
-            Line::Busy => true,
-            Line::Glare(call) => return self.keep_key(request, id, call).await,
-        };
-        self.commit_invite(request, id, callee, busy, so_far.trace).await
+        let mut connected = self.0.readers.devices_of(&request.callee);
+        connected.extend(callee.attached.drain(..));
+        let is_meant = |id: &DeviceId| request.callee_device.as_ref().is_none_or(|only| only == id);
+        let is_there = |device: &Device| device.platform != Platform::Web || connected.contains(&device.id);
+        callee.devices.retain(|device| is_meant(&device.id) && is_there(device));
     }
 
     /// What stands under an id that the key was reserved for; one that is too old is taken out of use.
@@ -193,14 +231,6 @@ impl Engine {
         trace: Option<TraceParent>,
     ) -> Result<Try, EngineError> {
         let now = self.clock().now();
-        let mut devices = callee.devices;
-        if callee.banned {
-            devices.clear();
-        }
-        let mut connected = self.0.readers.devices_of(&request.callee);
-        connected.extend(callee.attached);
-        devices.retain(|device| device.platform != Platform::Web || connected.contains(&device.id));
-        devices.retain(|device| request.callee_device.as_ref().is_none_or(|only| *only == device.id));
         let rules = self.settings().rules.clone();
         let invite = Invite {
             id,
@@ -213,7 +243,7 @@ impl Engine {
             metadata: request.metadata.clone(),
             rules: Rules { missed_call: rules.missed_call && !request.test, ..rules },
             ring_until: now + request.ring.unwrap_or(self.settings().ring),
-            devices,
+            devices: callee.devices,
             busy,
             hidden: callee.blocked,
         };

@@ -3,8 +3,12 @@
 //! A claim is made before its call is committed, so whoever meets one looks at the call. Nobody stays busy after a crash:
 //! a claim without a call is given a moment, then its id is buried (a late commit of it fails) and the claim taken off.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use super::{Engine, EngineError};
 use crate::domain::{Call, CallId, Timestamp, UserId};
@@ -17,6 +21,19 @@ pub(super) const COMMIT_WITHIN: Duration = Duration::from_millis(1500);
 pub(super) const GIVE_WAY_WITHIN: Duration = Duration::from_millis(200);
 /// How often an uncommitted call is looked for meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// The uncommitted calls that invites of this instance wait for, each with its time. However many wait for one, one looks.
+#[derive(Default)]
+pub(super) struct Awaited(Mutex<HashMap<(CallId, Timestamp), WeakShared<Look>>>);
+
+/// What comes to stand under a call's id.
+type Look = BoxFuture<'static, Result<Slot, StoreError>>;
+
+impl Awaited {
+    fn looks(&self) -> MutexGuard<'_, HashMap<(CallId, Timestamp), WeakShared<Look>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What another claim on a line means for a new call.
 pub(super) enum Met {
@@ -47,14 +64,40 @@ impl Engine {
 
     /// Waits for the commit of a call; when its time is up, its id is taken out of use.
     pub(super) async fn committed_or_buried(&self, id: CallId, until: Timestamp) -> Result<Slot, StoreError> {
-        loop {
+        match self.store().load(id).await? {
+            Slot::Vacant => self.look(id, until).await,
+            slot => Ok(slot),
+        }
+    }
+
+    /// As [`committed_or_buried`](Self::committed_or_buried), where nothing stood a moment ago.
+    fn look(&self, id: CallId, until: Timestamp) -> Shared<Look> {
+        let mut looks = self.0.awaited.looks();
+        if let Some(look) = looks.get(&(id, until)).and_then(WeakShared::upgrade) {
+            return look;
+        }
+        let engine = self.clone();
+        let look = async move {
+            let found = engine.look_until(id, until).await;
+            engine.0.awaited.looks().remove(&(id, until));
+            found
+        };
+        let look = look.boxed().shared();
+        // Weak: a look has the engine, and nobody takes one further but who waits for it.
+        looks.extend(look.downgrade().map(|weak| ((id, until), weak)));
+        look
+    }
+
+    async fn look_until(&self, id: CallId, until: Timestamp) -> Result<Slot, StoreError> {
+        // Its invite is between claim and commit, a matter of milliseconds; there is no event for one that died.
+        while self.clock().now() < until {
+            tokio::time::sleep(LOOK_EVERY).await;
             match self.store().load(id).await? {
-                // Its invite is between claim and commit, a matter of milliseconds; there is no event for one that died.
-                Slot::Vacant if self.clock().now() < until => tokio::time::sleep(LOOK_EVERY).await,
-                Slot::Vacant => return self.store().bury(id).await,
+                Slot::Vacant => {}
                 slot => return Ok(slot),
             }
         }
+        self.store().bury(id).await
     }
 
     /// Takes a call that will not be off both lines.

@@ -54,6 +54,7 @@ use crate::store::Store;
 use crate::telemetry::{Metrics, Traces};
 use attachments::Attachments;
 use inbox::Inbox;
+use lines::Awaited;
 use readers::Readers;
 use recent::Recent;
 
@@ -127,6 +128,7 @@ struct Inner {
     traces: OnceLock<Traces>,
     inbox: Inbox,
     recent: Recent,
+    awaited: Awaited,
     readers: Readers,
     attachments: Attachments,
     told_of: rooms::ToldOf,
@@ -225,6 +227,7 @@ impl Engine {
             traces: OnceLock::new(),
             inbox: Inbox::default(),
             recent: Recent::default(),
+            awaited: Awaited::default(),
             readers,
             attachments: Attachments::default(),
             told_of: rooms::ToldOf::default(),

@@ -202,8 +202,9 @@ impl Reader {
                 }
             }
             if waiting.resync {
-                // A store that cannot be read now ends the reader; it comes back with the last number that it saw.
-                let calls = self.read_again().await.ok()?;
+                // A store that cannot be read now ends the reader; it comes back with the last number that it saw. Apart, since an idle
+                // reader should not have room for it all the time.
+                let calls = Box::pin(self.read_again()).await.ok()?;
                 if self.misses_any(&calls) {
                     return None;
                 }

@@ -214,7 +214,8 @@ fn messages(app: App, listener: Listener) -> impl Stream<Item = Next> {
     }
     stream::unfold((app, listener, Phase::Begin), |(app, mut listener, phase)| async move {
         let (next, phase) = match phase {
-            Phase::Begin => match listener.begin().await {
+            // Apart: what it takes to begin is far more than an idle stream should have for good.
+            Phase::Begin => match Box::pin(listener.begin()).await {
                 Ok((snapshot, missed)) => (snapshot, Phase::Missed(missed)),
                 Err(_) => (Next::Over("the store is not available"), Phase::Done),
             },

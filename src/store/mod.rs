@@ -32,6 +32,10 @@ use crate::domain::{
 /// The most calls that a user's history names.
 pub const HISTORY_LENGTH: usize = 100;
 
+/// How many claims may be before an incoming call's on its callee's line. All but very few of those who call a user at once find them
+/// busy, and how much each of them reads, and has the store read, must not grow with their number.
+pub const CLAIMS_BEFORE: usize = 8;
+
 /// How long a tombstone stands: longer than any commit can be late.
 pub const TOMBSTONE_KEPT: Duration = Duration::from_hours(24);
 
@@ -122,6 +126,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Law 10: as law 7 and the history of law 9, but where the callee has blocked the caller nothing is claimed and nothing recorded.
     /// A callee who is banned is claimed as any other, and the answer says so; ban and claim are ordered as in law 19.
+    /// Law 35: where [`CLAIMS_BEFORE`] others are before it the claim is not made, unless it stands, and the answer says so; all else is done.
     /// Law 23: charges are taken of the callee's rates, unless the claim stands. A caller whom they have blocked is refused as any other
     /// where a rate has none left, and takes nothing of it.
     /// Law 31: where only contacts are admitted and the caller is none, that is all that the answer says, blocked or banned as they may be: nothing
@@ -528,6 +533,7 @@ pub enum Admits {
 
 /// What an invite must know of its callee.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is known by itself, and several can be so together")]
 pub struct Callee {
     /// The claims before this one.
     pub others: Vec<Claim>,
@@ -535,6 +541,8 @@ pub struct Callee {
     pub devices: Vec<Device>,
     /// Those of them that have an event stream open at any living instance, as far as the store knows.
     pub attached: Vec<DeviceId>,
+    /// Whether those before it are so many that no claim was made.
+    pub crowded: bool,
     /// Whether the callee has blocked the caller.
     pub blocked: bool,
     /// Whether the callee is banned.
@@ -547,7 +555,7 @@ impl Callee {
     /// What is told of a callee who takes no calls of this caller.
     pub(crate) fn of_a_stranger() -> Self {
         let (others, devices, attached) = (Vec::new(), Vec::new(), Vec::new());
-        Self { others, devices, attached, blocked: false, banned: false, is_stranger: true }
+        Self { others, devices, attached, crowded: false, blocked: false, banned: false, is_stranger: true }
     }
 }
 

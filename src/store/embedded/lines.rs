@@ -8,7 +8,7 @@ use super::expiry::{self, Expiring};
 use super::{devices, missed, moderation, rates};
 use crate::domain::{CallId, Device, Timestamp, Unknown, UserId};
 use crate::store::codec::{read_json, write_json};
-use crate::store::{Admits, Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
+use crate::store::{Admits, CLAIMS_BEFORE, Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
 
 /// By user: their claims as JSON, in the order in which they were made.
 pub(super) const LINES: TableDefinition<&str, &[u8]> = TableDefinition::new("lines");
@@ -57,7 +57,7 @@ pub(super) fn open(
         others.retain(|other| other.call != claim.call);
         return Ok(Opening::Claimed(others));
     }
-    let others = put_claim(txn, claim, now)?;
+    let (others, _) = put_claim(txn, claim, usize::MAX, now)?;
     remember(txn, &claim.user, claim.call)?;
     missed::reset(txn, &claim.user, &claim.peer)?;
     Ok(Opening::Claimed(others))
@@ -67,15 +67,16 @@ pub(super) fn open(
 pub(super) struct Found {
     others: Vec<Claim>,
     devices: Vec<u8>,
+    crowded: bool,
     blocked: bool,
     banned: bool,
 }
 
 /// Decodes what was found; nothing, for a stranger.
 pub(super) fn decode(found: Option<Found>) -> Result<Callee, StoreError> {
-    let Some(Found { others, devices, blocked, banned }) = found else { return Ok(Callee::of_a_stranger()) };
+    let Some(Found { others, devices, crowded, blocked, banned }) = found else { return Ok(Callee::of_a_stranger()) };
     let devices: Vec<Device> = devices::decode(&devices)?;
-    Ok(Callee { others, devices, attached: Vec::new(), blocked, banned, is_stranger: false })
+    Ok(Callee { others, devices, attached: Vec::new(), crowded, blocked, banned, is_stranger: false })
 }
 
 pub(super) fn ring(
@@ -98,16 +99,16 @@ pub(super) fn ring(
     }
     let banned = moderation::is_banned(txn, &claim.user, now)?;
     let devices = devices::encoded(txn, &claim.user)?;
-    let others = if blocked {
+    let (others, crowded) = if blocked {
         let mut line = claims(txn, &claim.user, now)?;
         line.retain(|other| other.call != claim.call);
-        line
+        (line, false)
     } else {
-        let others = put_claim(txn, claim, now)?;
+        let (others, stands) = put_claim(txn, claim, CLAIMS_BEFORE, now)?;
         remember(txn, &claim.user, claim.call)?;
-        others
+        (others, !stands)
     };
-    Ok(Some(Found { others, devices, blocked, banned }))
+    Ok(Some(Found { others, devices, crowded, blocked, banned }))
 }
 
 pub(super) fn free(txn: &WriteTransaction, user: &UserId, call: CallId, now: Timestamp) -> Result<(), StoreError> {
@@ -223,17 +224,24 @@ fn entries(txn: &WriteTransaction, user: &UserId, now: Timestamp) -> Result<Vec<
     Ok(entries)
 }
 
-/// Adds a claim if its call has none; the answer is those before it.
-fn put_claim(txn: &WriteTransaction, claim: &Claim, now: Timestamp) -> Result<Vec<Claim>, StoreError> {
+/// Adds a claim if its call has none and fewer than `most` are before it; the answer is those, and whether it stands.
+fn put_claim(
+    txn: &WriteTransaction,
+    claim: &Claim,
+    most: usize,
+    now: Timestamp,
+) -> Result<(Vec<Claim>, bool), StoreError> {
     let mut line = entries(txn, &claim.user, now)?;
-    if let Some(place) = line.iter().position(|other| other.claim.call == claim.call) {
+    let place = line.iter().position(|other| other.claim.call == claim.call);
+    let stands = place.is_some() || line.len() < most;
+    if let Some(place) = place {
         line.truncate(place);
-    } else {
+    } else if stands {
         line.push(Entry { claim: claim.clone(), unknown: Unknown::default() });
         txn.open_table(LINES)?.insert(claim.user.as_str(), write_json("line", &line)?.as_slice())?;
         line.pop();
     }
-    Ok(line.into_iter().map(|entry| entry.claim).collect())
+    Ok((line.into_iter().map(|entry| entry.claim).collect(), stands))
 }
 
 /// Puts a call into a user's history, in its place by age.

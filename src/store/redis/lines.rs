@@ -10,7 +10,7 @@ use super::script::{FREE_LINE, OPEN_LINE, RING_LINE};
 use super::{Redis, unreadable};
 use crate::domain::{CallId, UserId};
 use crate::store::codec::{read_json, write_json};
-use crate::store::{Admits, Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
+use crate::store::{Admits, CLAIMS_BEFORE, Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
 
 /// How long a history is kept after its last call: longer than any record.
 const HISTORY_KEPT: Duration = Duration::from_hours(400 * 24);
@@ -80,19 +80,19 @@ impl Redis {
         keys.extend(rate_keys(partition, user, charges));
         let mut step = RING_LINE.on(&keys);
         self.claiming(&mut step, claim)?;
-        step.arg(claim.peer.as_str()).arg(u8::from(admits == Admits::Contacts));
+        step.arg(claim.peer.as_str()).arg(u8::from(admits == Admits::Contacts)).arg(CLAIMS_BEFORE);
         let answer: Vec<Value> =
             from_redis_value(self.run_charged(&RING_LINE, step, charges).await?).map_err(unreadable)?;
         let mut answer = answer.into_iter();
         if next::<bool>(&mut answer)? {
             return Ok(Callee::of_a_stranger());
         }
-        let (blocked, banned) = (next(&mut answer)?, next(&mut answer)?);
+        let (blocked, banned, crowded) = (next(&mut answer)?, next(&mut answer)?, next(&mut answer)?);
         let others = claims(&next::<Vec<Vec<u8>>>(&mut answer)?)?;
         let (devices, attached) = (next(&mut answer)?, next(&mut answer)?);
         let (devices, attached) = join(self.owned(user, devices), self.at_living(attached)).await;
         let devices = devices?;
-        Ok(Callee { others, devices, attached, blocked, banned, is_stranger: false })
+        Ok(Callee { others, devices, attached, crowded, blocked, banned, is_stranger: false })
     }
 
     /// The arguments that both kinds of claim have.

@@ -1,6 +1,7 @@
 //! Calls through the API, from the invite to the end.
 
 mod answers;
+mod crowd;
 mod ends;
 mod glare;
 mod history;

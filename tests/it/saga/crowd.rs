@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bellwire::domain::{EndReason, UserId};
+use bellwire::store::{Admits, CLAIMS_BEFORE, Role};
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
 use super::ground::{Ground, LONGER_THAN_ITS_LEASE};
-use super::scene::{Said, Scene, invite, inviting, rings};
+use super::scene::{Said, Scene, invite, inviting, on_phone, rings};
 use super::verdict::Verdict;
-use crate::store_laws::fixture::user;
+use crate::store_laws::fixture::{claim, user};
 use crate::support::SOON;
 use crate::two_engines::stops::Stops;
 
@@ -70,6 +71,45 @@ async fn behind_an_invite_that_stands_still_one_rings(ground: Ground) {
     expect_no_problem(&mut scene, &said).await;
 }
 
+/// Their gateways died between claim and commit.
+async fn behind_a_crowd_of_the_dead_one_rings(ground: Ground) {
+    let mut scene = Scene::free(&ground).await;
+    for _ in 0..=CLAIMS_BEFORE {
+        let dead = claim(&ground.clock, scene.cast.bob.as_str(), "nobody", Role::Callee);
+        ground.store().ring_line(dead, &[], Admits::All).await.expect("a callee");
+    }
+    ground.clock.advance(LONGER_THAN_ITS_LEASE);
+    let said = everybody_calls_bob(&scene).await;
+    expect_one_ring(&said);
+    expect_no_problem(&mut scene, &said).await;
+}
+
+async fn when_the_one_that_rings_is_cancelled_the_next_one_rings(ground: Ground) {
+    let mut scene = Scene::free(&ground).await;
+    let mut said = Vec::new();
+    for _ in 0..3 {
+        // Nobody takes those that are over off the line but who meets them.
+        let next = everybody_calls_bob(&scene).await;
+        expect_one_ring(&next);
+        for call in next.iter().filter_map(Said::call).filter(|call| rings(call)) {
+            scene.aside.engine.cancel(call.id, &on_phone(&call.caller.id)).await.expect("cancelled");
+        }
+        said.extend(next);
+    }
+    expect_no_problem(&mut scene, &said).await;
+}
+
+async fn who_cannot_be_rung_is_unreachable_to_each_of_many(ground: Ground) {
+    let scene = Scene::free(&ground).await;
+    let nobody = user("nobody-has-a-phone");
+    let callers = callers(&scene);
+    let calls = callers.iter().map(|caller| invite("a caller", &scene.there.engine, caller, &nobody, None));
+    let said = timeout(SOON, join_all(calls)).await.expect("nobody is stuck");
+    for told in said {
+        assert_eq!(told.call().and_then(|call| call.end_reason), Some(EndReason::Unreachable), "{told}");
+    }
+}
+
 /// Each of three has claimed their own line when they come to the next one's. That one's own call is about to come, or else it waits as
 /// they do: nobody may wait for as long as an invite may stand still.
 async fn who_call_each_other_in_a_circle_are_not_stuck(ground: Ground) {
@@ -103,5 +143,8 @@ async fn who_call_each_other_in_a_circle_are_not_stuck(ground: Ground) {
 super::on_each_store! {
     of_twenty_callers_at_once_one_rings,
     behind_an_invite_that_stands_still_one_rings,
+    behind_a_crowd_of_the_dead_one_rings,
+    when_the_one_that_rings_is_cancelled_the_next_one_rings,
+    who_cannot_be_rung_is_unreachable_to_each_of_many,
     who_call_each_other_in_a_circle_are_not_stuck,
 }

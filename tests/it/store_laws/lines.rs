@@ -1,9 +1,9 @@
-//! Laws 7, 10 and 11: users' lines.
+//! Laws 7, 10, 11, 26 and 35: users' lines.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use bellwire::store::{Admits, Claim, HISTORY_LENGTH, Role};
+use bellwire::store::{Admits, CLAIMS_BEFORE, Claim, HISTORY_LENGTH, Role};
 
 use super::Subject;
 use super::fixture::{android, at_once, claim, line, open, user};
@@ -51,15 +51,9 @@ pub async fn law_07_a_claim_past_its_time_is_gone(subject: &Subject) {
 pub async fn law_07_of_many_that_claim_each_sees_all_before_it(subject: &Subject) {
     const MANY: usize = 40;
     let Subject { store, clock, .. } = subject;
-    let seen = at_once(MANY, |number| {
-        let role = if number % 2 == 0 { Role::Caller } else { Role::Callee };
-        let (store, claim) = (store.clone(), claim(clock, "ann", "bob", role));
-        async move {
-            match role {
-                Role::Caller => open(&*store, &claim).await.len(),
-                Role::Callee => store.ring_line(claim, &[], Admits::All).await.expect("a callee").others.len(),
-            }
-        }
+    let seen = at_once(MANY, |_| {
+        let (store, claim) = (store.clone(), claim(clock, "ann", "bob", Role::Caller));
+        async move { open(&*store, &claim).await.len() }
     })
     .await;
     let distinct: HashSet<usize> = seen.into_iter().collect();
@@ -146,4 +140,61 @@ pub async fn law_26_a_line_names_a_live_call_that_the_history_names_no_more(subj
     clock.advance(Duration::from_secs(30));
     assert_eq!(store.line(&user("ann")).await.expect("a line"), [live]);
     assert!(store.line(&user("nobody")).await.expect("a line").is_empty());
+}
+
+pub async fn law_35_a_crowded_line_is_not_claimed_but_told_of(subject: &Subject) {
+    let Subject { store, clock, .. } = subject;
+    let incoming = || claim(clock, "bob", "ann", Role::Callee);
+    let ring = async |claim: &Claim| store.ring_line(claim.clone(), &[], Admits::All).await.expect("a callee");
+    // Those of both roles count.
+    let own = claim(clock, "bob", "cid", Role::Caller);
+    open(&**store, &own).await;
+    let mut before = vec![own];
+    while before.len() < CLAIMS_BEFORE {
+        let one = incoming();
+        let callee = ring(&one).await;
+        assert!(!callee.crowded);
+        assert_eq!(callee.others, before);
+        before.push(one);
+    }
+    let late = incoming();
+    for _ in 0..2 {
+        let callee = ring(&late).await;
+        assert!(callee.crowded);
+        assert_eq!(callee.others, before);
+    }
+    assert_eq!(store.line(&user("bob")).await.expect("a line"), before);
+    assert_eq!(store.history(&user("bob"), None, 1).await.expect("a history"), [late.call], "it is recorded");
+    assert!(store.calls_naming(&user("bob")).await.expect("calls").contains(&late.call));
+    let last = before.last().expect("claims");
+    assert!(!ring(last).await.crowded, "it stands");
+
+    // What Bob himself begins is claimed all the same.
+    let own = claim(clock, "bob", "cid", Role::Caller);
+    assert_eq!(open(&**store, &own).await, before);
+    store.free_line(&own.user, own.call).await.expect("freed");
+
+    store.free_line(&last.user, last.call).await.expect("freed");
+    let callee = ring(&late).await;
+    assert!(!callee.crowded, "there is room");
+    assert_eq!(callee.others, before[..CLAIMS_BEFORE - 1]);
+    assert_eq!(line(&**store, clock, "bob").await.last(), Some(&late.call));
+
+    // A blocked caller learns of no crowd.
+    store.set_block(&user("bob"), &user("ann"), true).await.expect("blocked");
+    let callee = ring(&incoming()).await;
+    assert!(callee.blocked && !callee.crowded);
+}
+
+pub async fn law_35_of_many_that_ring_at_once_few_claim(subject: &Subject) {
+    const MANY: usize = 200;
+    let Subject { store, clock, .. } = subject;
+    let callees = at_once(MANY, |_| {
+        let (store, claim) = (store.clone(), claim(clock, "bob", "ann", Role::Callee));
+        async move { store.ring_line(claim, &[], Admits::All).await.expect("a callee") }
+    })
+    .await;
+    assert_eq!(callees.iter().filter(|callee| !callee.crowded).count(), CLAIMS_BEFORE);
+    assert_eq!(callees.iter().map(|callee| callee.others.len()).max(), Some(CLAIMS_BEFORE));
+    assert_eq!(store.line(&user("bob")).await.expect("a line").len(), CLAIMS_BEFORE);
 }

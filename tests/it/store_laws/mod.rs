@@ -120,6 +120,8 @@ macro_rules! laws {
                 law_10_a_blocked_caller_claims_nothing_and_is_not_recorded,
                 law_11_a_freed_line_keeps_its_other_claims,
                 law_26_a_line_names_a_live_call_that_the_history_names_no_more,
+                law_35_a_crowded_line_is_not_claimed_but_told_of,
+                law_35_of_many_that_ring_at_once_few_claim,
             ],
             keys: [
                 law_08_a_key_belongs_to_the_first_call,
