@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::text;
 use crate::support::command::{Ended, Running};
-use crate::support::{SERVICE_KEY, SOON, Stage};
+use crate::support::{SERVICE_KEY, Stage};
 
 async fn run(key: &str, args: &[&str]) -> Ended {
     Running::start(key, args).end().await

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bellwire::app::Gateway;
 use bellwire::domain::{CallId, Input, UserId};
 use serde_json::{Value, json};
 
