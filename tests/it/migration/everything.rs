@@ -55,7 +55,7 @@ async fn all_is_there(config: &RedisConfig) {
     let (new, store) = (old.new_store(config).await, old.open());
     let now = old.clock.now();
     assert_eq!(answers(&new, &scene, now).await, answers(&store, &scene, now).await);
-    assert_eq!(deeds(&new, &scene, &old.clock).await, deeds(&store, &scene, &old.clock).await);
+    assert_eq!(deeds(&new, &scene, &old.clock, now).await, deeds(&store, &scene, &old.clock, now).await);
     assert_eq!(answers(&new, &scene, now).await, answers(&store, &scene, now).await, "after that too");
 }
 

@@ -105,7 +105,7 @@ async fn the_file_of_a_gateway_that_was_killed_is_moved() {
     // And one can go back to it.
     stage.start_again().await;
     let devices = stage.http.get("/v1/devices", &bearer("bob")).await.expect(200);
-    assert_eq!(devices["devices"][0]["id"], "pixel-1");
+    assert_eq!(devices["devices"].as_array().map(Vec::len), Some(1), "{devices}");
 }
 
 #[tokio::test]

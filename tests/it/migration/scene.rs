@@ -7,7 +7,7 @@ use bellwire::clock::Clock;
 use bellwire::domain::recording::{AskedBy, Recording, RecordingPlan};
 use bellwire::domain::usage::{Day, Stay, shares};
 use bellwire::domain::{Call, CallId, Heard, Input, Job, JobId, Limit, Limited, Rate, Timestamp, UserId, Work};
-use bellwire::store::{Admits, Ban, Charge, Claim, Opening, Reservation, Role, Store, StoreError};
+use bellwire::store::{Admits, Ban, Charge, Claim, Opening, Reservation, Role, Slot, Store, StoreError};
 use serde_json::json;
 
 use crate::store_laws::fixture::{after, android, ban_at, create, device_id, iphone, new_call, replace, token, user};
@@ -131,7 +131,9 @@ pub(super) async fn answers(store: &dyn Store, scene: &Scene, now: Timestamp) ->
     let mut said = Vec::new();
     let names = ["ann", "bob", "cid", "dan", "eve", "mallory", "trudy", "long-gone"].map(user);
     for name in &names {
-        said.push(format!("{name} devices {:?}", store.devices(name).await));
+        let devices = store.devices(name).await.expect("devices");
+        // As JSON, since tokens are not shown otherwise.
+        said.push(format!("{name} devices {}", json!(devices)));
         said.push(format!("{name} ban {:?}", store.ban(name, now).await));
         said.push(format!("{name} blocks {:?}", store.blocks(name).await));
         said.push(format!("{name} contacts {:?}", store.contacts(name).await));
@@ -143,7 +145,10 @@ pub(super) async fn answers(store: &dyn Store, scene: &Scene, now: Timestamp) ->
         said.push(format!("{name} is of {:?}", store.holder(&token(name)).await));
     }
     for id in [scene.ringing.id, scene.ended.id, scene.buried] {
-        said.push(format!("{id} is {:?}", store.load(id).await));
+        match store.load(id).await {
+            Ok(Slot::Call(call)) => said.push(format!("{id} is {}", json!(call))),
+            other => said.push(format!("{id} is {other:?}")),
+        }
     }
     for id in [&scene.ban_job.id, &scene.recording.id] {
         said.push(format!("{id} is {:?}", store.load_job(id).await));
@@ -167,10 +172,9 @@ async fn named(store: &dyn Store, name: &UserId) -> Vec<CallId> {
 }
 
 /// What cannot be read but shows in what a store does, in one text.
-pub(super) async fn deeds(store: &dyn Store, scene: &Scene, clock: &Clock) -> String {
+pub(super) async fn deeds(store: &dyn Store, scene: &Scene, clock: &Clock, now: Timestamp) -> String {
     let mut said = Vec::new();
-    let again =
-        Reservation { key: KEY.to_owned(), body: "other".to_owned(), replaces: None, until: clock.now() + HOUR };
+    let again = Reservation { key: KEY.to_owned(), body: "other".to_owned(), replaces: None, until: now + HOUR };
     let other = Claim { call: clock.call_id(), ..claim(&scene.ringing, "ann", "bob", Role::Caller) };
     let opening = store.open_line(other, Some(again), &[]).await.expect("an opening");
     assert_eq!(opening, Opening::Reserved { call: scene.ringing.id, same_body: false });
@@ -188,12 +192,12 @@ pub(super) async fn deeds(store: &dyn Store, scene: &Scene, clock: &Clock) -> St
     }
     said.push(format!("added: {:?}", store.account(scene.counted, &[]).await));
     said.push(format!("{:?}", store.bury(scene.buried).await));
-    let answered = after(&scene.ringing, &Input::Answer(device_id("tablet")), clock.now());
+    let answered = after(&scene.ringing, &Input::Answer(device_id("tablet")), now);
     replace(store, &scene.ringing, &answered).await.expect("the call goes on");
-    let begun = scene.ban_job.begun(clock.now());
+    let begun = scene.ban_job.begun(now);
     store.commit_job(&begun, Some(scene.ban_job.version)).await.expect("the job goes on");
     // Bob's tablet is Cid's from now on.
-    store.put_device(&user("cid"), android("mine", "fcm-bob", clock.now()), 10, &[]).await.expect("registered");
+    store.put_device(&user("cid"), android("mine", "fcm-bob", now), 10, &[]).await.expect("registered");
     for id in ["phone", "tablet"] {
         said.push(format!("{id}: {:?}", store.remove_device(&user("bob"), &device_id(id)).await));
     }

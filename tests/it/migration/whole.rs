@@ -138,7 +138,7 @@ async fn calls_go_on(new: &Stage, people: &People) {
     new.answer(&people.dans, &people.ringing).await;
     assert_eq!(
         new.call(&people.ringing).await["state"],
-        "connecting",
+        "active",
         "the ticket of a push of the old gateway is good"
     );
     for (call, user) in [(&people.ringing, "bob"), (&people.live, "alice")] {
