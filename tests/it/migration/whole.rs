@@ -144,7 +144,7 @@ async fn calls_go_on(new: &Stage, people: &People) {
     for (call, user) in [(&people.ringing, "bob"), (&people.live, "alice")] {
         new.http.post(&path(call, "hangup"), &bearer(user), json!({})).await.expect(200);
     }
-    assert_eq!(new.ended("carol", &people.live).await, "hangup");
+    assert_eq!(new.ended("carol", &people.live).await, "completed");
 
     let call = new.invite("frank", "bob").await["call"]["id"].take();
     new.ring(&people.bobs, &call).await;
@@ -158,7 +158,7 @@ async fn calls_go_on(new: &Stage, people: &People) {
 
 async fn times_come(new: &Stage, people: &People) {
     new.clock.advance(HOUR / 30);
-    assert_eq!(new.ended("gina", &people.in_vain).await, "timeout");
+    assert_eq!(new.ended("gina", &people.in_vain).await, "timed_out");
     new.clock.advance(2 * HOUR);
     new.invite_for("mallory", "bob", 45).await.expect(201);
     new.invite_for("eve", "bob", 45).await.expect_problem(403, "banned");
