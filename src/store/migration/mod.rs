@@ -9,7 +9,7 @@ mod item;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use thiserror::Error;
 
 pub use self::item::Item;
@@ -130,7 +130,7 @@ impl Migration {
 
     /// Moves everything that can be read, and sees that it arrived. It may be repeated until it has succeeded.
     pub async fn run(&self, told: impl Fn(Phase, u64)) -> Result<Moved, MigrationError> {
-        let removed = self.target.begin_filling().boxed_local().await?;
+        let removed = Box::pin(self.target.begin_filling()).await?;
         let mut moved = Moved { removed, ..Moved::default() };
         let (mut batches, mut done) = (self.source.batches(), 0);
         while let Some(batch) = batches.recv().await {
@@ -141,7 +141,7 @@ impl Migration {
             let in_force: Vec<Item> = items.into_iter().filter_map(|item| self.target.in_force(item)).collect();
             moved.over += number(all - in_force.iter().map(Item::count).sum::<usize>());
             in_force.iter().for_each(|item| add(&mut moved.counts, item));
-            self.target.take_in(&in_force).boxed_local().await?;
+            Box::pin(self.target.take_in(&in_force)).await?;
             told(Phase::Moving, done);
         }
         self.compare(&told).await?;
@@ -157,7 +157,7 @@ impl Migration {
             let items = batch?.items;
             done += number(items.len());
             let compared =
-                stream::iter(items).map(|item| self.difference(item).boxed_local()).buffer_unordered(COMPARED_AT_ONCE);
+                stream::iter(items).map(|item| Box::pin(self.difference(item))).buffer_unordered(COMPARED_AT_ONCE);
             let different: Vec<Option<String>> = compared.try_collect().await?;
             for name in different.into_iter().flatten() {
                 count += 1;

@@ -63,7 +63,8 @@ pub enum OpenError {
 impl Redis {
     /// Connects, makes sure that the servers can be used, and begins to listen. Each command waits at most `timeout`.
     pub async fn open(config: &config::Redis, timeout: Duration, clock: Clock) -> Result<Self, OpenError> {
-        let (mut store, client) = Self::connected(config, timeout, clock).await?;
+        // In a box, so that whoever awaits this in something that is awaited in turn is not too deep for the compiler.
+        let (mut store, client) = Box::pin(Self::connected(config, timeout, clock)).await?;
         let target = store.target.clone();
         let unfit = |error: StoreError| OpenError::Unfit { target: target.clone(), why: in_words(error) };
         // First it is said that this instance is here, and then looked whether the store is being filled; who fills it does both the other
@@ -83,7 +84,7 @@ impl Redis {
 
     /// As [`open`](Self::open), to be filled from another store: it is no gateway's yet, and listens to none.
     pub async fn to_be_filled(config: &config::Redis, timeout: Duration, clock: Clock) -> Result<Self, OpenError> {
-        let (store, _) = Self::connected(config, timeout, clock).await?;
+        let (store, _) = Box::pin(Self::connected(config, timeout, clock)).await?;
         let unfit = |error: StoreError| OpenError::Unfit { target: store.target.clone(), why: in_words(error) };
         store.heart().set_clock().await.map_err(unfit)?;
         Ok(store)

@@ -136,11 +136,7 @@ async fn nobody_notices_that_the_store_is_another_one() {
 
 async fn calls_go_on(new: &Stage, people: &People) {
     new.answer(&people.dans, &people.ringing).await;
-    assert_eq!(
-        new.call(&people.ringing).await["state"],
-        "active",
-        "the ticket of a push of the old gateway is good"
-    );
+    assert_eq!(new.call(&people.ringing).await["state"], "active", "the ticket of a push of the old gateway is good");
     for (call, user) in [(&people.ringing, "bob"), (&people.live, "alice")] {
         new.http.post(&path(call, "hangup"), &bearer(user), json!({})).await.expect(200);
     }
