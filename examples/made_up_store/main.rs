@@ -111,7 +111,7 @@ fn rules() -> Rules {
 }
 
 fn name(number: usize) -> UserId {
-    UserId::new(&format!("0192f3d1-7c3a-7c3a-8c3a-{number:012x}")).expect("a user id")
+    UserId::new(format!("0192f3d1-7c3a-7c3a-8c3a-{number:012x}")).expect("a user id")
 }
 
 /// A phone with a token as long as Google's are.

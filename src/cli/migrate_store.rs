@@ -48,7 +48,7 @@ impl MigrateStore {
                 "store.url of the configuration is no Redis: --config names that of the gateways to come".to_owned(),
             ));
         };
-        let source = Source::open(&self.from).map_err(|error| self.unopened(&error))?;
+        let source = Source::open(&self.from).map_err(|error| unopened(&error))?;
         let target = target(url, &config).await?;
         for warning in target.warnings().await {
             eprintln!("warning: {warning}");
@@ -67,13 +67,6 @@ impl MigrateStore {
         Ok(())
     }
 
-    fn unopened(&self, error: &OpenError) -> CliError {
-        CliError::Failed(match error {
-            OpenError::InUse(path) => format!("{} is in use: stop the gateway, and keep it stopped", path.display()),
-            error => with_causes(error),
-        })
-    }
-
     /// Says what is wrong with the source, and whether that is the end of it.
     fn judge(&self, survey: &Survey) -> Result<(), CliError> {
         for damage in survey.damaged.iter().take(NAMED) {
@@ -87,7 +80,9 @@ impl MigrateStore {
         });
         let trouble: Vec<String> = damage.into_iter().chain(sealed).collect();
         if trouble.is_empty() || self.skip_damaged {
-            trouble.iter().for_each(|trouble| eprintln!("warning: {trouble}"));
+            for trouble in trouble {
+                eprintln!("warning: {trouble}");
+            }
             return Ok(());
         }
         let trouble = trouble.join("; ");
@@ -125,6 +120,13 @@ impl MigrateStore {
             "seconds": took.as_secs_f64(),
         })
     }
+}
+
+fn unopened(error: &OpenError) -> CliError {
+    CliError::Failed(match error {
+        OpenError::InUse(path) => format!("{} is in use: stop the gateway, and keep it stopped", path.display()),
+        error => with_causes(error),
+    })
 }
 
 async fn target(url: &store::Redis, config: &Config) -> Result<Redis, CliError> {

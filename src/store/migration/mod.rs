@@ -140,7 +140,9 @@ impl Migration {
             let all: usize = items.iter().map(Item::count).sum();
             let in_force: Vec<Item> = items.into_iter().filter_map(|item| self.target.in_force(item)).collect();
             moved.over += number(all - in_force.iter().map(Item::count).sum::<usize>());
-            in_force.iter().for_each(|item| add(&mut moved.counts, item));
+            for item in &in_force {
+                add(&mut moved.counts, item);
+            }
             Box::pin(self.target.take_in(&in_force)).await?;
             told(Phase::Moving, done);
         }

@@ -67,7 +67,9 @@ impl Redis {
             Item::History { user, calls } => self.calls_of(user, None, HISTORY_LENGTH).await? == *calls,
             Item::Devices { user, devices } => {
                 let mut expected = devices.clone();
-                expected.iter_mut().for_each(|device| self.sealing.open(user, device));
+                for device in &mut expected {
+                    self.sealing.open(user, device);
+                }
                 self.devices_of(user).await? == expected
             }
             Item::Block { user, peer } => self.is_on("blocks", user, peer).await?,
