@@ -51,7 +51,8 @@ use crate::ticket::{Tickets, TicketsError};
 use measure::measure;
 use parts::{parts, warnings};
 use reload::Reload;
-use settings::{keeping, settings};
+pub(crate) use settings::keeping;
+use settings::settings;
 
 /// How long connections that wait for a request go on after the signal to stop, at the most.
 const LINGERS_FOR: Duration = Duration::from_secs(2);

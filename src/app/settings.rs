@@ -62,7 +62,7 @@ pub(super) fn settings(config: &Config, endpoints: &Endpoints, hook: Option<Arc<
 }
 
 /// How long the store keeps what nobody removes. Nothing that names a call's parties is kept for longer than this after the call was made.
-pub(super) fn keeping(config: &Config) -> Keeping {
+pub(crate) fn keeping(config: &Config) -> Keeping {
     let longest = config.call.ring + config.call.max_duration + BEFORE_IT_IS_REMOVED;
     let recordings = config.recording.s3.as_ref().map(|_| config.recording.retention).unwrap_or_default();
     Keeping { calls: config.call.retention.max(recordings) + longest, devices: config.store.devices_kept }

@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod gateway;
 mod health;
+mod migrate_store;
 mod push_test;
 mod serve;
 mod simulate;
@@ -48,6 +49,8 @@ enum Command {
     PushTest(push_test::PushTest),
     /// Show three calls on this machine: no credentials, no network.
     Demo(demo::Demo),
+    /// Move what an embedded store holds to Redis.
+    MigrateStore(migrate_store::MigrateStore),
     /// Print the `OpenAPI` document.
     Openapi,
 }
@@ -112,6 +115,7 @@ fn run(command: Command) -> Result<(), CliError> {
             Command::Explain(explain) => explain.run().await,
             Command::PushTest(test) => test.run().await,
             Command::Demo(demo) => demo.run().await,
+            Command::MigrateStore(migrate) => migrate.run().await,
             Command::Openapi => Ok(()),
         }
     })

@@ -9,6 +9,7 @@
 pub mod codec;
 pub mod embedded;
 pub mod measured;
+pub mod migration;
 mod rates;
 pub mod redis;
 pub mod sealing;

@@ -161,6 +161,13 @@ impl Sealing {
         device.unknown.remove(FIELD);
     }
 
+    /// Whether the tokens of a stored device can be had.
+    pub fn opens(&self, user: &UserId, device: &Device) -> bool {
+        let mut device = device.clone();
+        self.open(user, &mut device);
+        device.unknown.get(FIELD).is_none()
+    }
+
     /// A call as it is stored.
     pub fn seal_call<'a>(&self, call: &'a Call) -> Result<Cow<'a, Call>, StoreError> {
         let holds = |device: &Device| device.tokens().next().is_some() || device.unknown.get(FIELD).is_some();

@@ -19,6 +19,7 @@ mod logging;
 mod machine;
 mod main_flow;
 mod metrics;
+mod migration;
 mod moderation;
 mod openapi;
 mod outage;

@@ -258,6 +258,7 @@ fn remember(txn: &WriteTransaction, user: &UserId, call: CallId) -> Result<(), S
     Ok(())
 }
 
-fn unpack(calls: &[u8]) -> impl Iterator<Item = u128> {
+/// The ids of a packed history.
+pub(super) fn unpack(calls: &[u8]) -> impl Iterator<Item = u128> {
     calls.as_chunks::<ID_BYTES>().0.iter().map(|bytes| u128::from_be_bytes(*bytes))
 }

@@ -124,6 +124,11 @@ fn tell(
     Ok(Missed { count, tell: Tell::Now })
 }
 
+/// When somebody was told, as it is packed.
+pub(super) fn times(packed: &[u8]) -> impl Iterator<Item = Timestamp> {
+    packed.as_chunks::<TIME_BYTES>().0.iter().copied().map(time_of)
+}
+
 fn time_of(bytes: [u8; TIME_BYTES]) -> Timestamp {
     Timestamp::from_millis(u64::from_be_bytes(bytes))
 }

@@ -14,6 +14,7 @@ mod missed;
 mod moderation;
 mod open;
 mod rates;
+mod reading;
 mod usage;
 mod writer;
 
@@ -28,6 +29,7 @@ use tokio::sync::broadcast;
 use self::expiry::Expiring;
 use self::file::File;
 pub use self::open::OpenError;
+pub use self::reading::Source;
 use self::writer::{Promise, Writer};
 use super::sealing::Sealing;
 use super::{

@@ -20,7 +20,7 @@ use crate::store::sealing::Sealing;
 /// How many announcements a slow reader may be behind.
 const ANNOUNCEMENTS: usize = 8192;
 /// How much memory redb may use to keep pages.
-const CACHE_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why an embedded store could not be opened.
 #[derive(Debug, Error)]
@@ -43,6 +43,14 @@ pub enum OpenError {
         path: PathBuf,
         /// What redb said.
         source: redb::Error,
+    },
+    /// A newer release made it.
+    #[error("the embedded store {} is of a newer release: this one does not know its table {table:?}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: String,
     },
 }
 
@@ -85,7 +93,7 @@ impl Embedded {
     }
 }
 
-fn open_error(path: &Path, error: redb::Error) -> OpenError {
+pub(super) fn open_error(path: &Path, error: redb::Error) -> OpenError {
     let path = path.to_owned();
     match error {
         redb::Error::DatabaseAlreadyOpen => OpenError::InUse(path),

@@ -21,11 +21,11 @@ const ATTACHED_KEPT_MS: u64 = 7 * 24 * 3600 * 1000;
 
 /// A device as it is stored.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+pub(super) struct Stored {
     /// Tells this registration from earlier and later ones of the same device.
-    registration: String,
+    pub(super) registration: String,
     #[serde(flatten)]
-    device: Device,
+    pub(super) device: Device,
 }
 
 /// What is to become of a stored device.
@@ -37,10 +37,10 @@ enum Change {
 
 /// Whose a token is.
 #[derive(PartialEq, Serialize, Deserialize)]
-struct Owner {
-    user: UserId,
-    device: DeviceId,
-    registration: String,
+pub(super) struct Owner {
+    pub(super) user: UserId,
+    pub(super) device: DeviceId,
+    pub(super) registration: String,
 }
 
 impl Redis {

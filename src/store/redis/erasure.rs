@@ -117,10 +117,7 @@ impl Redis {
         let hash = Partition::hash_of(user.as_str());
         let (mut traces, mut cursor) = (Vec::new(), "0".to_owned());
         loop {
-            let mut scan = cmd("SCAN");
-            scan.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SLICE);
-            let answer = self.link.ask_beside(&beside, &scan).await?;
-            let (next, found): (String, Vec<String>) = from_redis_value(answer).map_err(unreadable)?;
+            let (next, found) = self.slice(&beside, &pattern, &cursor).await?;
             traces.extend(found.into_iter().filter_map(|key| {
                 let own = key.strip_prefix(&theirs).and_then(|rest| own_trace(rest, user.as_str()));
                 let other = || key.strip_prefix(&prefix)?.split_once("}:").and_then(|(_, rest)| trace(rest, &hash));
@@ -133,8 +130,24 @@ impl Redis {
         }
     }
 
+    /// The next slice of the names of keys at the server that has a key: where the one after it begins, and which match.
+    pub(super) async fn slice(
+        &self,
+        beside: &str,
+        pattern: &str,
+        cursor: &str,
+    ) -> Result<(String, Vec<String>), StoreError> {
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SLICE);
+        from_redis_value(self.link.ask_beside(beside, &scan).await?).map_err(unreadable)
+    }
+
     /// The sum of the answers to a command on each of these keys. Those of a partition are sent together.
-    async fn on_each(&self, mut keys: Vec<String>, command: impl Fn(&str) -> Cmd) -> Result<u64, StoreError> {
+    pub(super) async fn on_each(
+        &self,
+        mut keys: Vec<String>,
+        command: impl Fn(&str) -> Cmd,
+    ) -> Result<u64, StoreError> {
         keys.sort_unstable();
         keys.dedup();
         let of_one = keys.chunk_by(|key, next| slot_of(key.as_bytes()) == slot_of(next.as_bytes()));
@@ -151,7 +164,7 @@ impl Redis {
     }
 }
 
-fn delete(key: &str) -> Cmd {
+pub(super) fn delete(key: &str) -> Cmd {
     let mut delete = cmd("DEL");
     delete.arg(key);
     delete
@@ -194,7 +207,7 @@ fn trace(key: &str, hash: &str) -> Option<Trace> {
 }
 
 /// A text that a pattern matches as it is.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if "*?[]^-\\".contains(c) {

@@ -53,8 +53,13 @@ impl Heart {
 
     /// Beats for the first time, with a clock that nothing is known of: the measurement counts, however long it took.
     pub(super) async fn start(&self) -> Result<(), StoreError> {
-        self.measure(Duration::MAX).await?;
+        self.set_clock().await?;
         self.beat().await
+    }
+
+    /// Measures a clock that nothing is known of.
+    pub(super) async fn set_clock(&self) -> Result<(), StoreError> {
+        self.measure(Duration::MAX).await
     }
 
     /// Measures the clock, and says that this instance lives.
@@ -95,17 +100,22 @@ impl Heart {
 }
 
 impl Redis {
+    /// The instances that live.
+    pub(super) async fn living(&self) -> Result<HashSet<String>, StoreError> {
+        let since = (self.clock.now() - LIVES_FOR).as_millis();
+        let mut living = cmd("ZRANGE");
+        living.arg(self.keys.partition(0).one("instances")).arg(since).arg("+inf").arg("BYSCORE");
+        from_redis_value(self.link.ask(&living).await?).map_err(unreadable)
+    }
+
     /// Of devices and the instances at which each reads events, those at instances that live; all, where that cannot be read, since a
     /// server that is away shall keep no call from those who do not need it.
     pub(super) async fn at_living(&self, attached: Vec<String>) -> Vec<DeviceId> {
         if attached.is_empty() {
             return Vec::new();
         }
-        let since = (self.clock.now() - LIVES_FOR).as_millis();
-        let mut living = cmd("ZRANGE");
-        living.arg(self.keys.partition(0).one("instances")).arg(since).arg("+inf").arg("BYSCORE");
-        let living = self.link.ask(&living).await.ok().and_then(|living| from_redis_value(living).ok());
-        let lives = |instance: &str| living.as_ref().is_none_or(|living: &HashSet<String>| living.contains(instance));
+        let living = self.living().await.ok();
+        let lives = |instance: &str| living.as_ref().is_none_or(|living| living.contains(instance));
         let attached = attached.iter().filter_map(|attached| attached.split_once(' '));
         let there = attached.filter(|(_, instance)| lives(instance));
         there.filter_map(|(device, _)| DeviceId::new(device).ok()).collect()

@@ -13,7 +13,7 @@ use crate::store::codec::{read_json, write_json};
 use crate::store::{Admits, CLAIMS_BEFORE, Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
 
 /// How long a history is kept after its last call: longer than any record.
-const HISTORY_KEPT: Duration = Duration::from_hours(400 * 24);
+pub(super) const HISTORY_KEPT: Duration = Duration::from_hours(400 * 24);
 
 /// The calls that name a user, each with the time (ms) until which a record of it may be kept.
 pub(super) const NAMED: &str = "named";
@@ -98,8 +98,7 @@ impl Redis {
     /// The arguments that both kinds of claim have.
     fn claiming(&self, step: &mut redis::Cmd, claim: &Claim) -> Result<(), StoreError> {
         let (now, until) = (self.clock.now(), claim.until.as_millis());
-        let mut entry = format!("{until} {} ", claim.call).into_bytes();
-        entry.extend(write_json("claim", claim)?);
+        let entry = entry(claim)?;
         step.arg(claim.user.as_str())
             .arg(now.as_millis())
             .arg(claim.call.to_string())
@@ -144,6 +143,13 @@ impl Redis {
 /// The next part of a script's answer.
 fn next<T: FromRedisValue>(answer: &mut impl Iterator<Item = Value>) -> Result<T, StoreError> {
     from_redis_value(answer.next().unwrap_or(Value::Nil)).map_err(unreadable)
+}
+
+/// A claim as it stands on a line.
+pub(super) fn entry(claim: &Claim) -> Result<Vec<u8>, StoreError> {
+    let mut entry = format!("{} {} ", claim.until.as_millis(), claim.call).into_bytes();
+    entry.extend(write_json("claim", claim)?);
+    Ok(entry)
 }
 
 /// Claims as they stand on a line, after the two words that scripts read.

@@ -196,7 +196,7 @@ impl Course {
 }
 
 /// The key of a command that has one, the first if it has more.
-fn key_of(command: &Cmd) -> Option<&[u8]> {
+pub(super) fn key_of(command: &Cmd) -> Option<&[u8]> {
     let mut words = command.args_iter().filter_map(|arg| match arg {
         Arg::Simple(word) => Some(word),
         _ => None,

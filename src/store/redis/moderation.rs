@@ -58,8 +58,7 @@ impl Redis {
 
     pub(super) async fn ban_user(&self, ban: &Ban) -> Result<(), StoreError> {
         let partition = self.keys.of_user(&ban.user);
-        let mut value = format!("{} ", ban.until.map_or(0, Timestamp::as_millis)).into_bytes();
-        value.extend(write_json("ban", ban)?);
+        let value = written(ban)?;
         let mut step = BAN.on(&[&partition.one("bans"), &partition.one("notices"), &partition.one("events")]);
         self.link.run(&BAN, step.arg(ban.user.as_str()).arg(value)).await.map(drop)
     }
@@ -116,6 +115,13 @@ impl Redis {
         bans.sort_by(|ban, other| ban.user.cmp(&other.user));
         Ok(bans)
     }
+}
+
+/// A ban as it is stored.
+pub(super) fn written(ban: &Ban) -> Result<Vec<u8>, StoreError> {
+    let mut value = format!("{} ", ban.until.map_or(0, Timestamp::as_millis)).into_bytes();
+    value.extend(write_json("ban", ban)?);
+    Ok(value)
 }
 
 /// A ban, after the time that scripts read.

@@ -23,7 +23,7 @@ use super::{Redis, unreadable};
 use crate::clock::Clock;
 use crate::config::store as config;
 use crate::store::sealing::Sealing;
-use crate::store::{Keeping, StoreError};
+use crate::store::{Keeping, Store, StoreError};
 
 /// How many announcements a slow reader may be behind.
 const ANNOUNCEMENTS: usize = 8192;
@@ -63,6 +63,39 @@ pub enum OpenError {
 impl Redis {
     /// Connects, makes sure that the servers can be used, and begins to listen. Each command waits at most `timeout`.
     pub async fn open(config: &config::Redis, timeout: Duration, clock: Clock) -> Result<Self, OpenError> {
+        // In a box, so that whoever awaits this in something that is awaited in turn is not too deep for the compiler.
+        let (mut store, client) = Box::pin(Self::connected(config, timeout, clock)).await?;
+        let target = store.target.clone();
+        let unfit = |error: StoreError| OpenError::Unfit { target: target.clone(), why: in_words(error) };
+        // First it is said that this instance is here, and then looked whether the store is being filled; who fills it does both the other
+        // way round.
+        store.heart().start().await.map_err(unfit)?;
+        if store.is_being_filled().await.map_err(unfit)? {
+            store.close().await;
+            let why = "bellwire migrate-store has not come to its end there: run it again".to_owned();
+            return Err(OpenError::Unfit { target: target.clone(), why });
+        }
+        let (ready, begun) = oneshot::channel();
+        let (listener, heart) = (store.listener(client, timeout), store.heart());
+        store.tasks = vec![tokio::spawn(listener.run(ready)), tokio::spawn(heart.run())];
+        begun.await.unwrap_or_else(|_| Err(StoreError::Unavailable("nothing listens".into()))).map_err(unfit)?;
+        Ok(store)
+    }
+
+    /// As [`open`](Self::open), to be filled from another store: it is no gateway's yet, and listens to none.
+    pub async fn to_be_filled(config: &config::Redis, timeout: Duration, clock: Clock) -> Result<Self, OpenError> {
+        let (store, _) = Box::pin(Self::connected(config, timeout, clock)).await?;
+        let unfit = |error: StoreError| OpenError::Unfit { target: store.target.clone(), why: in_words(error) };
+        store.heart().set_clock().await.map_err(unfit)?;
+        Ok(store)
+    }
+
+    /// Connects and makes sure that the servers can be used.
+    async fn connected(
+        config: &config::Redis,
+        timeout: Duration,
+        clock: Clock,
+    ) -> Result<(Self, Arc<Client>), OpenError> {
         let target = config.to_string();
         let (client, link) = connect(config, timeout, clock.clone()).await?;
         let unfit = |error: StoreError| OpenError::Unfit { target: target.clone(), why: in_words(error) };
@@ -79,14 +112,9 @@ impl Redis {
         let unsure = Unsure::default();
         let sealing = Sealing::none(clock.clone());
         let (tasks, target) = (Vec::new(), target.clone());
-        let mut store =
+        let store =
             Self { link, keys, clock, events, instance, unsure, target, sealing, keeping: Keeping::default(), tasks };
-        store.heart().start().await.map_err(unfit)?;
-        let (ready, begun) = oneshot::channel();
-        let (listener, heart) = (store.listener(client, timeout), store.heart());
-        store.tasks = vec![tokio::spawn(listener.run(ready)), tokio::spawn(heart.run())];
-        begun.await.unwrap_or_else(|_| Err(StoreError::Unavailable("nothing listens".into()))).map_err(unfit)?;
-        Ok(store)
+        Ok((store, client))
     }
 
     pub(super) fn heart(&self) -> Heart {

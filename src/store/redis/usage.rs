@@ -48,7 +48,7 @@ impl Redis {
         Ok(usage.into_iter().filter(|usage| usage.calls > 0).collect())
     }
 
-    async fn usage_on(&self, day: Day, with_peak: bool) -> Result<DayUsage, StoreError> {
+    pub(super) async fn usage_on(&self, day: Day, with_peak: bool) -> Result<DayUsage, StoreError> {
         let shards = stream::iter(0..SHARDS).map(async |shard| {
             let key = self.shard(shard).key("usage", day);
             if with_peak {
@@ -70,7 +70,7 @@ impl Redis {
     }
 
     /// One of the partitions in which a day lies.
-    fn shard(&self, number: usize) -> Partition<'_> {
+    pub(super) fn shard(&self, number: usize) -> Partition<'_> {
         self.keys.partition(number % SHARDS * (PARTITIONS / SHARDS))
     }
 }

@@ -1,53 +1,10 @@
 //! `bellwire explain`, as a person calls it: what it prints, where it finds the gateway and the key, how it fails.
 
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
-
 use serde_json::{Value, json};
 
 use super::text;
-use crate::support::{SERVICE_KEY, SOON, Stage};
-
-/// A command of the binary under way; killed when dropped.
-pub(super) struct Running(Child);
-
-/// How a command ended.
-#[derive(Debug)]
-pub(super) struct Ended {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Running {
-    /// Starts a command with this service key in its environment, and nothing else.
-    pub(super) fn start(key: &str, args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bellwire"));
-        command.args(args).env_clear().env("BELLWIRE_SERVICE_KEY", key);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(command.spawn().expect("bellwire starts"))
-    }
-
-    pub(super) async fn end(mut self) -> Ended {
-        let (mut out, mut err) = (self.0.stdout.take().expect("stdout"), self.0.stderr.take().expect("stderr"));
-        // Both close when the process ends, at the latest when it is killed.
-        let reading = tokio::task::spawn_blocking(move || {
-            let (mut stdout, mut stderr) = (String::new(), String::new());
-            out.read_to_string(&mut stdout).expect("UTF-8");
-            err.read_to_string(&mut stderr).expect("UTF-8");
-            (stdout, stderr)
-        });
-        let (stdout, stderr) = tokio::time::timeout(SOON * 3, reading).await.expect("it ends").expect("no panic");
-        Ended { code: self.0.wait().expect("a status").code(), stdout, stderr }
-    }
-}
+use crate::support::command::{Ended, Running};
+use crate::support::{SERVICE_KEY, Stage};
 
 async fn run(key: &str, args: &[&str]) -> Ended {
     Running::start(key, args).end().await

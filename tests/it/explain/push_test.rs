@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bellwire::simulator::Received;
 use serde_json::{Value, json};
 
-use super::commands::{Ended, Running};
+use crate::support::command::{Ended, Running};
 use crate::support::people::{path, push_data};
 use crate::support::{Device, SERVICE_KEY, SOON, Stage};
 

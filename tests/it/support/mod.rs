@@ -5,6 +5,7 @@
 
 pub mod child;
 pub mod collector;
+pub mod command;
 mod dice;
 mod fleet;
 mod http;
@@ -85,7 +86,7 @@ impl Stage {
     }
 
     /// A stage on this store, with a simulator that others may share.
-    async fn on(
+    pub async fn on(
         store: &str,
         simulator: Arc<Simulator>,
         clock: Clock,
