@@ -192,11 +192,7 @@ fn overloaded(detail: impl Into<String>) -> Problem {
 }
 
 /// Refuses requests for which there is no place, and those of addresses that ask too often; marks the answers that were of use.
-pub(super) async fn limit(
-    State(addresses): State<Arc<AddressLimit>>,
-    request: Request<Body>,
-    next: Next,
-) -> Response {
+pub(super) async fn limit(State(addresses): State<Arc<AddressLimit>>, request: Request<Body>, next: Next) -> Response {
     let app = &addresses.app;
     let is_last = request.extensions().get::<Crowded>().is_some() && !is_known(app, &request);
     let is_probe = is_probe(request.uri().path());

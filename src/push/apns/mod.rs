@@ -104,10 +104,8 @@ impl Apns {
         second: (PushType, &PushToken),
     ) -> Report {
         let second_id = Uuid::from_u128(push.id.as_u128() ^ 1);
-        let (first, second) = tokio::join!(
-            self.send_one(host, push, push.id, first),
-            self.send_one(host, push, second_id, second)
-        );
+        let (first, second) =
+            tokio::join!(self.send_one(host, push, push.id, first), self.send_one(host, push, second_id, second));
         // The second is the one that rings for certain; only a dead token is worth more to know.
         if matches!(first.verdict, Verdict::DropToken { .. }) { first } else { second }
     }

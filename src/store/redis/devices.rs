@@ -162,7 +162,8 @@ impl Redis {
         let owners: Vec<Option<Vec<u8>>> = if keys.is_empty() {
             Vec::new()
         } else if self.link.is_cluster() {
-            let owner = async |key: &String| from_redis_value(self.link.ask(cmd("GET").arg(key)).await?).map_err(unreadable);
+            let owner =
+                async |key: &String| from_redis_value(self.link.ask(cmd("GET").arg(key)).await?).map_err(unreadable);
             try_join_all(keys.iter().map(owner)).await?
         } else {
             from_redis_value(self.link.ask(cmd("MGET").arg(&keys)).await?).map_err(unreadable)?
