@@ -219,9 +219,9 @@ impl Drop for Answer {
     fn drop(&mut self) {
         self.heads.0.state.send_if_modified(|state| {
             if self.is_wanted {
-                state.answered += 1
+                state.answered += 1;
             } else {
-                state.taken_back += 1
+                state.taken_back += 1;
             }
             !self.is_wanted
         });
