@@ -18,6 +18,8 @@ use crate::store::redis::Redis;
 
 /// How often it is said how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How long a command may take at the least: a disk that is written to for minutes stalls now and then.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How many damaged records are named.
 const NAMED: usize = 20;
 
@@ -130,7 +132,7 @@ fn unopened(error: &OpenError) -> CliError {
 }
 
 async fn target(url: &store::Redis, config: &Config) -> Result<Redis, CliError> {
-    let opened = Redis::to_be_filled(url, config.store.timeout, Clock::system()).await;
+    let opened = Redis::to_be_filled(url, config.store.timeout.max(PATIENCE), Clock::system()).await;
     let target = opened.map_err(|error| CliError::Failed(with_causes(&error)))?;
     Ok(target.sealed_by(&config.store.encryption).keeping(crate::app::keeping(config)))
 }

@@ -185,9 +185,8 @@ impl Engine {
             if !request.callee_device.as_ref().is_none_or(is_there) {
                 return self.refuse(request, id, EngineError::UnknownDevice).await;
             }
-            self.leave_reachable(request, &mut callee);
             // Only what rings must have its place on the line.
-            let lacks_place = callee.crowded && !callee.devices.is_empty();
+            let lacks_place = callee.crowded && self.rings_any(request, &callee);
             let busy = match self.meet_callees_calls(request, id, &callee).await? {
                 Line::Glare(call) => return self.keep_key(request, id, call).await,
                 // Those before it are over and have left.
@@ -198,20 +197,32 @@ impl Engine {
                 Line::Free => lacks_place,
                 Line::Busy => true,
             };
+            // A browser may have come while other calls were waited for.
+            self.leave_reachable(request, &mut callee);
             return self.commit_invite(request, id, callee, busy, trace).await;
         }
     }
 
     /// Leaves of the callee's devices those that this call may ring.
     fn leave_reachable(&self, request: &InviteRequest, callee: &mut Callee) {
-        if callee.banned {
-            callee.devices.clear();
-        }
-        let mut connected = self.0.readers.devices_of(&request.callee);
-        connected.extend(callee.attached.drain(..));
+        let mut devices = std::mem::take(&mut callee.devices);
+        let is_rung = self.is_rung(request, callee);
+        devices.retain(is_rung);
+        callee.devices = devices;
+    }
+
+    fn rings_any(&self, request: &InviteRequest, callee: &Callee) -> bool {
+        callee.devices.iter().any(self.is_rung(request, callee))
+    }
+
+    /// Whether a device of the callee may be rung now.
+    fn is_rung<'a>(&self, request: &'a InviteRequest, callee: &'a Callee) -> impl Fn(&Device) -> bool + use<'a> {
+        let connected = self.0.readers.devices_of(&request.callee);
         let is_meant = |id: &DeviceId| request.callee_device.as_ref().is_none_or(|only| only == id);
-        let is_there = |device: &Device| device.platform != Platform::Web || connected.contains(&device.id);
-        callee.devices.retain(|device| is_meant(&device.id) && is_there(device));
+        move |device| {
+            let is_there = || connected.contains(&device.id) || callee.attached.contains(&device.id);
+            !callee.banned && is_meant(&device.id) && (device.platform != Platform::Web || is_there())
+        }
     }
 
     /// What stands under an id that the key was reserved for; one that is too old is taken out of use.

@@ -83,6 +83,8 @@ impl Engine {
             found
         };
         let look = look.boxed().shared();
+        // Those whose last waiter went away.
+        looks.retain(|_, look| look.upgrade().is_some());
         // Weak: a look has the engine, and nobody takes one further but who waits for it.
         looks.extend(look.downgrade().map(|weak| ((id, until), weak)));
         look

@@ -119,13 +119,14 @@ impl Heads {
     pub(super) async fn slow(&self, within: Duration) {
         loop {
             let begun = self.0.state.borrow().begun;
-            let Some(begun) = begun else {
-                self.0.begins.notified().await;
-                continue;
-            };
-            sleep_until((begun + within).into()).await;
-            if self.0.state.borrow().begun == Some(begun) {
+            // A head that has yet to begin is due no sooner than one that begins now, so this is looked at once in so long and not for each request.
+            sleep_until((begun.unwrap_or_else(Instant::now) + within).into()).await;
+            let now = self.0.state.borrow().begun;
+            if begun.is_some() && now == begun {
                 return;
+            }
+            if now.is_none() {
+                self.0.begins.notified().await;
             }
         }
     }

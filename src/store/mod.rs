@@ -127,7 +127,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Law 10: as law 7 and the history of law 9, but where the callee has blocked the caller nothing is claimed and nothing recorded.
     /// A callee who is banned is claimed as any other, and the answer says so; ban and claim are ordered as in law 19.
-    /// Law 35: where [`CLAIMS_BEFORE`] others are before it the claim is not made, unless it stands, and the answer says so; all else is done.
+    /// Law 35: where [`CLAIMS_BEFORE`] others are before it the claim is not made, unless it stands, and the answer says so; all else is done,
+    /// and charged again each time, since nothing of it stands.
     /// Law 23: charges are taken of the callee's rates, unless the claim stands. A caller whom they have blocked is refused as any other
     /// where a rate has none left, and takes nothing of it.
     /// Law 31: where only contacts are admitted and the caller is none, that is all that the answer says, blocked or banned as they may be: nothing

@@ -3,7 +3,7 @@
 //! Whoever logs never waits for whoever reads the log, so a collector that hangs stops no call; and a system call serves many lines. What a
 //! line says is left to whoever logs it.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -63,8 +63,7 @@ impl Shared {
     fn write_to(&self, mut output: impl Write) {
         let mut lines = Vec::new();
         while let Some(lost) = self.gather(&mut lines) {
-            // Where else should it be told that the log cannot be written?
-            let _ = output.write_all(&lines).and_then(|()| output.flush());
+            let lost = lost + write(&mut output, &lines);
             if lost > 0 {
                 tracing::warn!(lost, "lines of the log were lost: nobody took them in time");
             }
@@ -72,6 +71,24 @@ impl Shared {
         self.waiting().is_written = true;
         self.written.notify_all();
     }
+}
+
+/// Writes lines; says how many could not be, which ends one of which some is written.
+fn write(output: &mut impl Write, lines: &[u8]) -> u64 {
+    let mut rest = lines;
+    while !rest.is_empty() {
+        match output.write(rest) {
+            Ok(0) => break,
+            Ok(written) => rest = &rest[written..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(GATHER_FOR),
+            Err(_) => break,
+        }
+    }
+    let begins_a_line = lines.len() == rest.len() || lines[..lines.len() - rest.len()].ends_with(b"\n");
+    // Where else should it be told that the log cannot be written?
+    let _ = if begins_a_line { Ok(()) } else { output.write_all(b"\n") }.and_then(|()| output.flush());
+    rest.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// Begins to write lines there.
@@ -151,6 +168,33 @@ mod tests {
         let out: Vec<u8> = out.try_iter().flatten().collect();
         let out = String::from_utf8(out).expect("text");
         assert!(out.lines().map(str::parse).eq((0..10_000).map(Ok::<u32, _>)), "{out}");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted_and_the_next_line_begins_anew() {
+        /// Takes ten bytes, fails once, and goes on.
+        #[derive(Default)]
+        struct Full(Vec<u8>, bool);
+
+        impl Write for Full {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if self.0.len() == 10 && !std::mem::replace(&mut self.1, true) {
+                    return Err(io::Error::from(ErrorKind::StorageFull));
+                }
+                let taken = if self.1 { bytes.len() } else { bytes.len().min(10 - self.0.len()) };
+                self.0.extend_from_slice(&bytes[..taken]);
+                Ok(taken)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let mut output = Full::default();
+        assert_eq!(write(&mut output, b"first\nsecond\nthird\n"), 2);
+        assert_eq!(write(&mut output, b"fourth\n"), 0);
+        assert_eq!(output.0, b"first\nseco\nfourth\n");
     }
 
     #[test]

@@ -100,11 +100,14 @@ impl Source {
     /// Everything in it, in batches; the last one may be an error.
     pub fn batches(self: &Arc<Self>) -> mpsc::Receiver<Result<Batch, StoreError>> {
         let (out, batches) = mpsc::channel(AHEAD);
-        let source = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = source.read(&out) {
+        let (source, read) = (Arc::clone(self), out.clone());
+        let reading = tokio::task::spawn_blocking(move || source.read(&read));
+        tokio::spawn(async move {
+            // redb panics where a file is damaged: that is no end.
+            let damaged = |_| Err(StoreError::Corrupt("the file is damaged, and cannot be read on".to_owned()));
+            if let Err(error) = reading.await.unwrap_or_else(damaged) {
                 // An error here says that nobody reads on.
-                let _ = out.blocking_send(Err(error));
+                let _ = out.send(Err(error)).await;
             }
         });
         batches

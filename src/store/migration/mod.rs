@@ -147,6 +147,8 @@ impl Migration {
             told(Phase::Moving, done);
         }
         self.compare(&told).await?;
+        // Whoever has stood still for long must not let gateways on what another run fills.
+        self.target.keep_filling().await?;
         self.target.end_filling().await?;
         Ok(moved)
     }

@@ -23,7 +23,7 @@ const HOLD: &str = "migrating";
 const HELD_FOR: Duration = Duration::from_secs(10);
 /// How often it is looked whether it is not any more.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long it may take to look whether the store is empty.
+/// How long the mark stands of a run that was killed while it looked whether the store is empty.
 const LOOKS_WITHIN: Duration = Duration::from_mins(1);
 /// What a gateway leaves that has stored nothing, and what is written here.
 const OF_NO_ACCOUNT: [&str; 6] = ["instances", "notices", "probe:", "attached:", MARK, HOLD];
@@ -65,7 +65,7 @@ impl Redis {
     pub async fn begin_filling(&self) -> Result<u64, TargetError> {
         self.take_hold().await?;
         let begun = self.mark_and_empty().await;
-        if begun.is_err() {
+        if begun.as_ref().is_err_and(|error| !matches!(error, TargetError::Lost(_))) {
             // Should it fail: it lapses soon.
             let _ = self.link.ask(&delete(&self.of_filling(HOLD))).await;
         }
@@ -74,13 +74,17 @@ impl Redis {
 
     /// Says that this run is still at work, unless another one is.
     pub async fn keep_filling(&self) -> Result<(), TargetError> {
-        let hold = self.of_filling(HOLD);
-        let holder = self.link.ask(cmd("GET").arg(&hold)).await?;
-        let holder: Option<String> = from_redis_value(holder).map_err(unreadable)?;
-        if holder.as_ref() != Some(&self.instance) {
+        let keys = [MARK, HOLD].map(|what| self.of_filling(what));
+        let stand = self.link.ask(cmd("MGET").arg(&keys)).await?;
+        let [mark, holder]: [Option<String>; 2] = from_redis_value(stand).map_err(unreadable)?;
+        let (Some(mark), true) = (mark, holder.as_ref() == Some(&self.instance)) else {
             return Err(TargetError::Lost(self.target.clone()));
+        };
+        let [marked, held] = keys;
+        self.link.ask(cmd("PEXPIRE").arg(held).arg(millis(HELD_FOR))).await?;
+        if mark == LOOKING {
+            self.link.ask(cmd("PEXPIRE").arg(marked).arg(millis(LOOKS_WITHIN))).await?;
         }
-        self.link.ask(cmd("PEXPIRE").arg(&hold).arg(millis(HELD_FOR))).await?;
         Ok(())
     }
 
@@ -112,33 +116,32 @@ impl Redis {
     }
 
     async fn mark_and_empty(&self) -> Result<u64, TargetError> {
-        let was_begun = self.mark().await?.is_some_and(|mark| mark == FILLING);
-        let mark = self.of_filling(MARK);
-        if !was_begun {
-            // Of a store that is somebody's nothing stays, should this be killed.
-            self.link.ask(cmd("SET").arg(&mark).arg(LOOKING).arg("PX").arg(millis(LOOKS_WITHIN))).await?;
-        }
-        let refused = if self.is_running().await? {
-            Some(TargetError::Running(self.target.clone()))
-        } else if was_begun {
+        self.refuse_running().await?;
+        if self.mark().await?.is_some_and(|mark| mark == FILLING) {
             return self.empty().await;
-        } else {
-            self.holds_something().await?.then(|| TargetError::NotEmpty(self.target.clone()))
-        };
-        if let Some(refused) = refused {
-            if !was_begun {
-                self.link.ask(&delete(&mark)).await?;
-            }
-            return Err(refused);
         }
+        let mark = self.of_filling(MARK);
+        // Of a store that is somebody's nothing stays, should this be killed.
+        self.link.ask(cmd("SET").arg(&mark).arg(LOOKING).arg("PX").arg(millis(LOOKS_WITHIN))).await?;
+        let empty = self.refuse_used().await;
+        if empty.as_ref().is_err_and(|error| !matches!(error, TargetError::Lost(_))) {
+            self.link.ask(&delete(&mark)).await?;
+        }
+        empty?;
         match self.link.ask(cmd("SET").arg(&mark).arg(FILLING).arg("XX")).await? {
             Value::Nil => Err(TargetError::Lost(self.target.clone())),
             _ => Ok(0),
         }
     }
 
-    async fn is_running(&self) -> Result<bool, StoreError> {
-        Ok(!self.living().await?.is_empty())
+    async fn refuse_used(&self) -> Result<(), TargetError> {
+        // One that has begun before the mark stood.
+        self.refuse_running().await?;
+        if self.holds_something().await? { Err(TargetError::NotEmpty(self.target.clone())) } else { Ok(()) }
+    }
+
+    async fn refuse_running(&self) -> Result<(), TargetError> {
+        if self.living().await?.is_empty() { Ok(()) } else { Err(TargetError::Running(self.target.clone())) }
     }
 
     async fn holds_something(&self) -> Result<bool, TargetError> {
@@ -154,7 +157,6 @@ impl Redis {
     async fn empty(&self) -> Result<u64, TargetError> {
         let mut removed = 0;
         let remove = async |keys: Vec<String>| {
-            self.keep_filling().await?;
             removed += self.on_each(keys, delete).await?;
             Ok::<bool, TargetError>(true)
         };
@@ -176,6 +178,7 @@ impl Redis {
         for server in one_of_each(&self.link, &self.keys) {
             let (beside, mut cursor) = (server.one("scan"), "0".to_owned());
             loop {
+                self.keep_filling().await?;
                 let (next, mut found) = self.slice(&beside, &pattern, &cursor).await?;
                 found.retain(counts);
                 if !found.is_empty() && !take(found).await? {

@@ -129,6 +129,24 @@ async fn a_damaged_record_is_named_before_anything_is_written_and_left_behind_if
     assert!(bytes(&store_of(&config)) == before, "the file is as it was");
 }
 
+/// redb panics on a key that is no text, in the middle of the table.
+#[tokio::test]
+async fn a_file_that_is_damaged_itself_is_not_taken_for_one_that_is_shorter() {
+    let Some(target) = Target::new().await else { return };
+    let old = Old::with_blocks(5000).await;
+    let config = old.config();
+    let file = store_of(&config);
+    let mut damaged = bytes(&file);
+    let place = damaged.windows(9).rposition(|bytes| bytes == b"user-4321").expect("a user");
+    damaged[place] = 0xff;
+    std::fs::write(&file, &damaged).expect("written");
+    for arguments in [&[][..], &["--skip-damaged"]] {
+        let ended = target.move_from(&config, arguments).await;
+        expect(&ended, 1, "the file is damaged, and cannot be read on");
+        assert_eq!(ended.stdout, "");
+    }
+}
+
 #[tokio::test]
 async fn a_source_that_is_none_is_refused_and_not_made() {
     let Some(target) = Target::new().await else { return };
