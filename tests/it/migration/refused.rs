@@ -137,8 +137,12 @@ async fn a_file_that_is_damaged_itself_is_not_taken_for_one_that_is_shorter() {
     let config = old.config();
     let file = store_of(&config);
     let mut damaged = bytes(&file);
-    let place = damaged.windows(9).rposition(|bytes| bytes == b"user-4321").expect("a user");
-    damaged[place] = 0xff;
+    // Wherever it stands: pages that are out of use have it too.
+    for place in 0..damaged.len() {
+        if damaged[place..].starts_with(b"user-4321") {
+            damaged[place] = 0xff;
+        }
+    }
     std::fs::write(&file, &damaged).expect("written");
     for arguments in [&[][..], &["--skip-damaged"]] {
         let ended = target.move_from(&config, arguments).await;

@@ -67,9 +67,10 @@ impl Running {
         format!("http://{address}")
     }
 
-    /// Kills it, and gives what it logged.
-    pub async fn killed(mut self) -> String {
-        self.0.kill().expect("killed");
+    /// Ends it, and gives what it logged.
+    pub async fn log_to_its_end(mut self) -> String {
+        let asked = Command::new("kill").args(["-s", "TERM", &self.0.id().to_string()]).status();
+        assert!(asked.expect("kill runs").success());
         let (mut stderr, mut log) = (self.0.stderr.take().expect("a pipe"), String::new());
         let read = spawn_blocking(move || stderr.read_to_string(&mut log).map(|_| log));
         timeout(SOON, read).await.expect("in time").expect("no panic").expect("text")

@@ -180,7 +180,7 @@ async fn settings_that_lose_calls_are_told_everywhere() {
     let http = Http::new(running.ready().await);
     let (ready, detail) = readiness(&http).await;
     assert!(ready, "{detail}");
-    let (log, checked) = (running.killed().await, check(&store).await);
+    let (log, checked) = (running.log_to_its_end().await, check(&store).await);
     let line = checked.stdout.lines().find(|line| line.starts_with("ok    store: "));
     for said in [detail.as_str(), &log, line.unwrap_or_else(|| panic!("{checked:?}"))] {
         assert!(said.contains("maxmemory-policy is allkeys-lru") && said.contains("appendonly is off"), "{said}");
@@ -199,7 +199,7 @@ async fn no_log_error_or_readiness_has_the_password() {
     redis.kill();
     said.push(readiness(&http).await.1);
     let reply = http.get("/v1/bans", "bw_sk_unknown").await;
-    said.extend([reply.text, running.killed().await, check(&store).await.stdout]);
+    said.extend([reply.text, running.log_to_its_end().await, check(&store).await.stdout]);
     assert!(said[1].contains("Redis"), "it says what is wrong: {said:?}");
     for text in said {
         assert!(!text.contains(PASSWORD), "{text}");
