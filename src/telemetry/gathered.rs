@@ -88,7 +88,7 @@ fn write(output: &mut impl Write, lines: &[u8]) -> u64 {
     let begins_a_line = lines.len() == rest.len() || lines[..lines.len() - rest.len()].ends_with(b"\n");
     // Where else should it be told that the log cannot be written?
     let _ = if begins_a_line { Ok(()) } else { output.write_all(b"\n") }.and_then(|()| output.flush());
-    rest.iter().filter(|byte| **byte == b'\n').count() as u64
+    rest.split_inclusive(|byte| *byte == b'\n').count() as u64
 }
 
 /// Begins to write lines there.
