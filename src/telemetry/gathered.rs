@@ -61,11 +61,14 @@ impl Shared {
     }
 
     fn write_to(&self, mut output: impl Write) {
-        let mut lines = Vec::new();
-        while let Some(lost) = self.gather(&mut lines) {
-            let lost = lost + write(&mut output, &lines);
-            if lost > 0 {
+        let (mut lines, mut lost) = (Vec::new(), 0);
+        while let Some(too_many) = self.gather(&mut lines) {
+            let unwritten = write(&mut output, &lines);
+            lost += too_many + unwritten;
+            // A line about it while nothing can be written would be lost as well, and begin this again, without end.
+            if lost > 0 && unwritten == 0 {
                 tracing::warn!(lost, "lines of the log were lost: nobody took them in time");
+                lost = 0;
             }
         }
         self.waiting().is_written = true;
