@@ -14,8 +14,8 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     target="$(rustc --print host-tuple)" \
-    && RUSTFLAGS="-C target-feature=+crt-static" cargo auditable build --locked --release --target "$target" --bin bellwire \
-    && install -D "target/$target/release/bellwire" /out/bellwire \
+    && RUSTFLAGS="-C target-feature=+crt-static" cargo auditable build --locked --profile dist --target "$target" --bin bellwire \
+    && install -D "target/$target/dist/bellwire" /out/bellwire \
     && install -d /out/data
 
 # CA certificates, time zones, /tmp, and uid 65532 as `nonroot`: two megabytes.

@@ -63,10 +63,10 @@ upgrade *args:
 full: check bench upgrade docker
     cargo deny --locked check
 
-# Builds the program with the list of its crates in it, as the image has it: `cargo audit bin target/release/bellwire` reads it.
+# Builds the program with the list of its crates in it, as the image has it: `cargo audit bin target/dist/bellwire` reads it.
 # Needs cargo-auditable.
 release:
-    cargo auditable build --release --locked --bin bellwire
+    cargo auditable build --profile dist --locked --bin bellwire
 
 # Builds the image.
 docker tag="bellwire":

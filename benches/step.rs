@@ -4,14 +4,18 @@
 
 #![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
 
+#[path = "../examples/shared/rules.rs"]
+mod rules;
+
 use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::{
-    Call, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, PushRules, Receipt, Rules, Subscribers,
-    TaskResult, Timestamp, Unknown, UserId, begin, step,
+    Call, Device, DeviceId, Input, Invite, Media, Outcome, Party, Receipt, Rules, TaskResult, Timestamp, Unknown,
+    UserId, begin, step,
 };
 use divan::{Bencher, black_box};
+use rules::rules;
 use serde_json::json;
 
 fn main() {
@@ -43,21 +47,7 @@ fn invite(clock: &Clock) -> Invite {
         media: Media::Video,
         room: clock.uuid().to_string(),
         metadata: Some(json!({"order": 42})),
-        rules: Rules {
-            connect_timeout_ms: 20_000,
-            reconnect_grace_ms: 30_000,
-            max_duration_ms: 14_400_000,
-            retention_ms: 604_800_000,
-            decline: DeclineScope::Call,
-            missed_call: true,
-            presence: false,
-            rooms: false,
-            ask_every_ms: 0,
-            record: false,
-            push: PushRules::default(),
-            webhooks: Subscribers::default(),
-            unknown: Unknown::default(),
-        },
+        rules: Rules { presence: false, ..rules() },
         ring_until: now + Duration::from_secs(45),
         devices: [iphone, pixel].map(|device| serde_json::from_value::<Device>(device).expect("a device")).into(),
         busy: false,

@@ -4,19 +4,20 @@
 
 #![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
 
+#[path = "../examples/shared/rules.rs"]
+mod rules;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bellwire::clock::Clock;
-use bellwire::domain::{
-    Call, CallId, DeclineScope, Device, Invite, Limit, Media, Party, PushRules, Rate, Rules, Subscribers, Unknown,
-    UserId, begin,
-};
+use bellwire::domain::{Call, CallId, Device, Invite, Limit, Media, Party, Rate, Unknown, UserId, begin};
 use bellwire::store::embedded::Embedded;
 use bellwire::store::{Admits, Charge, Claim, Commit, Role, Store, codec};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
+use rules::rules;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -36,21 +37,6 @@ fn call(clock: &Clock) -> Call {
         });
         serde_json::from_value(json).expect("a device")
     });
-    let rules = Rules {
-        connect_timeout_ms: 20_000,
-        reconnect_grace_ms: 30_000,
-        max_duration_ms: 14_400_000,
-        retention_ms: 604_800_000,
-        decline: DeclineScope::Call,
-        missed_call: true,
-        presence: true,
-        rooms: false,
-        ask_every_ms: 0,
-        record: false,
-        push: PushRules::default(),
-        webhooks: Subscribers::default(),
-        unknown: Unknown::default(),
-    };
     let invite = Invite {
         callee_device: None,
         id: clock.call_id(),
@@ -65,7 +51,7 @@ fn call(clock: &Clock) -> Call {
         media: Media::Video,
         room: clock.uuid().to_string(),
         metadata: Some(json!({"order": 42})),
-        rules,
+        rules: rules(),
         ring_until: now + Duration::from_secs(45),
         devices: devices.into(),
         busy: false,

@@ -130,7 +130,8 @@ struct Ticket<'a> {
     exp: u64,
 }
 
-#[tokio::main]
+// As the gateway on two cores.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     bellwire::crypto::install()?;
     let clock = Clock::system();

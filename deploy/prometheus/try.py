@@ -14,7 +14,7 @@ SECONDS = 12
 HERE = Path(__file__).parent
 # What a gateway without trouble, LiveKit or webhooks has nothing to tell of.
 MAY_BE_EMPTY = ("livekit", "webhook", "usage_warnings", "limited", "jobs_total", 'status!~', 'verdict!=', "store_failures",
-                "task_late", "ring_media", "policy")
+                "task_late", "ring_media", "policy", "config_reloads", 'reason="held-back"')
 
 
 def ask(url, body=None, token=None, method=None):

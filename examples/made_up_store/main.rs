@@ -5,18 +5,19 @@
 
 #![expect(clippy::expect_used, reason = "whoever measures wants to see where it went wrong")]
 
+#[path = "../shared/rules.rs"]
+mod rules;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
-use bellwire::domain::{
-    DeclineScope, Device, Input, Invite, Media, Outcome, Party, PushRules, Rules, Subscribers, Timestamp, Unknown,
-    UserId, begin, step,
-};
+use bellwire::domain::{Device, Input, Invite, Media, Outcome, Party, Timestamp, Unknown, UserId, begin, step};
 use bellwire::store::embedded::Embedded;
 use bellwire::store::{Admits, Claim, Commit, Role, Store};
 use futures_util::{StreamExt, stream};
+use rules::rules;
 use serde_json::json;
 
 /// How many users are written at a time: they share a transaction.
@@ -89,24 +90,6 @@ async fn call(store: &Embedded, clock: &Clock, caller: &UserId, callee: &UserId,
     commit(bellwire::domain::Call { version: first.version + 1, ..*ended }, Some(first.version)).await;
     for user in [&caller.id, callee] {
         store.free_line(user, id).await.expect("freed");
-    }
-}
-
-fn rules() -> Rules {
-    Rules {
-        connect_timeout_ms: 20_000,
-        reconnect_grace_ms: 30_000,
-        max_duration_ms: 14_400_000,
-        retention_ms: 604_800_000,
-        decline: DeclineScope::Call,
-        missed_call: true,
-        presence: true,
-        record: false,
-        rooms: false,
-        ask_every_ms: 0,
-        push: PushRules::default(),
-        webhooks: Subscribers::default(),
-        unknown: Unknown::default(),
     }
 }
 

@@ -14,14 +14,19 @@ mod serve;
 mod simulate;
 mod token;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use thiserror::Error;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::app::StartError;
 use crate::config::{Config, ConfigError};
+
+/// Why the number of threads cannot be used.
+const THREADS: &str = "TOKIO_WORKER_THREADS must be a number of threads, at least 1";
 
 /// Makes phones ring for LiveKit calls.
 #[derive(Debug, Parser)]
@@ -56,7 +61,7 @@ enum Command {
 }
 
 /// Where the configuration is.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct ConfigFile {
     /// The configuration file; without it only defaults and variables count. Also `BELLWIRE_CONFIG`.
     #[arg(long, value_name = "FILE")]
@@ -104,8 +109,7 @@ fn run(command: Command) -> Result<(), CliError> {
         return Ok(());
     }
     crate::crypto::install().map_err(StartError::from)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    runtime(&command)?.block_on(async {
         match command {
             Command::Serve(serve) => serve.run().await,
             Command::Check(check) => check.run().await,
@@ -119,6 +123,27 @@ fn run(command: Command) -> Result<(), CliError> {
             Command::Openapi => Ok(()),
         }
     })
+}
+
+/// The runtime of a gateway, with `TOKIO_WORKER_THREADS` threads or one for two cores; of other commands, which print while they serve, with
+/// one for each.
+fn runtime(command: &Command) -> Result<Runtime, CliError> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = match command {
+        Command::Serve(_) => wanted_threads()?.unwrap_or(cores.div_ceil(2)),
+        _ => cores.max(2),
+    };
+    if threads == 1 {
+        // There a task that is woken waits its turn, so that what many write to one connection goes out by one system call.
+        return Ok(Builder::new_current_thread().enable_all().build()?);
+    }
+    Ok(Builder::new_multi_thread().worker_threads(threads).enable_all().build()?)
+}
+
+fn wanted_threads() -> Result<Option<usize>, CliError> {
+    let Some(wanted) = std::env::var_os("TOKIO_WORKER_THREADS") else { return Ok(None) };
+    let threads = wanted.to_str().and_then(|text| text.parse::<NonZero<usize>>().ok());
+    threads.map(|threads| Some(threads.get())).ok_or_else(|| CliError::Usage(THREADS.to_owned()))
 }
 
 impl ConfigFile {

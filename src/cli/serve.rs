@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use tokio::signal::unix::Signal;
+use tokio::task::spawn_blocking;
 
 use super::{CliError, ConfigFile};
 use crate::app::Gateway;
@@ -51,8 +52,10 @@ impl Serve {
     async fn reload(&self, gateway: &Gateway, mut asked: Signal) -> Infallible {
         loop {
             asked.recv().await;
-            // On the main thread, which serves nobody.
-            gateway.reload(self.file.load()).await;
+            let file = self.file.clone();
+            // A folder that hangs holds nobody up but this.
+            let Ok(config) = spawn_blocking(move || file.load()).await else { continue };
+            gateway.reload(config).await;
         }
     }
 }

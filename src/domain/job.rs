@@ -312,15 +312,6 @@ mod tests {
     }
 
     #[test]
-    fn the_job_of_a_ban_is_read_as_it_was_when_it_had_but_a_user() {
-        let work = json!({"kind": "ban", "user": "bob"});
-        let job = json!({"id": "ban:1", "version": 1, "due": 5, "attempt": 0, "created_at": 1, "work": work});
-        let job: Job = serde_json::from_value(job).expect("a job");
-        let Work::Ban(Ban { user, was_put, tell, .. }) = job.work else { panic!("{:?}", job.work) };
-        assert_eq!((user.as_str(), was_put, tell), ("bob", false, Vec::new()));
-    }
-
-    #[test]
     fn pauses_double_up_to_an_hour() {
         let pause = |attempt| Job { attempt, ..webhook() }.pause();
         let minutes = [1, 2, 3, 6, 7, 40].map(|attempt| pause(attempt).as_secs() / 60);

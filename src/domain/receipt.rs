@@ -86,9 +86,8 @@ impl Receipt {
 
     /// Whether another one says the same of the same push.
     fn says(&self, other: &Self) -> bool {
-        let of = |receipt: &Self| (receipt.number, receipt.status, receipt.environment);
-        let texts = |receipt: &Self| [receipt.push.clone(), receipt.reason.clone(), receipt.verdict.clone()];
-        of(self) == of(other) && texts(self) == texts(other)
+        (self.number, self.status, self.environment) == (other.number, other.status, other.environment)
+            && [&self.push, &self.reason, &self.verdict] == [&other.push, &other.reason, &other.verdict]
     }
 
     /// Whether another one was counted here before.

@@ -4,11 +4,10 @@
 //! a claim without a call is given a moment, then its id is buried (a late commit of it fails) and the claim taken off.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared, WeakShared};
+use tokio::sync::OnceCell;
 
 use super::{Engine, EngineError};
 use crate::domain::{Call, CallId, Timestamp, UserId};
@@ -22,16 +21,26 @@ pub(super) const GIVE_WAY_WITHIN: Duration = Duration::from_millis(200);
 /// How often an uncommitted call is looked for meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// The uncommitted calls that invites of this instance wait for, each with its time. However many wait for one, one looks.
+/// The uncommitted calls that are waited for here, each with the time until which it is. However many wait for one, one looks; should it go
+/// away, the next does.
 #[derive(Default)]
-pub(super) struct Awaited(Mutex<HashMap<(CallId, Timestamp), WeakShared<Look>>>);
+pub(super) struct Awaited(Mutex<HashMap<(CallId, Timestamp), Weak<Look>>>);
 
 /// What comes to stand under a call's id.
-type Look = BoxFuture<'static, Result<Slot, StoreError>>;
+type Look = OnceCell<Result<Slot, StoreError>>;
 
 impl Awaited {
-    fn looks(&self) -> MutexGuard<'_, HashMap<(CallId, Timestamp), WeakShared<Look>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The look at a call until this time, of all who wait for it.
+    fn look(&self, id: CallId, until: Timestamp) -> Arc<Look> {
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(look) = looks.get(&(id, until)).and_then(Weak::upgrade) {
+            return look;
+        }
+        // Those whose last waiter went away.
+        looks.retain(|_, look| look.strong_count() > 0);
+        let look = Arc::default();
+        looks.insert((id, until), Arc::downgrade(&look));
+        look
     }
 }
 
@@ -65,29 +74,12 @@ impl Engine {
     /// Waits for the commit of a call; when its time is up, its id is taken out of use.
     pub(super) async fn committed_or_buried(&self, id: CallId, until: Timestamp) -> Result<Slot, StoreError> {
         match self.store().load(id).await? {
-            Slot::Vacant => self.look(id, until).await,
+            Slot::Vacant => {
+                let look = self.0.awaited.look(id, until);
+                Box::pin(look.get_or_init(|| self.look_until(id, until))).await.clone()
+            }
             slot => Ok(slot),
         }
-    }
-
-    /// As [`committed_or_buried`](Self::committed_or_buried), where nothing stood a moment ago.
-    fn look(&self, id: CallId, until: Timestamp) -> Shared<Look> {
-        let mut looks = self.0.awaited.looks();
-        if let Some(look) = looks.get(&(id, until)).and_then(WeakShared::upgrade) {
-            return look;
-        }
-        let engine = self.clone();
-        let look = async move {
-            let found = engine.look_until(id, until).await;
-            engine.0.awaited.looks().remove(&(id, until));
-            found
-        };
-        let look = look.boxed().shared();
-        // Those whose last waiter went away.
-        looks.retain(|_, look| look.upgrade().is_some());
-        // Weak: a look has the engine, and nobody takes one further but who waits for it.
-        looks.extend(look.downgrade().map(|weak| ((id, until), weak)));
-        look
     }
 
     async fn look_until(&self, id: CallId, until: Timestamp) -> Result<Slot, StoreError> {
@@ -113,5 +105,62 @@ impl Engine {
     /// How many calls a line holds.
     pub(super) fn line_capacity(&self) -> usize {
         if self.settings().call_waiting { 2 } else { 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Poll, Wake};
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// Whether a task is to be polled.
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn looks() -> [Arc<Look>; 2] {
+        let awaited = Awaited::default();
+        let id = CallId::parse("0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a").expect("a call id");
+        [(); 2].map(|()| awaited.look(id, Timestamp::from_millis(1)))
+    }
+
+    #[tokio::test]
+    async fn of_many_that_wait_one_looks() {
+        let [one, other] = looks();
+        let found = one.get_or_init(async || Ok(Slot::Tombstone)).await;
+        let known = other.get_or_init(pending).now_or_never().expect("nothing to wait for");
+        assert!(matches!((found, known), (Ok(Slot::Tombstone), Ok(Slot::Tombstone))));
+    }
+
+    /// The news comes while the one that looks is polled, and it goes away before it is polled again.
+    #[test]
+    fn nobody_sleeps_since_the_one_that_looked_went_away() {
+        let [one, other] = looks();
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        let mut waits = Box::pin(other.get_or_init(async || Ok(Slot::Tombstone)));
+        let waker = Arc::clone(&woken).into();
+        let mut poll_if_woken = || {
+            let is_woken = woken.0.swap(false, Ordering::SeqCst);
+            is_woken && waits.poll_unpin(&mut Context::from_waker(&waker)).is_ready()
+        };
+        let mut looking = Box::pin(one.get_or_init(|| {
+            poll_fn(|context| {
+                context.waker().wake_by_ref();
+                assert!(!poll_if_woken(), "another one looks");
+                Poll::Pending
+            })
+        }));
+        assert!(looking.as_mut().now_or_never().is_none());
+        drop(looking);
+        assert!(poll_if_woken(), "it sleeps for good");
     }
 }

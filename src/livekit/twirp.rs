@@ -30,6 +30,8 @@ use crate::telemetry::Metrics;
 const TOKEN_LASTS_SECS: u64 = 60;
 /// The most bytes of an answer; the list of ten thousand rooms has about ten million.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+/// An answer that takes a millisecond or more to read.
+const LONG_ANSWER_BYTES: usize = 256 * 1024;
 /// The most characters of an error that are kept.
 const MAX_MESSAGE: usize = 200;
 /// How long a connection that is not used is kept.
@@ -183,7 +185,7 @@ impl Twirp {
 
     /// Calls `livekit.<service>/<method>` with this body and a token that has these grants and no others; the answer must be there
     /// `within` this time.
-    pub async fn call<T: DeserializeOwned>(
+    pub async fn call<T: DeserializeOwned + Send + 'static>(
         &self,
         service: &str,
         method: &'static str,
@@ -205,7 +207,7 @@ impl Twirp {
         self.0.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn ask<T: DeserializeOwned>(
+    async fn ask<T: DeserializeOwned + Send + 'static>(
         &self,
         service: &str,
         method: &str,
@@ -218,11 +220,7 @@ impl Twirp {
         let response = request.body(serde_json::to_vec(body)?).send().await?;
         let status = response.status().as_u16();
         let bytes = collect(response).await?;
-        if status == 200 {
-            Ok(serde_json::from_slice(&bytes)?)
-        } else {
-            Err(answered(status, &bytes, inner.keys.get()))
-        }
+        if status == 200 { read(bytes).await } else { Err(answered(status, &bytes, inner.keys.get())) }
     }
 
     fn token(&self, grants: VideoGrants) -> Result<String, ApiError> {
@@ -261,6 +259,16 @@ async fn collect(mut response: Response) -> Result<Vec<u8>, ApiError> {
         bytes.extend_from_slice(&part);
     }
     Ok(bytes)
+}
+
+/// What an answer says; a long one is read beside those who are served here.
+async fn read<T: DeserializeOwned + Send + 'static>(bytes: Vec<u8>) -> Result<T, ApiError> {
+    if bytes.len() < LONG_ANSWER_BYTES {
+        return Ok(serde_json::from_slice(&bytes)?);
+    }
+    let read = tokio::task::spawn_blocking(move || serde_json::from_slice(&bytes)).await;
+    // What was broken off is as good as an answer that ends too early.
+    Ok(read.unwrap_or_else(|_| serde_json::from_slice(&[]))?)
 }
 
 /// What an answer with another status than 200 says. Where it is no Twirp error its words are not kept: to a token that it refuses LiveKit

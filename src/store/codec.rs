@@ -106,8 +106,8 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        CallId, DeclineReason, DeclineScope, DeviceId, Input, Invite, Media, Outcome, Party, PushRules, Receipt, Rules,
-        Subscribers, TaskResult, Timestamp, Unknown, UserId, begin, step,
+        CallId, DeclineReason, DeviceId, Input, Invite, Media, Outcome, Party, Receipt, TaskResult, Timestamp, Unknown,
+        UserId, begin, step,
     };
 
     fn user(name: &str) -> UserId {
@@ -130,6 +130,10 @@ mod tests {
             {"id": "a", "platform": "android", "app": "a", "fcm_token": "t:1", "name": "Pixel", "registered_at": 2},
             {"id": "w", "platform": "web", "app": "a", "environment": "sandbox", "registered_at": 3},
         ]);
+        let rules = json!({
+            "connect_timeout_ms": 20_000, "reconnect_grace_ms": 30_000, "max_duration_ms": u64::MAX, "retention_ms": 0,
+            "decline": "device", "missed_call": true, "presence": true,
+        });
         let invite = Invite {
             id: CallId::parse("0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a").expect("a call id"),
             caller: party("ann"),
@@ -139,21 +143,7 @@ mod tests {
             media: Media::Audio,
             room: "room".to_owned(),
             metadata: None,
-            rules: Rules {
-                connect_timeout_ms: 20_000,
-                reconnect_grace_ms: 30_000,
-                max_duration_ms: u64::MAX,
-                retention_ms: 0,
-                decline: DeclineScope::Device,
-                missed_call: true,
-                presence: true,
-                record: false,
-                rooms: false,
-                ask_every_ms: 0,
-                push: PushRules::default(),
-                webhooks: Subscribers::default(),
-                unknown: Unknown::default(),
-            },
+            rules: serde_json::from_value(rules).expect("rules"),
             ring_until: Timestamp::from_millis(45_000),
             devices: serde_json::from_value(devices).expect("devices"),
             busy: false,

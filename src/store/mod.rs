@@ -55,6 +55,9 @@ pub const MISSED_PERSISTENT_EVERY: Duration = Duration::from_mins(10);
 /// How often a user is told of missed calls in any hour, whoever called.
 pub const MISSED_TOLD_AN_HOUR: usize = 30;
 
+/// How long it counts for that: the hour.
+pub const MISSED_TOLD_COUNTS: Duration = Duration::from_hours(1);
+
 /// How long others wait for the call that is to tell of them too. Its instance may be dead, and another one takes it up.
 pub const MISSED_TELLER_HAS: Duration = Duration::from_mins(1);
 

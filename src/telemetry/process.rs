@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::fs;
+use std::sync::LazyLock;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -78,9 +79,13 @@ fn cpu_seconds() -> Option<f64> {
 }
 
 fn started_at() -> Option<f64> {
-    let stat_of_all = fs::read_to_string("/proc/stat").ok()?;
-    let booted_at = stat_of_all.lines().find_map(|line| line.strip_prefix("btime "))?;
-    Some(booted_at.trim().parse::<f64>().ok()? + stat(22)? / TICKS)
+    // Once: on machines with many cores it takes the system milliseconds to write.
+    static STARTED_AT: LazyLock<Option<f64>> = LazyLock::new(|| {
+        let stat_of_all = fs::read_to_string("/proc/stat").ok()?;
+        let booted_at = stat_of_all.lines().find_map(|line| line.strip_prefix("btime "))?;
+        Some(booted_at.trim().parse::<f64>().ok()? + stat(22)? / TICKS)
+    });
+    *STARTED_AT
 }
 
 /// The number after a word at the beginning of a line of `/proc/self/status`.

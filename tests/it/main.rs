@@ -33,6 +33,8 @@ mod records;
 mod redis_faults;
 mod redis_harness;
 mod reload;
+#[path = "../../examples/shared/rules.rs"]
+mod rules;
 mod saga;
 mod store_laws;
 mod support;

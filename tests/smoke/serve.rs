@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::process::{Running, field, http, run, stderr, stdout};
+use super::process::{Running, bellwire, field, http, run, stderr, stdout};
 use super::simple::{TICKETS, write_config};
 
 const SERVE: [&str; 4] = ["serve", "--without-push", "--config", "bellwire.toml"];
@@ -41,6 +41,28 @@ fn a_broken_configuration_is_refused_with_every_key() {
     let output = run(folder.path(), &["serve", "--config", "nowhere.toml"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("nowhere.toml"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_gateway_has_the_threads_that_it_is_to_have() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_config(folder.path(), TICKETS);
+    let serve = |threads: &str| {
+        let mut command = bellwire(folder.path(), &SERVE);
+        command.env("TOKIO_WORKER_THREADS", threads);
+        command
+    };
+    // Beside these it has some for the log, the store and files.
+    for (threads, are_many) in [("1", false), ("16", true)] {
+        let gateway = Running::spawn(&mut serve(threads));
+        gateway.line("ready ");
+        assert_eq!(gateway.threads() > 16, are_many, "{} with {threads}", gateway.threads());
+    }
+    for threads in ["0", "many"] {
+        let output = serve(threads).output().expect("the binary runs");
+        assert_eq!(output.status.code(), Some(2), "{threads}");
+        assert!(stderr(&output).contains("TOKIO_WORKER_THREADS must be"), "{}", stderr(&output));
+    }
 }
 
 #[test]

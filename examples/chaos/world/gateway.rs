@@ -112,8 +112,8 @@ impl Gateway {
     pub async fn start(&mut self) -> Result<(), Failure> {
         let started = Instant::now();
         loop {
-            let (program, log) = (self.program().clone(), self.log());
-            match spawn_blocking(move || start(&program, &log)).await? {
+            let (program, log, place) = (self.program().clone(), self.log(), self.place);
+            match spawn_blocking(move || start(&program, place, &log)).await? {
                 Ok((process, address)) => {
                     self.process = Some(process);
                     let running = Running { place: self.place, address, version: self.version };
@@ -146,9 +146,11 @@ impl Gateway {
     }
 }
 
-fn start(Program { bellwire, config }: &Program, log: &Path) -> Result<(Process, SocketAddr), Failure> {
+fn start(Program { bellwire, config }: &Program, place: usize, log: &Path) -> Result<(Process, SocketAddr), Failure> {
     let log = OpenOptions::new().create(true).append(true).open(log)?;
     let mut command = Command::new(bellwire);
+    // One and two by turns: they are run in different ways.
+    command.env("TOKIO_WORKER_THREADS", (1 + place % 2).to_string());
     let (process, mut lines) = Process::spawn(command.arg("serve").arg("--config").arg(config).stderr(log))?;
     let address = ready(&mut lines)?.get("http").ok_or("no address")?.parse()?;
     Ok((process, address))

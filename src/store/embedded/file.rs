@@ -1,7 +1,7 @@
 //! The database file: opening it for one process alone, transactions, and opening it again after a failure.
 
 use std::path::Path;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, WriteTransaction};
 
@@ -24,9 +24,27 @@ impl File {
         Ok(Self { opener, database: RwLock::new(Some(database)) })
     }
 
+    /// To read, unless the file is just being opened again: that may take seconds, and whoever reads serves others too.
     pub(super) fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = match self.database.try_read() {
+            Ok(database) => database,
+            Err(TryLockError::Poisoned(database)) => database.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Unavailable("the database is opened again".into()));
+            }
+        };
         Ok(database.as_ref().ok_or_else(closed)?.begin_read()?)
+    }
+
+    /// Reads much, beside those who are served here: all rows of a table take as long as there are many.
+    pub(super) async fn read_at_length<T, F>(self: &Arc<Self>, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
+    {
+        let file = Arc::clone(self);
+        let reading = tokio::task::spawn_blocking(move || read(&file.begin_read()?));
+        reading.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the reading was broken off".to_owned())))
     }
 
     pub(super) fn begin_write(&self) -> Result<WriteTransaction, StoreError> {

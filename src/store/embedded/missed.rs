@@ -1,7 +1,5 @@
 //! How often a user missed a peer since they last talked, and which of those calls they are told of.
 
-use std::time::Duration;
-
 use redb::{AccessGuard, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::calls::key;
@@ -9,7 +7,7 @@ use super::expiry::{self, Expiring};
 use crate::domain::{CallId, Timestamp, UserId};
 use crate::store::{
     MISSED_KEPT, MISSED_PERSISTENT_EVERY, MISSED_PERSISTENT_FROM, MISSED_TELLER_HAS, MISSED_TOLD_AN_HOUR,
-    MISSED_TOLD_EVERY, Missed, StoreError, Tell,
+    MISSED_TOLD_COUNTS, MISSED_TOLD_EVERY, Missed, StoreError, Tell,
 };
 
 /// By user and peer: until when (ms) it is kept, how many were missed before those that follow, and the ids of the last
@@ -26,7 +24,6 @@ type ToldRow = (u64, u128, u32, u128, u32);
 const REMEMBERED: usize = 100;
 const ID_BYTES: usize = size_of::<u128>();
 const TIME_BYTES: usize = size_of::<u64>();
-const HOUR: Duration = Duration::from_hours(1);
 
 /// What a user was told of a peer.
 #[derive(Clone, Copy, Default)]
@@ -112,7 +109,7 @@ fn tell(
 ) -> Result<Missed, StoreError> {
     let mut table = txn.open_table(TOLD_AT)?;
     let mut times = table.get(pair.0)?.map(|row| row.value().to_vec()).unwrap_or_default();
-    let old = times.as_chunks::<TIME_BYTES>().0.iter().take_while(|time| time_of(**time) + HOUR <= now).count();
+    let old = self::times(&times).take_while(|time| *time + MISSED_TOLD_COUNTS <= now).count();
     times.drain(..old * TIME_BYTES);
     if times.len() >= MISSED_TOLD_AN_HOUR * TIME_BYTES {
         write_told(txn, pair, Told { teller: None, ..told })?;
@@ -164,7 +161,7 @@ pub(super) fn forget(txn: &WriteTransaction, user: &str, peer: &str, now: Timest
     txn.open_table(TOLD)?.remove((user, peer))?;
     let mut told = txn.open_table(TOLD_AT)?;
     let last = told.get(user)?.and_then(|row| row.value().as_chunks::<TIME_BYTES>().0.last().copied().map(time_of));
-    if last.is_some_and(|last| last + HOUR <= now) {
+    if last.is_some_and(|last| last + MISSED_TOLD_COUNTS <= now) {
         told.remove(user)?;
     }
     Ok(())

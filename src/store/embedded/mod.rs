@@ -1,7 +1,7 @@
 //! The store of a Bellwire that runs alone: one redb file, owned by one process.
 //!
 //! Writes go to one thread, which commits all that wait in one transaction (`writer`). Reads are done where they are asked
-//! for, but for what only the writer sees yet (lines, histories). Nothing here is a rule of calls; see the laws of [`Store`].
+//! for, but for long ones, and for what only the writer sees yet (lines, histories). Nothing here is a rule of calls; see the laws of [`Store`].
 
 mod calls;
 mod devices;
@@ -275,7 +275,7 @@ impl Store for Embedded {
     }
 
     async fn bans(&self, now: Timestamp) -> Result<Vec<Ban>, StoreError> {
-        moderation::bans(&self.file.begin_read()?, now)
+        self.file.read_at_length(move |txn| moderation::bans(txn, now)).await
     }
 
     async fn load_job(&self, id: &JobId) -> Result<Option<Job>, StoreError> {
@@ -302,13 +302,14 @@ impl Store for Embedded {
     }
 
     async fn usage(&self, from: Day, to: Day, peaks_from: Day) -> Result<Vec<DayUsage>, StoreError> {
-        usage::usage(&self.file.begin_read()?, from, to, peaks_from)
+        self.file.read_at_length(move |txn| usage::usage(txn, from, to, peaks_from)).await
     }
 
     async fn calls_naming(&self, user: &UserId) -> Result<Vec<CallId>, StoreError> {
         // What only the writer sees yet is to be read too.
         self.write(Promise::Durable, |_| Ok(())).await?;
-        erasure::calls_naming(&self.file.begin_read()?, user)
+        let user = user.clone();
+        self.file.read_at_length(move |txn| erasure::calls_naming(txn, &user)).await
     }
 
     async fn forget_call(&self, user: &UserId, call: CallId) -> Result<(), StoreError> {
@@ -322,8 +323,9 @@ impl Store for Embedded {
             devices += u64::from(self.remove_device(user, &device.id).await?);
         }
         self.write(Promise::Durable, |_| Ok(())).await?;
-        let traces = erasure::Traces::find(&self.file.begin_read()?, user)?;
         let (user, now) = (user.clone(), self.clock.now());
+        let theirs = user.clone();
+        let traces = self.file.read_at_length(move |txn| erasure::Traces::find(txn, &theirs)).await?;
         let closed = Announcement::Closed { user: user.clone(), device: None };
         let forget = move |txn: &WriteTransaction| traces.forget(txn, &user, now);
         let forgotten = self.writer.run(Promise::Durable, forget, move |_| vec![closed]).await?;

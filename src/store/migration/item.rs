@@ -4,14 +4,10 @@
 //! its own: whoever takes a call or a device in writes it anew.
 
 use std::fmt::Display;
-use std::time::Duration;
 
 use crate::domain::usage::Day;
 use crate::domain::{Call, CallId, Device, Job, Timestamp, UserId};
-use crate::store::{Ban, Claim, Keeping, MISSED_KEPT, USAGE_KEPT};
-
-/// How long it counts that a user was told of missed calls.
-pub(in crate::store) const TOLD_COUNTS: Duration = Duration::from_hours(1);
+use crate::store::{Ban, Claim, Keeping, MISSED_KEPT, MISSED_TOLD_COUNTS, USAGE_KEPT};
 
 /// One of what a store holds. Push tokens are as they were stored, sealed or not.
 #[derive(Debug, Clone)]
@@ -194,7 +190,7 @@ impl Item {
                 !devices.is_empty()
             }
             Self::ToldAt { times, .. } => {
-                times.retain(|at| now < *at + TOLD_COUNTS);
+                times.retain(|at| now < *at + MISSED_TOLD_COUNTS);
                 !times.is_empty()
             }
             Self::Key { until, .. } | Self::Missed { until, .. } => now < *until,

@@ -13,7 +13,6 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use thiserror::Error;
 
 pub use self::item::Item;
-pub(super) use self::item::TOLD_COUNTS;
 use super::StoreError;
 use super::embedded::Source;
 use super::redis::{Redis, TargetError};

@@ -4,7 +4,7 @@
 //! (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>). The partition of a call, user or token is
 //! fixed for good. What is stored under a key is the business of the part that uses it.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 use std::sync::LazyLock;
 
 use data_encoding::HEXLOWER;
@@ -17,6 +17,9 @@ use crate::store::sealing::TokenName;
 pub(super) const PARTITIONS: usize = 256;
 /// How many slots a cluster has.
 const SLOTS: usize = 16_384;
+
+/// Bytes that most names fit in: an id of a call, of a user, or the hash in one of a pair.
+const USUAL_NAME: usize = 80;
 
 /// Of each partition, the first number whose slot is in its share of the slots, so that every node of a cluster has as many
 /// partitions as the others.
@@ -116,12 +119,15 @@ impl Keys {
 impl Partition<'_> {
     /// `kind` of something in this partition.
     pub(super) fn key(&self, kind: &str, name: impl Display) -> String {
-        format!("{}{kind}:{name}", self.base)
+        let mut key = String::with_capacity(self.base.len() + kind.len() + USUAL_NAME);
+        // A text takes all that is written to it.
+        let _ = write!(key, "{}{kind}:{name}", self.base);
+        key
     }
 
     /// What there is one of in each partition.
     pub(super) fn one(&self, kind: &str) -> String {
-        format!("{}{kind}", self.base)
+        [self.base, kind].concat()
     }
 
     /// `kind` of a user and something else of theirs, of any length and letters.

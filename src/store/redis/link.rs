@@ -112,9 +112,8 @@ impl Link {
     }
 
     async fn request(&self, key: Option<&[u8]>, request: Request<'_>) -> Result<(Value, bool), StoreError> {
-        let slot = key.map(keys::slot_of);
         let mut course = Course::default();
-        match timeout(self.0.timeout, self.until_answered(slot, request, &mut course)).await {
+        match timeout(self.0.timeout, self.until_answered(key, request, &mut course)).await {
             Ok(Ok(answer)) => Ok((answer, course.is_unsure)),
             Ok(Err(error)) => Err(StoreError::Unavailable(in_words(&error))),
             Err(_) => {
@@ -125,11 +124,16 @@ impl Link {
         }
     }
 
-    async fn until_answered(&self, slot: Option<u16>, request: Request<'_>, course: &mut Course) -> RedisResult<Value> {
+    async fn until_answered(
+        &self,
+        key: Option<&[u8]>,
+        request: Request<'_>,
+        course: &mut Course,
+    ) -> RedisResult<Value> {
         let (mut pause, mut redirects, mut redirect) = (FIRST_PAUSE, 0, None);
         loop {
             let asking = matches!(redirect, Some(Redirect::Ask(_)));
-            let wire = self.wire(slot, redirect.take());
+            let wire = self.wire(key, redirect.take());
             (course.wire, course.sent) = (Some(wire.clone()), None);
             let mut live = wire.live().await;
             course.sent = Some((live.clone(), Instant::now(), live.heard()));
@@ -166,11 +170,11 @@ impl Link {
         }
     }
 
-    fn wire(&self, slot: Option<u16>, redirect: Option<Redirect>) -> Wire {
+    fn wire(&self, key: Option<&[u8]>, redirect: Option<Redirect>) -> Wire {
         match (&self.0.servers, redirect) {
             (Servers::One(wire), _) => wire.clone(),
             (Servers::Cluster(cluster), Some(Redirect::Ask(node) | Redirect::Moved(_, node))) => cluster.wire_to(&node),
-            (Servers::Cluster(cluster), None) => cluster.wire(slot),
+            (Servers::Cluster(cluster), None) => cluster.wire(key.map(keys::slot_of)),
         }
     }
 }

@@ -6,6 +6,10 @@ use std::sync::LazyLock;
 
 use redis::{Arg, Cmd, ToRedisArgs, cmd};
 
+/// What most calls fit in, apart from the record of a commit.
+const USUAL_ARGS: usize = 24;
+const USUAL_BYTES: usize = 1024;
+
 /// A script, with the functions that all of them share.
 pub(super) struct Script {
     source: String,
@@ -21,8 +25,8 @@ impl Script {
 
     /// A call of the script on these keys; arguments are added to it.
     pub(super) fn on(&self, keys: &[impl ToRedisArgs]) -> Cmd {
-        let mut command = cmd("EVALSHA");
-        command.arg(&self.hash).arg(keys.len()).arg(keys);
+        let mut command = Cmd::with_capacity(USUAL_ARGS, USUAL_BYTES);
+        command.arg("EVALSHA").arg(&self.hash).arg(keys.len()).arg(keys);
         command
     }
 

@@ -15,8 +15,11 @@ use super::{Redis, moderation, unreadable};
 use crate::domain::usage::DayUsage;
 use crate::domain::{Call, CallId, Device, Job, Timestamp, UserId, Work};
 use crate::store::codec::{self, write_json};
-use crate::store::migration::{Item, TOLD_COUNTS};
-use crate::store::{ACCOUNTED_KEPT, Claim, HISTORY_LENGTH, MISSED_KEPT, Slot, StoreError, TOMBSTONE_KEPT, USAGE_KEPT};
+use crate::store::migration::Item;
+use crate::store::{
+    ACCOUNTED_KEPT, Claim, HISTORY_LENGTH, MISSED_KEPT, MISSED_TOLD_COUNTS, Slot, StoreError, TOMBSTONE_KEPT,
+    USAGE_KEPT,
+};
 
 /// The number of the commits of what is taken in: no other commit has it, whose numbers are random and longer.
 const COMMIT: &str = "0";
@@ -142,7 +145,7 @@ impl Redis {
                     told.arg(at.as_millis()).arg(number);
                 }
                 let last = times.iter().max().copied().unwrap_or_default();
-                vec![told, expire(&key, last + TOLD_COUNTS)]
+                vec![told, expire(&key, last + MISSED_TOLD_COUNTS)]
             }
             Item::Rate { user, limit, of, arrival_us } => {
                 let (partition, kind) = (self.keys.of_user(user), format!("rate:{limit}"));

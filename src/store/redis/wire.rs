@@ -221,7 +221,8 @@ impl Live {
             let answers = self.ask_all(std::slice::from_ref(command), true).await?;
             return Ok(answers.into_iter().next().unwrap_or(Value::Nil));
         }
-        let answer = command.query_async(&mut self.connection).await;
+        // As `query_async` does, without a box around it.
+        let answer = self.connection.send_packed_command(command).await.and_then(Value::extract_error);
         self.note(&answer);
         answer
     }

@@ -27,9 +27,11 @@ use std::time::Duration;
 
 use bellwire::domain::{
     Acks, AppId, Call, CallId, DeclineReason, DeclineScope, Device, DeviceId, Environment, Input, Invite, IosPushMode,
-    LegState, Media, Outcome, Party, Platform, PushRules, PushToken, Receipt, RefusalReason, Rules, State, Subscribers,
-    TaskKind, TaskResult, Timestamp, Unknown, UserId, begin, step,
+    LegState, Media, Outcome, Party, Platform, PushRules, PushToken, Receipt, RefusalReason, Rules, State, TaskKind,
+    TaskResult, Timestamp, Unknown, UserId, begin, step,
 };
+
+use crate::rules::rules;
 
 /// When the call of these tests begins.
 const START: Timestamp = Timestamp::from_millis(1_770_000_000_000);
@@ -71,25 +73,6 @@ fn device(name: &str, platform: Platform) -> Device {
         app_version: Some("3.1.0".to_owned()),
         acks: Acks::default(),
         registered_at: START,
-        unknown: Unknown::default(),
-    }
-}
-
-fn rules() -> Rules {
-    let ms = bellwire::domain::time::millis;
-    Rules {
-        connect_timeout_ms: ms(CONNECT),
-        reconnect_grace_ms: ms(GRACE),
-        max_duration_ms: ms(LONGEST),
-        retention_ms: ms(RETENTION),
-        decline: DeclineScope::Call,
-        missed_call: true,
-        presence: true,
-        record: false,
-        rooms: false,
-        ask_every_ms: 0,
-        push: PushRules::default(),
-        webhooks: Subscribers::default(),
         unknown: Unknown::default(),
     }
 }

@@ -1,13 +1,13 @@
 //! How a database is connected to, and how its tables are made.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::Executor;
 
 use super::{declined, deliverer, expect_readiness, row_of};
+use crate::support::command::Running;
 use crate::support::postgres::{PostgresServer, history, section};
 use crate::support::{Stage, service_bearer};
 
@@ -75,9 +75,8 @@ async fn a_wrong_password_is_told_and_no_password_is() {
     stage.pixel("bob", "phone").await;
     declined(&stage).await;
     stage.http.put("/v1/bans/mallory", service_bearer(), json!({})).await.expect(200);
-    let mut check = Command::new(env!("CARGO_BIN_EXE_bellwire"));
-    let checked = check.arg("check").arg("--config").arg(&stage.config_file).output().expect("it runs");
-    let checked = String::from_utf8_lossy(&checked.stdout).into_owned();
+    let config_file = stage.config_file.to_str().expect("text");
+    let checked = Running::with(&[], &["check", "--config", config_file]).end().await.stdout;
     assert!(checked.contains("FAIL  history.postgres_url: "), "{checked}");
     assert!(checked.contains(&format!("history.postgres_url = \"postgresql://bellwire@127.0.0.1:{}/", server.port())));
     let told = stage.told();

@@ -25,6 +25,11 @@ pub const WORDS: &[&str] = &[
     ".events[].type",
     ".events[].data.reason",
     ".events[].data.media",
+    ".work.kind",
+    ".work.event",
+    ".work.content",
+    ".work.state",
+    ".work.heard",
 ];
 
 /// Where a part of a record is.

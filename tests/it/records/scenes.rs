@@ -6,25 +6,32 @@ use std::time::Duration;
 
 use bellwire::domain::recording::{AskedBy, Content};
 use bellwire::domain::{
-    Acks, Call, CallId, DeclineReason, DeclineScope, EndpointId, Environment, Input, Invite, Media, Outcome, Platform,
-    PushRules, Receipt, Subscribers, TaskResult, Timestamp, TraceParent, Unknown, begin, step,
+    Acks, Call, CallId, DeclineReason, DeclineScope, EndpointId, Environment, Input, Invite, Job, Media, Outcome,
+    Platform, PushRules, Receipt, Subscribers, TaskResult, Timestamp, TraceParent, Unknown, begin, step,
 };
 use bellwire::store::codec;
 use serde_json::json;
 
+use super::jobs;
 use crate::store_laws::fixture::{device_id, rules, user};
 
 /// When each of these calls begins.
-const START: Timestamp = Timestamp::from_millis(1_770_000_000_000);
+pub const START: Timestamp = Timestamp::from_millis(1_770_000_000_000);
 const RING: Duration = Duration::from_secs(45);
 
 /// Every scene as a record, by name.
-pub fn records() -> Vec<(&'static str, Vec<u8>)> {
+pub fn records() -> Vec<(String, Vec<u8>)> {
     let record = |call: &Call, commit: &str| codec::encode(call, commit).expect("a record");
-    let mut records: Vec<_> = scenes().into_iter().map(|(name, call)| (name, record(&call, ""))).collect();
-    records.push(("on-redis", record(&Scene::new().call, "00000000f1c7f1c7")));
-    records.push(("tombstone", codec::TOMBSTONE.to_vec()));
-    records
+    let calls = scenes().into_iter().map(|(name, call)| (name.to_owned(), record(&call, "")));
+    let job = |job: &Job, commit: &str| codec::encode_job(job, commit).expect("a record");
+    let jobs = jobs::scenes().into_iter().map(|(name, scene)| (name, job(&scene, "")));
+    let on_redis = "00000000f1c7f1c7";
+    let others = [
+        ("on-redis", record(&Scene::new().call, on_redis)),
+        ("job-on-redis", job(&jobs::scenes()[0].1, on_redis)),
+        ("tombstone", codec::TOMBSTONE.to_vec()),
+    ];
+    calls.chain(jobs).chain(others.map(|(name, record)| (name.to_owned(), record))).collect()
 }
 
 fn scenes() -> Vec<(&'static str, Call)> {
@@ -64,13 +71,13 @@ fn scenes() -> Vec<(&'static str, Call)> {
 }
 
 /// A call and the time.
-struct Scene {
-    call: Call,
+pub struct Scene {
+    pub call: Call,
     now: Timestamp,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::of(invite())
     }
 

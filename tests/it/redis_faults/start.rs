@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::program::{check, serve, start};
+use super::program::{check, log_to_its_end, serve, start};
 use super::{every_request, readiness, stage_with};
 use crate::support::Http;
 use crate::support::redis::{PASSWORD, RedisCluster, RedisServer, USER, store_config};
@@ -177,10 +177,10 @@ async fn settings_that_lose_calls_are_told_everywhere() {
     let url = redis.url();
     let store = [("url", url.as_str())];
     let mut running = start(&["serve", "--without-push"], &store);
-    let http = Http::new(running.ready().await);
+    let http = Http::new(running.ready().await.expect("it starts"));
     let (ready, detail) = readiness(&http).await;
     assert!(ready, "{detail}");
-    let (log, checked) = (running.log_to_its_end().await, check(&store).await);
+    let (log, checked) = (log_to_its_end(running).await, check(&store).await);
     let line = checked.stdout.lines().find(|line| line.starts_with("ok    store: "));
     for said in [detail.as_str(), &log, line.unwrap_or_else(|| panic!("{checked:?}"))] {
         assert!(said.contains("maxmemory-policy is allkeys-lru") && said.contains("appendonly is off"), "{said}");
@@ -194,12 +194,12 @@ async fn no_log_error_or_readiness_has_the_password() {
     let ca = redis.ca_file();
     let store = [("url", url.as_str()), ("ca_file", ca.to_str().expect("a path"))];
     let mut running = start(&["serve", "--without-push"], &store);
-    let http = Http::new(running.ready().await);
+    let http = Http::new(running.ready().await.expect("it starts"));
     let mut said = vec![readiness(&http).await.1];
     redis.kill();
     said.push(readiness(&http).await.1);
     let reply = http.get("/v1/bans", "bw_sk_unknown").await;
-    said.extend([reply.text, running.log_to_its_end().await, check(&store).await.stdout]);
+    said.extend([reply.text, log_to_its_end(running).await, check(&store).await.stdout]);
     assert!(said[1].contains("Redis"), "it says what is wrong: {said:?}");
     for text in said {
         assert!(!text.contains(PASSWORD), "{text}");

@@ -9,13 +9,15 @@ use bellwire::domain::job::Ban;
 use bellwire::domain::recording::RecordingPlan;
 use bellwire::domain::usage::Plan;
 use bellwire::domain::{
-    Call, CallId, DeclineScope, Device, DeviceId, Input, Invite, Media, Outcome, Party, PushRules, PushToken, Rules,
-    Subscribers, Timestamp, Unknown, UserId, begin, step,
+    Call, CallId, Device, DeviceId, Input, Invite, Media, Outcome, Party, PushToken, Timestamp, Unknown, UserId, begin,
+    step,
 };
 use bellwire::engine::{Policy, Rates, Settings};
 use bellwire::store::{Announcement, Claim, Commit, Committed, Opening, Role, Slot, Store, StoreError};
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
+
+pub use crate::rules::rules;
 
 pub fn user(name: &str) -> UserId {
     UserId::new(name).expect("a user id")
@@ -42,25 +44,6 @@ pub fn iphone(id: &str, voip: &str, alert: &str, registered_at: Timestamp) -> De
         "registered_at": registered_at,
     });
     serde_json::from_value(json).expect("a device")
-}
-
-/// The rules of the default configuration, where LiveKit can be asked who is there.
-pub fn rules() -> Rules {
-    Rules {
-        connect_timeout_ms: 20_000,
-        reconnect_grace_ms: 30_000,
-        max_duration_ms: 14_400_000,
-        retention_ms: 604_800_000,
-        decline: DeclineScope::Call,
-        missed_call: true,
-        presence: true,
-        record: false,
-        rooms: false,
-        ask_every_ms: 0,
-        push: PushRules::default(),
-        webhooks: Subscribers::default(),
-        unknown: Unknown::default(),
-    }
 }
 
 /// The settings of the default configuration, without limits and policy.

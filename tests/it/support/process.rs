@@ -1,25 +1,21 @@
 //! A gateway as a process of its own, which can be killed and started again on the same store.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::Timestamp;
 use bellwire::simulator::Simulator;
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::timeout;
 
-use super::{EMBEDDED, Http, SOON, Stage, start_simulator, write_config};
+use super::command::Running;
+use super::{EMBEDDED, Http, Stage, start_simulator, write_config};
 
 /// A running `bellwire serve`; killed when dropped.
 pub struct Process {
-    child: Child,
-    /// Ends when the process does, which closes its standard output.
-    closed: JoinHandle<()>,
+    running: Running,
     /// The address of the API.
     pub http: String,
 }
@@ -28,39 +24,23 @@ impl Process {
     /// Starts it and waits for its ready line. What it logs goes to `log` in its folder.
     async fn start(config_file: &Path) -> Self {
         let log = config_file.with_file_name("log");
-        let open = |path: &Path| -> File { OpenOptions::new().create(true).append(true).open(path).expect("a log") };
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bellwire"));
-        command.arg("serve").arg("--config").arg(config_file);
-        let mut child = command.stdout(Stdio::piped()).stderr(open(&log)).spawn().expect("bellwire starts");
-        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let reading = spawn_blocking(move || {
-            let mut line = String::new();
-            let read = stdout.read_line(&mut line);
-            (read.map(|_| line), stdout)
-        });
-        let (line, mut stdout) = timeout(SOON, reading).await.expect("ready in time").expect("no panic");
-        let line = line.expect("a line");
+        let stderr = File::options().create(true).append(true).open(&log).expect("a log");
+        let config_file = config_file.to_str().expect("text");
+        let mut running = Running::logging_to(stderr, &[], &["serve", "--config", config_file]);
+        let http = running.ready().await;
         let told = || std::fs::read_to_string(&log).unwrap_or_default();
-        let port = |name: &str| {
-            let found = line.split_whitespace().find_map(|word| word.strip_prefix(name));
-            found.unwrap_or_else(|| panic!("no {name} in {line:?}: {}", told())).to_owned()
-        };
-        let closed = spawn_blocking(move || {
-            // Whatever comes last, an error included, is the end.
-            let _ = stdout.read_to_end(&mut Vec::new());
-        });
-        Self { http: format!("http://{}", port("http=")), child, closed }
+        Self { http: http.unwrap_or_else(|| panic!("not ready: {}", told())), running }
     }
 
     /// SIGKILL: it has no chance to finish anything.
     pub async fn kill(&mut self) {
-        self.child.kill().expect("killed");
+        self.running.kill();
         self.exit().await;
     }
 
     /// How much processor time it has had.
     pub fn cpu_time(&self) -> Duration {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("its threads");
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.running.id())).expect("its threads");
         let spent = threads.map(|thread| {
             let path = thread.expect("a thread").path().join("schedstat");
             let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -71,36 +51,22 @@ impl Process {
 
     /// SIGTERM: it is asked to end.
     pub fn terminate(&self) {
-        self.signal("TERM");
+        self.running.signal("TERM");
     }
 
     /// SIGSTOP: it stands still, and what is sent to it waits.
     pub fn pause(&self) {
-        self.signal("STOP");
+        self.running.signal("STOP");
     }
 
     /// Lets it go on after [`pause`](Self::pause).
     pub fn resume(&self) {
-        self.signal("CONT");
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
-        assert!(sent.expect("kill").success());
+        self.running.signal("CONT");
     }
 
     /// Waits for its end, which must come soon.
     pub async fn exit(&mut self) -> ExitStatus {
-        timeout(SOON * 2, &mut self.closed).await.expect("it ends").expect("no panic");
-        self.child.wait().expect("a status")
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.running.exit().await
     }
 }
 

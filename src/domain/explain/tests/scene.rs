@@ -49,6 +49,11 @@ pub(super) fn party(id: &str) -> Party {
 }
 
 pub(super) fn invite(devices: Vec<Device>) -> Invite {
+    let rules = serde_json::json!({
+        "connect_timeout_ms": 20_000, "reconnect_grace_ms": 30_000, "max_duration_ms": 60_000, "retention_ms": 86_400_000,
+        "decline": "call", "missed_call": false, "presence": true,
+        "push": {"repush_after_ms": 6000, "repush_max": 2, "voip_budget": 5},
+    });
     Invite {
         id: CallId::parse("019c1bd2-9400-7c3a-8c3a-0192f3d17c3a").expect("a call id"),
         caller: party("alice"),
@@ -58,21 +63,7 @@ pub(super) fn invite(devices: Vec<Device>) -> Invite {
         media: Media::Audio,
         room: "room".to_owned(),
         metadata: None,
-        rules: Rules {
-            connect_timeout_ms: 20_000,
-            reconnect_grace_ms: 30_000,
-            max_duration_ms: 60_000,
-            retention_ms: 86_400_000,
-            decline: DeclineScope::Call,
-            missed_call: false,
-            presence: true,
-            record: false,
-            rooms: false,
-            ask_every_ms: 0,
-            push: PushRules { repush_after_ms: 6000, repush_max: 2, voip_budget: 5, ..PushRules::default() },
-            webhooks: Subscribers::default(),
-            unknown: Unknown::default(),
-        },
+        rules: serde_json::from_value(rules).expect("rules"),
         ring_until: START + RING,
         devices,
         busy: false,
