@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::Failure;
+use crate::deadline::{ANSWERED, within};
 
 /// A connection, for one request at a time.
 pub struct Client {
@@ -16,7 +17,7 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(address).await?;
+        let stream = within(ANSWERED, "connected", async { Ok(TcpStream::connect(address).await?) }).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, address, buffer: Vec::with_capacity(1024) })
     }
@@ -30,8 +31,7 @@ impl Client {
             self.address,
             body.len(),
         );
-        self.stream.write_all(request.as_bytes()).await?;
-        let (found, answer) = self.answer().await?;
+        let (found, answer) = within(ANSWERED, "answered", self.exchange(&request)).await?;
         if found != status {
             let text = String::from_utf8_lossy(answer);
             return Err(format!("{method} {path}: {found} in place of {status}: {text}").into());
@@ -41,6 +41,10 @@ impl Client {
 
     /// Opens the event stream, and returns when the snapshot is there. Nothing is said on it after that, nor read.
     pub async fn listen(&mut self, token: &str, transport: Transport) -> Result<(), Failure> {
+        within(ANSWERED, "answered", self.snapshot(token, transport)).await
+    }
+
+    async fn snapshot(&mut self, token: &str, transport: Transport) -> Result<(), Failure> {
         let how = match transport {
             Transport::Sse => "accept: text/event-stream",
             Transport::WebSocket => {
@@ -57,12 +61,17 @@ impl Client {
         let snapshot = br#""snapshot""#;
         while !self.buffer.windows(snapshot.len()).any(|bytes| bytes == snapshot) {
             self.read().await?;
+            // It may leave the connection open after a refusal: nothing would come any more.
+            if self.buffer.get(9..12).is_some_and(|status| status != b"200" && status != b"101") {
+                return Err(format!("no stream: {}", String::from_utf8_lossy(&self.buffer)).into());
+            }
         }
         self.buffer = Vec::new();
         Ok(())
     }
 
-    async fn answer(&mut self) -> Result<(u16, &[u8]), Failure> {
+    async fn exchange(&mut self, request: &str) -> Result<(u16, &[u8]), Failure> {
+        self.stream.write_all(request.as_bytes()).await?;
         self.buffer.clear();
         let head_end = loop {
             if let Some(end) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {

@@ -13,8 +13,9 @@ pub fn ratios(rows: &[Row]) -> String {
     let mut by_scenario: BTreeMap<(&str, &str), Rounds> = BTreeMap::new();
     for row in rows {
         let Some((service, number)) = row.service.split_once('.') else { continue };
+        let Some(cpu) = row.cpu_us() else { continue };
         let rounds = by_scenario.entry((service, row.scenario())).or_default();
-        rounds.entry(row.round).or_default().insert(number, row.cpu_us());
+        rounds.entry(row.round).or_default().insert(number, cpu);
     }
     let mut text = String::new();
     for ((service, scenario), rounds) in &by_scenario {

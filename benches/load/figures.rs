@@ -9,12 +9,20 @@ use crate::Failure;
 use crate::scenario::{Calls, count};
 use crate::stage::{Stage, Used};
 
+/// Characters of the reason for a failure: it may hold an answer.
+const LONGEST_WHY: usize = 300;
+
 /// Things done by one service in one scenario: requests, whole calls, ends, streams.
 pub struct Row {
     pub service: String,
     /// Counts the runs of the same scenario, from 0.
     pub round: usize,
     scenario: String,
+    /// Or why there are none.
+    figures: Result<Figures, String>,
+}
+
+struct Figures {
     each: f64,
     per_second: f64,
     latency: Spread,
@@ -71,27 +79,29 @@ impl Row {
             "cpu_us": used.cpu.as_secs_f64() * 1e6 / each, "bytes_in": used.traffic.map(|traffic| traffic.0 / each),
             "bytes_out": used.traffic.map(|traffic| traffic.1 / each), "redis": redis,
         });
-        Ok(Self {
-            service: String::new(),
-            round: 0,
-            scenario: scenario.to_owned(),
-            each,
-            per_second,
-            latency,
-            used,
-            memory: stage.memory()?,
-            facts: Map::new(),
-        })
+        let figures = Figures { each, per_second, latency, used, memory: stage.memory()?, facts: Map::new() };
+        Ok(Self::with_figures(scenario, Ok(figures)))
+    }
+
+    /// A scenario that failed, or was given up.
+    pub fn failed(scenario: &str, why: &str) -> Self {
+        Self::with_figures(scenario, Err(why.chars().take(LONGEST_WHY).collect()))
+    }
+
+    fn with_figures(scenario: &str, figures: Result<Figures, String>) -> Self {
+        Self { service: String::new(), round: 0, scenario: scenario.to_owned(), figures }
     }
 
     pub fn with(mut self, fact: &str, value: impl Into<Value>) -> Self {
-        self.facts.insert(fact.to_owned(), value.into());
+        if let Ok(figures) = &mut self.figures {
+            figures.facts.insert(fact.to_owned(), value.into());
+        }
         self
     }
 
-    /// CPU time of the service for each, in microseconds.
-    pub fn cpu_us(&self) -> f64 {
-        self.used["cpu_us"].as_f64().unwrap_or_default()
+    /// CPU time of the service for each, in microseconds; none if the scenario failed.
+    pub fn cpu_us(&self) -> Option<f64> {
+        self.figures.as_ref().ok()?.used["cpu_us"].as_f64()
     }
 
     pub fn scenario(&self) -> &str {
@@ -99,11 +109,14 @@ impl Row {
     }
 
     pub fn json(&self) -> Value {
-        json!({
-            "service": self.service, "round": self.round, "scenario": self.scenario, "count": self.each,
-            "per_second": self.per_second, "latency_ms": self.latency.json(), "each": self.used,
-            "memory_mb": self.memory, "facts": self.facts,
-        })
+        let Self { service, round, scenario, figures } = self;
+        match figures {
+            Ok(Figures { each, per_second, latency, used, memory, facts }) => json!({
+                "service": service, "round": round, "scenario": scenario, "count": each, "per_second": per_second,
+                "latency_ms": latency.json(), "each": used, "memory_mb": memory, "facts": facts,
+            }),
+            Err(why) => json!({"service": service, "round": round, "scenario": scenario, "failed": why}),
+        }
     }
 
     /// The words over the columns of [`Display`](fmt::Display).
@@ -119,12 +132,17 @@ impl Row {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { service, scenario, each, per_second, latency: Spread { p50, p99, p999, .. }, .. } = self;
+        let Self { service, scenario, figures, .. } = self;
+        write!(f, "{service:<14}{scenario:<26}")?;
+        let Figures { each, per_second, latency: Spread { p50, p99, p999, .. }, used, memory, facts } = match figures {
+            Ok(figures) => figures,
+            Err(why) => return write!(f, " failed: {why}"),
+        };
         let of = |value: &Value| value.as_f64().map_or_else(String::new, |value| format!("{value:.0}"));
-        let (cpu, input, output) = (of(&self.used["cpu_us"]), of(&self.used["bytes_in"]), of(&self.used["bytes_out"]));
-        let (redis, memory) = (of(&self.used["redis"]["cpu_us"]), self.memory);
-        write!(f, "{service:<14}{scenario:<26}{each:>7.0}{per_second:>9.0}{p50:>8.2}{p99:>9.2}{p999:>9.2}")?;
+        let (cpu, input, output) = (of(&used["cpu_us"]), of(&used["bytes_in"]), of(&used["bytes_out"]));
+        let redis = of(&used["redis"]["cpu_us"]);
+        write!(f, "{each:>7.0}{per_second:>9.0}{p50:>8.2}{p99:>9.2}{p999:>9.2}")?;
         write!(f, "{cpu:>8}{input:>9}{output:>10}{redis:>9}{memory:>7.0}")?;
-        self.facts.iter().try_for_each(|(name, value)| write!(f, "\n    {name}: {value}"))
+        facts.iter().try_for_each(|(name, value)| write!(f, "\n    {name}: {value}"))
     }
 }

@@ -5,13 +5,15 @@
 //! figures; `benches/load/run` runs all of it.
 //!
 //! ```sh
-//! cargo build --release && cargo run --release --example load
+//! cargo build --profile dist && cargo run --profile dist --example load
 //! ```
 
 #[path = "../../examples/shared/child.rs"]
 mod child;
+mod children;
 mod client;
 mod compare;
+mod deadline;
 mod figures;
 mod people;
 mod plan;
@@ -20,6 +22,7 @@ mod process;
 mod pushes;
 mod redis_server;
 mod ringing;
+mod rows;
 mod scenario;
 mod services;
 mod slow;
@@ -29,34 +32,41 @@ mod streams;
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
-use serde_json::json;
+use clap::{ArgAction, Parser, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 use figures::Row;
+use plan::Turn;
+use rows::Rows;
 use services::{Programs, Service};
 
-/// Whatever went wrong: the run is over then.
+/// Whatever went wrong: the scenario is over then.
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Measures services under load.
+/// Measures services under load. It fails if a scenario of Bellwire's failed.
 #[derive(Debug, Parser)]
+#[command(args_override_self = true)]
 struct Options {
     /// What is measured, by turns.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "bellwire")]
+    #[arg(long, value_enum, action = ArgAction::Set, num_args = 1, value_delimiter = ',', default_value = "bellwire")]
     service: Vec<Service>,
     /// What is done; `storm` and `rates` in every round, the others once.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "storm,rates")]
+    #[arg(long, value_enum, action = ArgAction::Set, num_args = 1, value_delimiter = ',', default_value = "storm,rates")]
     only: Vec<Scenario>,
     /// How often each service is measured.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
     /// Invites a second of `rates`, beside half of the greatest load.
-    #[arg(long, value_delimiter = ',', default_value = "200,1000")]
+    #[arg(long, action = ArgAction::Set, num_args = 1, value_delimiter = ',', default_value = "200,1000")]
     rates: Vec<f64>,
-    /// Seconds that each scenario takes at most.
+    /// Seconds of load in each scenario, at most.
     #[arg(long, default_value_t = 6)]
     seconds: u64,
+    /// Seconds after which a scenario is given up, and so is what goes before it; for `memory` and `ringing` two and a half times as many.
+    #[arg(long, default_value_t = 120)]
+    deadline: u64,
     /// Connections to the service, kept open.
     #[arg(long, default_value_t = 64)]
     connections: usize,
@@ -69,7 +79,7 @@ struct Options {
     /// Event streams of `streams`; there are fewer where a process may not have as many files open.
     #[arg(long, default_value_t = 20_000)]
     streams: usize,
-    /// Where to write the figures as JSON.
+    /// Where to write the figures as JSON, anew after each row.
     #[arg(long)]
     json: Option<PathBuf>,
     /// The gateway; by default the one that was built beside this program. Given several times, they are measured by turns and compared.
@@ -108,6 +118,13 @@ enum Scenario {
     Ringing,
 }
 
+impl Scenario {
+    /// What it is called before one of its rows is: its name on the command line.
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 impl Options {
     /// Each gateway that is to be measured, with the other programs.
     fn programs(&self) -> Result<Vec<Programs>, Failure> {
@@ -127,33 +144,44 @@ impl Options {
 
 // One thread: this program must leave as much of the machine as it can to the others.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<ExitCode, Failure> {
     let options = Options::parse();
     bellwire::crypto::install()?;
-    let (programs, mut rows) = (options.programs()?, Vec::new());
+    // What is dropped on a signal ends its processes.
+    tokio::select! {
+        done = measure(&options) => done,
+        signal = signalled() => signal,
+    }
+}
+
+async fn measure(options: &Options) -> Result<ExitCode, Failure> {
+    let (programs, mut rows) = (options.programs()?, Rows::new(options.json.clone()));
     println!("{}", Row::head());
     for round in 0..options.rounds {
-        for service in &options.service {
+        for service in options.service.iter().copied() {
             for (number, programs) in programs.iter().enumerate() {
-                let name = if programs_are_compared(&options, *service) { format!(".{number}") } else { String::new() };
-                for mut row in plan::run(&options, programs, *service, round).await? {
-                    (row.service, row.round) = (format!("{}{name}", service.name()), round);
-                    println!("{row}");
-                    rows.push(row);
-                }
+                let compared = programs_are_compared(options, service);
+                let name = if compared { format!("{}.{number}", service.name()) } else { service.name().to_owned() };
+                rows.turn(service, name, round);
+                Turn { options, programs, service, first: round == 0 }.run(&mut rows).await?;
             }
         }
     }
     if programs.len() > 1 {
-        print!("{}", compare::ratios(&rows));
+        print!("{}", compare::ratios(rows.all()));
     }
-    if let Some(path) = &options.json {
-        let rows: Vec<_> = rows.iter().map(Row::json).collect();
-        std::fs::write(path, serde_json::to_vec_pretty(&json!({"rows": rows}))?)?;
+    Ok(if rows.ours_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Waits for SIGINT or SIGTERM, and gives the status that a shell would.
+async fn signalled() -> Result<ExitCode, Failure> {
+    let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupted.recv() => Ok(ExitCode::from(130)),
+        _ = terminated.recv() => Ok(ExitCode::from(143)),
     }
-    Ok(())
 }
 
 fn programs_are_compared(options: &Options, service: Service) -> bool {
-    options.bellwire.len() > 1 && matches!(service, Service::Bellwire | Service::Embedded)
+    options.bellwire.len() > 1 && service.is_ours()
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
@@ -12,6 +11,7 @@ use tokio::time::sleep;
 
 use crate::Failure;
 use crate::child::Process;
+use crate::children;
 use crate::process;
 
 /// Commands that a gateway sends for a call. Its scripts use neither, in these scenarios; all others run in scripts, or are the sweep's.
@@ -45,7 +45,7 @@ impl RedisServer {
     pub async fn start(program: &str, folder: &Path) -> Result<Self, Failure> {
         std::fs::create_dir(folder)?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut command = Command::new(program);
+        let mut command = children::bound(program);
         command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"]).arg(folder);
         command.args(["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--logfile", "log"]);
         let (process, _) = Process::spawn(&mut command).map_err(|error| format!("{program}: {error}"))?;

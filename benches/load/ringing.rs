@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use crate::Failure;
 use crate::figures::{Row, Spread};
 use crate::redis_server::RedisServer;
+use crate::rows::Rows;
 use crate::scenario::{Load, Pace, count};
 use crate::stage::{Stage, Used};
 
@@ -21,10 +22,14 @@ const REST: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(3);
 /// Calls that are asked how late they ended.
 const ASKED: usize = 2000;
+/// The scenarios' names.
+const INVITES: &str = "ringing: invites";
+const TIMEOUTS: &str = "ringing: timeouts";
 
 /// Has every pair call, at this rate, and waits for their end.
-pub async fn run(load: &Load<'_>, stage: &Stage, rate: f64) -> Result<Vec<Row>, Failure> {
+pub async fn run(load: &Load<'_>, stage: &Stage, rate: f64, rows: &mut Rows) -> Result<(), Failure> {
     let calls = load.pairs.len();
+    rows.doing(INVITES);
     stage.idle().await?;
     let (empty, before) = (stage.rest(REST).await?, memory(stage).await?);
     let invites = load.invites(Pace::Rate(rate), calls, Duration::MAX).await?;
@@ -35,7 +40,19 @@ pub async fn run(load: &Load<'_>, stage: &Stage, rate: f64) -> Result<Vec<Row>, 
         return Err("the invites took too long: some calls would end while the service is to rest".into());
     }
     let (full, ringing) = (stage.rest(REST).await?, memory(stage).await?);
+    let of = |memory: &Value, part: &str| memory[part].as_f64().unwrap_or_default();
+    let each = |part: &str| (of(&ringing, part) - of(&before, part)) * 1024.0 / count(calls);
+    let facts = json!({"service": each("service"), "store": each("store")});
+    rows.add(
+        Row::of_calls(INVITES, &invites, stage)?
+            .with("memory before, MB", before)
+            .with("memory while all ring, MB", ringing)
+            .with("each call, KB", facts)
+            .with("at rest without a call", at_rest(&empty))
+            .with("at rest while all ring", at_rest(&full)),
+    )?;
 
+    rows.doing(TIMEOUTS);
     sleep(until(first_end).saturating_sub(Duration::from_secs(1))).await;
     eprintln!("they time out, for {} s", until(last_end).as_secs());
     let start = stage.usage().await?;
@@ -44,21 +61,12 @@ pub async fn run(load: &Load<'_>, stage: &Stage, rate: f64) -> Result<Vec<Row>, 
     let ends = stage.used_since(&start).await?;
     let missed = stage.pushes.after_rings(&invites.invited).await?;
     let late = Spread::of(&load.lateness(&invites.invited, ASKED).await?);
-    let of = |memory: &Value, part: &str| memory[part].as_f64().unwrap_or_default();
-    let each = |part: &str| (of(&ringing, part) - of(&before, part)) * 1024.0 / count(calls);
-    let facts = json!({"service": each("service"), "store": each("store")});
     let ends_a_second = count(calls) / ends.took.as_secs_f64();
-    Ok(vec![
-        Row::of_calls("ringing: invites", &invites, stage)?
-            .with("memory before, MB", before)
-            .with("memory while all ring, MB", ringing)
-            .with("each call, KB", facts)
-            .with("at rest without a call", at_rest(&empty))
-            .with("at rest while all ring", at_rest(&full)),
-        Row::new("ringing: timeouts", calls, ends_a_second, late, &ends, stage)?
+    rows.add(
+        Row::new(TIMEOUTS, calls, ends_a_second, late, &ends, stage)?
             .with("missed-call push after the ring, ms", Spread::of(&missed).json())
             .with("memory after, MB", memory(stage).await?),
-    ])
+    )
 }
 
 /// In megabytes: resident, of the service; the embedded store's file or the data in Redis; resident, of Redis.

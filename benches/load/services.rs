@@ -26,6 +26,8 @@ pub enum Service {
     Embedded,
     /// What a team would write instead (benches/peers/node), on Redis.
     Node,
+    /// The same with the other client for APNs.
+    NodeApns2,
     /// The unavoidable work of an invite, with nothing around it (benches/floor), on Redis.
     Floor,
 }
@@ -45,6 +47,7 @@ impl Service {
             Self::Bellwire => "bellwire",
             Self::Embedded => "embedded",
             Self::Node => "node",
+            Self::NodeApns2 => "node-apns2",
             Self::Floor => "floor",
         }
     }
@@ -54,15 +57,25 @@ impl Service {
         match self {
             Self::Bellwire | Self::Embedded => true,
             Self::Node => !matches!(scenario, Scenario::Slow | Scenario::Ringing),
-            Self::Floor => matches!(scenario, Scenario::Storm | Scenario::Rates),
+            Self::NodeApns2 | Self::Floor => matches!(scenario, Scenario::Storm | Scenario::Rates),
         }
+    }
+
+    /// Whether it is Bellwire, and not what Bellwire is compared with.
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::Bellwire | Self::Embedded)
+    }
+
+    /// Whether it knows of cancels.
+    pub const fn cancels(self) -> bool {
+        !matches!(self, Self::Floor)
     }
 
     /// How it tells events.
     pub const fn transports(self) -> &'static [Transport] {
         match self {
             Self::Bellwire | Self::Embedded => &[Transport::WebSocket, Transport::Sse],
-            Self::Node | Self::Floor => &[Transport::Sse],
+            Self::Node | Self::NodeApns2 | Self::Floor => &[Transport::Sse],
         }
     }
 
@@ -75,7 +88,7 @@ impl Service {
         folder: &Path,
     ) -> Result<Command, Failure> {
         let value = |key: &str| simulator.get(key).ok_or_else(|| format!("the simulator says no {key}"));
-        if matches!(self, Self::Bellwire | Self::Embedded) {
+        if self.is_ours() {
             let store = if self == Self::Embedded { "embedded:calls.redb" } else { redis };
             let config = folder.join("bellwire.toml");
             std::fs::write(&config, configuration(value, store)?)?;
@@ -84,7 +97,7 @@ impl Service {
             return Ok(command);
         }
         let mut command = match self {
-            Self::Node => {
+            Self::Node | Self::NodeApns2 => {
                 let mut command = Command::new("node");
                 command.arg(programs.node.join("src/main.js"));
                 command
@@ -111,6 +124,9 @@ impl Service {
             ("FCM_SERVICE_ACCOUNT_FILE", "service_account_file"),
         ];
         command.envs(fixed);
+        if self == Self::NodeApns2 {
+            command.env("APNS_CLIENT", "apns2");
+        }
         for (name, key) in told {
             command.env(name, value(key)?);
         }

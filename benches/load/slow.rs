@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::Failure;
 use crate::figures::{Row, Spread};
 use crate::pushes::Rung;
+use crate::rows::Rows;
 use crate::scenario::{Calls, Load, Pace, count};
 use crate::stage::Stage;
 
@@ -21,19 +22,20 @@ const PROBED: usize = 3000;
 const MASS: usize = 3000;
 
 /// Has every pair call at half of the greatest load, then makes the mass event.
-pub async fn run(load: &Load<'_>, stage: &Stage) -> Result<Vec<Row>, Failure> {
+pub async fn run(load: &Load<'_>, stage: &Stage, rows: &mut Rows) -> Result<(), Failure> {
     let calls = load.pairs.len();
+    rows.doing("provider slow");
     let probe = load.invites(Pace::Greatest, PROBED.min(calls), Duration::MAX).await?;
     load.cancel(&probe).await?;
     // The greatest load is what it keeps up with, pushes too.
     let rate = count(probe.number()) / probe.used.took.as_secs_f64() / 2.0;
     let steady = load.invites(Pace::Rate(rate), calls, Duration::MAX).await?;
-    let steady_row = row("provider slow", &steady, stage).await?;
+    rows.add(row("provider slow", &steady, stage).await?)?;
+    rows.doing("mass event");
     load.cancel(&steady).await?;
     let mass = load.invites(Pace::Rate(count(MASS)), MASS.min(calls), Duration::MAX).await?;
-    let mass_row = row("mass event", &mass, stage).await?;
-    load.cancel(&mass).await?;
-    Ok(vec![steady_row, mass_row])
+    rows.add(row("mass event", &mass, stage).await?)?;
+    load.cancel(&mass).await.map(drop)
 }
 
 async fn row(scenario: &str, calls: &Calls, stage: &Stage) -> Result<Row, Failure> {

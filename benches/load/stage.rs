@@ -10,7 +10,9 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::Failure;
-use crate::child::{Output, Process, ready, terminate};
+use crate::child::{Output, Process};
+use crate::children;
+use crate::deadline::{IDLE, within};
 use crate::process;
 use crate::pushes::Pushes;
 use crate::redis_server::{Done, RedisServer};
@@ -18,8 +20,6 @@ use crate::services::{Programs, Service};
 
 /// How long a service must do no more than at rest to be done.
 const IDLE_FOR: Duration = Duration::from_millis(400);
-/// How long a service may take to stop: its grace, and what a profiler around it writes.
-const STOPPED_WITHIN: Duration = Duration::from_mins(1);
 
 /// The processes, and the folder with their files.
 pub struct Stage {
@@ -50,8 +50,8 @@ pub struct Running {
 /// How all is to be.
 pub struct Setting<'a> {
     pub service: Service,
-    /// A command that goes before it.
-    pub wrap: Option<&'a str>,
+    /// A command that goes before it, or nothing.
+    pub wrap: &'a str,
     /// How many devices each callee has.
     pub devices: usize,
     /// What the providers do wrong, as `bellwire simulate --rule` takes it.
@@ -93,25 +93,26 @@ impl Stage {
             Service::Embedded => None,
             _ => Some(RedisServer::start(&programs.redis_server, &folder.path().join("redis")).await?),
         };
-        let mut command = Command::new(&programs.bellwire);
+        let mut command = children::bound(&programs.bellwire);
         command.args(["simulate", "--remember", "20000", "--credentials"]).arg(folder.path().join("simulator"));
         for fault in faults {
             command.args(["--rule", fault]);
         }
-        let (simulator, mut lines) = Process::spawn(&mut command)?;
+        let (simulator, output) = Process::spawn(&mut command)?;
+        let (told, lines) = children::ready(output).await.map_err(|error| format!("the simulator: {error}"))?;
         let url = redis.as_ref().map(RedisServer::url).unwrap_or_default();
-        let plain = service.command(programs, &ready(&mut lines)?, &url, folder.path())?;
-        let (wrap, log) = (wrap.map(str::to_owned), folder.path().join("service.log"));
-        let command = Box::new(move || command_of(&plain, wrap.as_deref(), &log));
-        let service = Running::start(&mut command()?)?;
+        let plain = service.command(programs, &told, &url, folder.path())?;
+        let (wrap, log) = (wrap.to_owned(), folder.path().join("service.log"));
+        let command = Box::new(move || command_of(&plain, &wrap, &log));
+        let service = Running::start(&mut command()?).await?;
         let pushes = Pushes::read(lines, devices);
         Ok(Self { devices, pushes, redis, service, _simulator: simulator, resting: 0.0, folder, command })
     }
 
     /// Ends the service, as an operator would, and starts it again.
-    pub fn restart(&mut self) -> Result<(), Failure> {
-        self.service.end()?;
-        self.service = Running::start(&mut (self.command)()?)?;
+    pub async fn restart(&mut self) -> Result<(), Failure> {
+        self.service.end().await?;
+        self.service = Running::start(&mut (self.command)()?).await?;
         Ok(())
     }
 
@@ -168,50 +169,43 @@ impl Stage {
     pub async fn idle(&self) -> Result<(), Failure> {
         // The system counts in steps of 10 ms.
         let most = IDLE_FOR.mul_f64(self.resting * 1.5) + Duration::from_millis(10);
-        loop {
-            let before = self.cpu()?;
-            sleep(IDLE_FOR).await;
-            if self.cpu()?.saturating_sub(before) <= most {
-                return Ok(());
+        within(IDLE, "idle", async {
+            loop {
+                let before = self.cpu()?;
+                sleep(IDLE_FOR).await;
+                if self.cpu()?.saturating_sub(before) <= most {
+                    return Ok(());
+                }
             }
-        }
+        })
+        .await
     }
 
-    /// Ends all.
-    pub fn stop(mut self) -> Result<(), Failure> {
-        self.service.end()
+    /// Ends the service as an operator would, then the others. To drop it instead is to kill all.
+    pub async fn stop(mut self) -> Result<(), Failure> {
+        self.service.end().await
     }
 }
 
 impl Running {
-    fn start(command: &mut Command) -> Result<Self, Failure> {
+    async fn start(command: &mut Command) -> Result<Self, Failure> {
         let started = Instant::now();
-        let (process, mut output) = Process::spawn(command)?;
-        let said = ready(&mut output)?;
+        let (process, output) = Process::spawn(command)?;
+        let (said, output) = children::ready(output).await?;
         let ready_after = started.elapsed();
         let address = said.get("http").ok_or("no address")?.parse()?;
         let pid = process::children_of(process.id()).last().copied().unwrap_or_else(|| process.id());
         Ok(Self { address, ready_after, process, pid, _output: output })
     }
 
-    fn end(&mut self) -> Result<(), Failure> {
-        terminate(self.pid)?;
-        self.process.exit_within(STOPPED_WITHIN)?;
-        Ok(())
+    async fn end(&mut self) -> Result<(), Failure> {
+        children::end(&mut self.process, self.pid).await
     }
 }
 
-/// A command once more, behind a wrapper if there is one, with its errors in a file.
-fn command_of(plain: &Command, wrap: Option<&str>, log: &Path) -> Result<Command, Failure> {
-    let mut words = wrap.unwrap_or_default().split_whitespace();
-    let mut command = match words.next() {
-        Some(wrapper) => {
-            let mut command = Command::new(wrapper);
-            command.args(words).arg(plain.get_program());
-            command
-        }
-        None => Command::new(plain.get_program()),
-    };
+/// A command once more, behind a wrapper if there is one, bound to this program, with its errors in a file.
+fn command_of(plain: &Command, wrap: &str, log: &Path) -> Result<Command, Failure> {
+    let mut command = children::wrapped(wrap, plain.get_program());
     command.args(plain.get_args());
     command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.stderr(File::options().create(true).append(true).open(log)?);

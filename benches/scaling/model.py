@@ -23,21 +23,21 @@ ANSWERED, RING_S, TALK_S = 0.6, (8, 35), 180  # rings so long until the answer, 
 ONLINE = 0.05  # of all users, with an event stream, in the busiest hour
 SILENT = 0.1  # of Android phones are pushed to again, twice
 PUSH_S, BAD_PUSH_S = 0.1, 1.0  # until a provider answers; on a bad day
-CORES, BUSY = 2, 0.5  # of a gateway's machine, and how busy it may be
+THREADS, BUSY = 1, 0.5  # that serve in a gateway, and how busy they may be
 MASTER_GB = 25  # of data in one Redis, with as much left free
 
 # Measured: docs/PERFORMANCE.md, in the words of `SOURCES`.
-GATEWAY_US, REDIS_US = 925, 437  # a whole call, at the greatest load
-SWEEP = 0.0043  # of a core, by instance: the gateway's, and as much of Redis
-LIVE_BYTES, DEVICE_BYTES = 3600, 990
-STREAM_BYTES = 29_000  # measured on a debug build
+GATEWAY_US, REDIS_US = 414, 269  # a whole call, at the greatest load
+SWEEP = 0.0050  # of a core, by instance: the gateway's, and as much of Redis
+LIVE_BYTES, DEVICE_BYTES = 4200, 990
+STREAM_BYTES = 26_000
 # Measured: benches/scaling/measure.py, rounded; docs/SCALING.md tells the range.
 ENDED_BYTES, COUNTED_BYTES, HISTORY_BYTES, NAMED_BYTES = 3250, 160, 4200, 50
 LOAD_US, COMMIT_US, LISTENER_US = 10, 28, (1, 5)  # told in company, and alone
 LINE_US = ((0, 23), (4, 26), (8, 29))  # ring_line.lua, by claims on the line, of which there are no more
 
 # Calculated by reading the code.
-QUIET = 4  # CPU of a gateway by call where little company shares a system call: 600 to 850 µs an invite in place of 209
+QUIET = 4  # CPU of a gateway by call where little company shares a system call: 525 µs an invite in place of 140
 LIVEKIT = 1.6  # six commits of LiveKit's room and its webhooks beside the ten that were measured
 NOTICES = 5 * ANSWERED + 3 * (1 - ANSWERED)  # commits with a new event, by call
 HEAR_US = 5  # of a gateway by notice: estimated
@@ -49,8 +49,8 @@ ROOM_BYTES, LIST_BYTES = 1_100, 32 << 20  # of LiveKit's list by room, and the m
 
 # What stands where, and must stand there still for all this to hold.
 SOURCES = {
-    "docs/PERFORMANCE.md": ["925 µs (755 to 1,029) | 437 µs", "0.43% of a core, Redis 0.43%", "3.6 KB, beside 198 MB for the devices"],
-    "docs/OPERATIONS.md": ["an event stream by SSE 29 KB"],
+    "docs/PERFORMANCE.md": ["| 414 | 13,044 | 33,390 | 269 |", "of_core 0.004995, service_of_core 0.002997", "store 4.174"],
+    "docs/OPERATIONS.md": ["an event stream by SSE 26 KB"],
     "config/default.toml": ["event_streams = 12288", "# connections = 2", "connections = 4", 'retention = "7d"'],
     "src/store/redis/keys.rs": ["PARTITIONS: usize = 256"],
     "src/store/redis/due.rs": ["DUE_OF_ONE: usize = 64"],
@@ -75,7 +75,7 @@ class Scale:
         self.online = users * ONLINE
         self.lives_s = ANSWERED * (RING_S[0] + TALK_S) + (1 - ANSWERED) * RING_S[1]
         self.rooms = self.peak * self.lives_s
-        self.by_cpu = self.peak * GATEWAY_US * 1e-6 * QUIET * LIVEKIT / (CORES * BUSY)
+        self.by_cpu = self.peak * GATEWAY_US * 1e-6 * QUIET * LIVEKIT / (THREADS * BUSY)
         self.by_streams = self.online / (streams * 7 / 8)
         needed = max(1, math.ceil(max(self.by_cpu, self.by_streams)))
         # One may be dead or be restarted; of many, one in ten.

@@ -20,7 +20,7 @@ const here = (path) => new URL(path, import.meta.url).pathname;
 const ROOT = here('../../..');
 
 function bellwire() {
-  const built = ['release', 'debug'].map((kind) => join(ROOT, 'target', kind, 'bellwire'));
+  const built = ['dist', 'release', 'debug'].map((kind) => join(ROOT, 'target', kind, 'bellwire'));
   const found = process.env.BELLWIRE ?? built.find(existsSync);
   if (!found) throw new Error('no bellwire: build it, or name one by BELLWIRE');
   return found;
