@@ -41,8 +41,8 @@ pub use process::Process;
 pub use reader::Reader;
 pub use socket::Socket;
 
-/// How long anything may take that should happen at once.
-pub const SOON: Duration = Duration::from_secs(10);
+/// How long is waited for what should happen at once or within some retries: enough for a busy machine, so that only what hangs fails.
+pub const SOON: Duration = Duration::from_secs(30);
 /// The app whose devices ring.
 pub const APP: &str = "com.example.phone";
 /// The secret of the users' identity provider.

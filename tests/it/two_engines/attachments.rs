@@ -9,10 +9,10 @@ use bellwire::domain::{Call, Device, Input};
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::readers::SOON;
 use super::wire::{Attached, Wire};
 use super::{Ground, ann, invite};
 use crate::store_laws::fixture::{device_id, user};
+use crate::support::SOON;
 
 fn browser(ground: &Ground) -> Device {
     let json = json!({"id": "browser", "platform": "web", "app": "a", "registered_at": ground.clock.now()});

@@ -22,6 +22,7 @@ use bellwire::store::embedded::Embedded;
 use tempfile::TempDir;
 
 use crate::store_laws::fixture::{android, device_id, rules, settings, user};
+use crate::support::SOON;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -100,8 +101,7 @@ async fn whoever_pushes_hears_of_an_answer_that_leaves_nothing_to_do() {
     let begun = follow_ups.begun.recv().await.expect("the ring");
     assert_eq!((begun.call.id, begun.tasks.len()), (call.id, 1));
     here.answer(call.id, &bob()).await.expect("answered");
-    let begun =
-        tokio::time::timeout(readers::SOON, follow_ups.begun.recv()).await.expect("in time").expect("the answer");
+    let begun = tokio::time::timeout(SOON, follow_ups.begun.recv()).await.expect("in time").expect("the answer");
     assert_eq!((begun.call.state, begun.tasks.len()), (State::Active, 0));
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bellwire::domain::{Call, Input};
 use bellwire::engine::{News, Reader};
@@ -12,9 +11,7 @@ use tokio::time::timeout;
 use super::wire::{Attached, Wire};
 use super::{Ground, ann, bob};
 use crate::store_laws::fixture::{after, android, committed, create, device_id, new_call, replace, user};
-
-/// Long enough on a busy machine.
-pub const SOON: Duration = Duration::from_secs(20);
+use crate::support::SOON;
 
 pub async fn next(reader: &mut Reader) -> Option<Vec<News>> {
     timeout(SOON, reader.next()).await.expect("news in time")

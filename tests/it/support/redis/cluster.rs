@@ -46,7 +46,7 @@ impl RedisCluster {
         static CLUSTER: OnceCell<Option<RedisCluster>> = OnceCell::const_new();
         binary()?;
         // Long, so that no machine is too busy for it.
-        CLUSTER.get_or_init(|| Self::with_node_timeout(3 * SOON)).await.as_ref()
+        CLUSTER.get_or_init(|| Self::with_node_timeout(Duration::from_secs(30))).await.as_ref()
     }
 
     /// Gives each its slots, and makes them known to one another.
