@@ -200,7 +200,7 @@ impl Call {
         // The alert goes beside the ring: whether the phone can be rung is not for it to say.
         let TaskKind::Ring { number, .. } = kind else { return };
         if settled == Settled::Accepted {
-            leg.sent_at.get_or_insert(now);
+            leg.sent_at.get_or_insert(last.map_or(now, |last| last.at));
         }
         if !leg.is_silent() {
             return;

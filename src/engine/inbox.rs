@@ -1,16 +1,18 @@
 //! One call's inputs, one after the other: what arrives together is stepped and committed together.
 //!
-//! Ten legs' results cost one commit instead of ten that conflict. Between instances nothing queues; there the store's
-//! compare-and-set decides, and who lost loads and steps again.
+//! Ten legs' results cost one commit instead of ten that conflict: one that nobody waits for gives the others a moment to arrive. Between
+//! instances nothing queues; there the store's compare-and-set decides, and who lost loads and steps again.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::{Engine, EngineError};
-use crate::domain::{Call, CallId, Input, Outcome, Refusal, Timestamp, TraceParent, step};
+use crate::domain::{Call, CallId, Input, Outcome, Refusal, TaskResult, Timestamp, TraceParent, step};
 use crate::store::{Commit, Slot, StoreError};
 use crate::telemetry::lines::{Inputs, Turn};
 use crate::telemetry::traces::{self, Place, Span};
@@ -18,9 +20,30 @@ use crate::telemetry::traces::{self, Place, Span};
 /// How often a commit is tried against other instances before the request is told to come back.
 const MAX_TRIES: usize = 16;
 
-/// The inputs that wait, by call. A call with an entry has a task that works through it.
+/// How long the result of an attempt that went well waits for those of the call's other attempts. A lease is longer than any attempt by
+/// three times this, at least.
+const GATHERED_FOR: Duration = Duration::from_millis(100);
+
+/// The inputs that wait, by call.
 #[derive(Default)]
-pub(super) struct Inbox(Mutex<HashMap<CallId, Vec<Pending>>>);
+pub(super) struct Inbox(Mutex<HashMap<CallId, Waiting>>);
+
+/// What waits for one call.
+struct Waiting {
+    inputs: Vec<Pending>,
+    /// Whether a task works through it; otherwise more is waited for.
+    is_worked: bool,
+}
+
+/// What whoever queues an input must see to.
+enum Start {
+    /// That the work begins.
+    Now,
+    /// That it begins a moment later, unless it has begun by then.
+    Soon,
+    /// Nothing.
+    No,
+}
 
 struct Pending {
     inputs: Vec<Input>,
@@ -32,30 +55,41 @@ struct Pending {
 }
 
 impl Inbox {
-    fn locked(&self) -> MutexGuard<'_, HashMap<CallId, Vec<Pending>>> {
+    fn locked(&self) -> MutexGuard<'_, HashMap<CallId, Waiting>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues; says whether the caller must start the work.
-    fn push(&self, id: CallId, pending: Pending) -> bool {
+    /// Queues. An input that `can_wait_for` so many waits until there are as many, or somebody is in a hurry.
+    fn push(&self, id: CallId, pending: Pending, can_wait_for: usize) -> Start {
         match self.locked().entry(id) {
             Entry::Occupied(mut entry) => {
-                entry.get_mut().push(pending);
-                false
+                let waiting = entry.get_mut();
+                waiting.inputs.push(pending);
+                if waiting.is_worked || waiting.inputs.len() < can_wait_for {
+                    return Start::No;
+                }
+                waiting.is_worked = true;
+                Start::Now
             }
             Entry::Vacant(entry) => {
-                entry.insert(vec![pending]);
-                true
+                let is_worked = can_wait_for <= 1;
+                entry.insert(Waiting { inputs: vec![pending], is_worked });
+                if is_worked { Start::Now } else { Start::Soon }
             }
         }
     }
 
-    /// Holds a call's inputs back until it is released; not if there is work on them already.
+    /// Whether there is something to work through and nobody does.
+    fn begin(&self, id: CallId) -> bool {
+        self.locked().get_mut(&id).is_some_and(|waiting| !std::mem::replace(&mut waiting.is_worked, true))
+    }
+
+    /// Holds a call's inputs back until it is released; not if there are some already.
     fn hold(&self, id: CallId) -> bool {
         match self.locked().entry(id) {
             Entry::Occupied(_) => false,
             Entry::Vacant(entry) => {
-                entry.insert(Vec::new());
+                entry.insert(Waiting { inputs: Vec::new(), is_worked: true });
                 true
             }
         }
@@ -63,10 +97,10 @@ impl Inbox {
 
     /// Takes what waits; none: the work is over.
     fn take(&self, id: CallId) -> Vec<Pending> {
-        let mut waiting = self.locked();
-        let batch = waiting.get_mut(&id).map(std::mem::take).unwrap_or_default();
+        let mut calls = self.locked();
+        let batch = calls.get_mut(&id).map(|waiting| std::mem::take(&mut waiting.inputs)).unwrap_or_default();
         if batch.is_empty() {
-            waiting.remove(&id);
+            calls.remove(&id);
         }
         batch
     }
@@ -87,12 +121,24 @@ impl Engine {
         read: Option<Arc<Call>>,
     ) -> Result<Arc<Call>, EngineError> {
         let (reply, answer) = oneshot::channel();
-        if self.0.inbox.push(id, Pending { inputs, read, place: traces::current(), reply }) {
-            // A task of its own: a client that goes away must not stop the others' inputs.
-            let engine = self.clone();
-            tokio::spawn(async move { engine.work(id).await });
+        let can_wait_for =
+            if inputs.iter().all(can_wait) { self.0.recent.under_way(id, self.clock().now()) } else { 0 };
+        let start = self.0.inbox.push(id, Pending { inputs, read, place: traces::current(), reply }, can_wait_for);
+        // A task of its own: a client that goes away must not stop the others' inputs.
+        let engine = self.clone();
+        match start {
+            Start::Now => drop(tokio::spawn(async move { engine.work(id).await })),
+            Start::Soon => drop(tokio::spawn(async move { engine.work_soon(id).await })),
+            Start::No => {}
         }
         answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the instance stops".into()).into()))
+    }
+
+    async fn work_soon(&self, id: CallId) {
+        sleep(GATHERED_FOR).await;
+        if self.0.inbox.begin(id) {
+            self.work(id).await;
+        }
     }
 
     async fn work(&self, id: CallId) {
@@ -190,11 +236,16 @@ impl Engine {
         };
         let committed = self.store().commit(commit).await;
         committed.inspect_err(|error| span.fails(error.word()))?;
-        self.0.recent.keep(&call);
+        self.0.recent.keep(&call, self.clock().now());
         Turn { call: &call, before, inputs: cause.inputs }.log();
         self.follow_up(&call, before, span.context());
         Ok(())
     }
+}
+
+/// Whether nobody waits for what follows: what there was to do is done.
+const fn can_wait(input: &Input) -> bool {
+    matches!(input, Input::TaskFinished { result: TaskResult::Done(_), .. })
 }
 
 /// What a commit comes of: a batch of inputs, none for the first one, and where in traces those who gave them are.
@@ -262,5 +313,52 @@ impl From<BatchError> for EngineError {
             BatchError::NotFound => Self::NotFound,
             BatchError::Store(error) => Self::Store(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    fn pending() -> Pending {
+        Pending { inputs: Vec::new(), read: None, place: None, reply: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn the_last_result_begins_the_work_of_all() {
+        let (inbox, call) = (Inbox::default(), Clock::system().call_id());
+        assert!(matches!(inbox.push(call, pending(), 3), Start::Soon));
+        assert!(matches!(inbox.push(call, pending(), 3), Start::No));
+        assert!(matches!(inbox.push(call, pending(), 3), Start::Now));
+        assert!(!inbox.begin(call), "it has begun");
+        assert_eq!(inbox.take(call).len(), 3);
+        assert!(matches!(inbox.push(call, pending(), 3), Start::No), "whoever works takes it too");
+        assert_eq!((inbox.take(call).len(), inbox.take(call).len()), (1, 0));
+        assert!(!inbox.begin(call), "nothing is left");
+    }
+
+    #[test]
+    fn who_is_in_a_hurry_takes_along_what_waits() {
+        let (inbox, call) = (Inbox::default(), Clock::system().call_id());
+        assert!(matches!(inbox.push(call, pending(), 2), Start::Soon));
+        assert!(matches!(inbox.push(call, pending(), 0), Start::Now));
+        assert_eq!(inbox.take(call).len(), 2);
+    }
+
+    #[test]
+    fn nothing_waits_for_good() {
+        let (inbox, call) = (Inbox::default(), Clock::system().call_id());
+        assert!(matches!(inbox.push(call, pending(), 2), Start::Soon));
+        assert!(inbox.begin(call), "the moment is over");
+        assert_eq!(inbox.take(call).len(), 1);
+    }
+
+    #[test]
+    fn a_lease_is_long_enough_for_what_waits() {
+        use crate::domain::{Platform, TaskKind};
+        let device = crate::domain::DeviceId::new("phone").expect("a device id");
+        let ring = TaskKind::Ring { device, platform: Platform::Ios, number: 1 };
+        assert!(ring.lease() - ring.deadline() > 3 * GATHERED_FOR);
     }
 }

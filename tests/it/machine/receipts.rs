@@ -42,8 +42,9 @@ fn a_result_that_comes_twice_is_counted_once() {
 #[test]
 fn a_leg_says_when_its_push_was_taken_and_when_its_device_spoke() {
     let mut stage = Stage::new(invite());
-    stage.after(Duration::from_millis(50)).finish("ring pixel-1", TaskResult::Done(vec![receipt("", START)]));
-    let sent = stage.now;
+    // Its result may wait for others before it is stepped.
+    let sent = START + Duration::from_millis(40);
+    stage.after(Duration::from_millis(90)).finish("ring pixel-1", TaskResult::Done(vec![receipt("", sent)]));
     stage.after(Duration::from_secs(1)).give(alerting(PIXEL));
     let alerted = stage.now;
     stage.after(Duration::from_secs(1)).give(answer(PIXEL));

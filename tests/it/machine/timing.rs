@@ -51,7 +51,7 @@ fn each_step_of_a_ring_is_seen_once() {
         &["android sent after 39ms"],
         &[],
         &["ios sent after 100ms"],
-        &["ios alerting after 1s", "ios rang after 4s"],
+        &["ios alerting after 3.859s", "ios rang after 4s"],
         &[],
         &["ios picked after 2s", "ios answered", "android stopped"],
         &[],

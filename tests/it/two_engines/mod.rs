@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::usage::Plan;
-use bellwire::domain::{Call, Device, EndReason, Input, Media, Party, Receipt, Rules, State, TaskResult, Unknown};
+use bellwire::domain::{
+    Call, Device, EndReason, Input, LegState, Media, Party, Receipt, Rules, State, TaskResult, Unknown,
+};
 use bellwire::engine::{Asker, Engine, EngineError, FollowUps, InviteRequest, Settings};
 use bellwire::store::Store;
 use bellwire::store::embedded::Embedded;
@@ -162,4 +164,33 @@ async fn what_changes_nothing_in_a_remembered_record_is_asked_of_the_store() {
     // An answered call is not redialled, and a call that is over is not either.
     let seen = here.apply(call.id, Input::Redialled).await.expect("ignored");
     assert_eq!((seen.state, seen.version), (State::Ended, 3));
+}
+
+/// Each commit is a record written and a notice to all instances.
+#[tokio::test]
+async fn what_several_providers_answer_is_one_commit() {
+    let ground = Ground::new();
+    let (here, _follow_ups) = ground.engine();
+    ground.register(android("tablet", "token-2", ground.clock.now())).await;
+    let call = ground.ringing(&here).await;
+    let receipt = Receipt { at: ground.clock.now(), push: "ring".to_owned(), status: Some(200), ..Receipt::default() };
+    let [phone, tablet] = call.tasks.as_slice() else { panic!("{:?}", call.tasks) };
+    let done = |task| here.task_finished(call.id, task, TaskResult::Done(vec![receipt.clone()]));
+    let (one, other) = tokio::join!(done(phone), done(tablet));
+    one.and(other).expect("recorded");
+    let call = here.call(call.id, &ann()).await.expect("a call");
+    assert!(call.legs.iter().all(|leg| leg.state == LegState::Sent && leg.sent_at == Some(receipt.at)));
+    assert_eq!(call.version, 2);
+}
+
+#[tokio::test]
+async fn an_answer_does_not_wait_for_another_provider_that_says_nothing() {
+    let ground = Ground::new();
+    let (here, _follow_ups) = ground.engine();
+    ground.register(android("tablet", "token-2", ground.clock.now())).await;
+    let call = ground.ringing(&here).await;
+    let recorded = here.task_finished(call.id, &call.tasks[0], TaskResult::Done(Vec::new()));
+    tokio::time::timeout(SOON, recorded).await.expect("in time").expect("recorded");
+    let states = here.call(call.id, &ann()).await.expect("a call").legs.iter().map(|leg| leg.state).collect::<Vec<_>>();
+    assert_eq!(states, [LegState::Sent, LegState::Queued]);
 }

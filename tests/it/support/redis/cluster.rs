@@ -7,7 +7,6 @@ use tokio::sync::OnceCell;
 
 use super::server::{Kind, RedisServer, free_port};
 use super::{binary, expect};
-use crate::support::SOON;
 
 /// How many slots a cluster has: <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
 const SLOTS: u16 = 16_384;
