@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, watch};
@@ -206,12 +206,10 @@ async fn a_hanging_connection_is_replaced_before_it_is_needed() {
     }
     hang.store(true, Ordering::Relaxed);
     reached(&opened, 4).await;
-    let started = Instant::now();
     while stage.apns_state().connected < 2 {
         tokio::task::yield_now().await;
     }
     all_accepted(&stage.ring_all([iphone(1)]).await);
-    assert!(started.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ use crate::domain::{AppId, Device, Environment, Party, Unknown, UserId};
 use crate::simulator::{Options, Provider, Received, Simulator};
 
 const APP: &str = "com.example.phone";
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// The pushers under test, and the providers that they play to.
 struct Stage {

@@ -54,10 +54,10 @@ async fn a_host_that_is_down_is_probed_by_one_push_at_a_time() {
     tokio::time::sleep(COME_BACK_AFTER).await;
     let (probe, held, android) = tokio::join!(stage.ring_one(1), stage.ring_one(2), stage.ring_all([android(1)]));
     all_accepted(&android);
-    let (probe, held) = if probe.latency > held.latency { (probe, held) } else { (held, probe) };
+    let (probe, held) = if held.reason.starts_with("held-back: ") { (probe, held) } else { (held, probe) };
     assert_eq!(held.verdict, Verdict::Retry { after: Some(COME_BACK_AFTER) });
     assert!(held.reason.starts_with("held-back: not-connected: "), "{held:?}");
-    assert!(held.latency < Duration::from_millis(500), "at once: {held:?}");
+    assert!(held.latency < Duration::from_secs(2), "it does not use up the time of an attempt: {held:?}");
     assert!(probe.reason.starts_with("not-connected: "), "{probe:?}");
 
     let server = Server::on(socket.listen(64).expect("listening"), |_, tls| async move {
@@ -81,11 +81,14 @@ async fn a_provider_that_only_fails_is_left_alone_and_taken_back_at_once() {
     assert!(stage.received(Provider::Apns).len() - before <= 1, "one at a time");
 
     stage.simulator.clear_rules();
-    let back = Instant::now();
-    while stage.ring_one(1).await.verdict != Verdict::Accepted {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert!(back.elapsed() < Duration::from_secs(1), "{:?}", back.elapsed());
+    let before = stage.received(Provider::Apns).len();
+    let taken = async {
+        while stage.ring_one(1).await.verdict != Verdict::Accepted {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(WITHIN, taken).await.expect("it is asked again");
+    assert_eq!(stage.received(Provider::Apns).len() - before, 1, "the first one that is let through");
     all_accepted(&stage.ring_all((0..100).map(iphone)).await);
 }
 
@@ -106,7 +109,8 @@ async fn a_refused_credential_fails_at_once_and_only_where_it_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_fails_often_is_not_held_back_from() {
     let stage = Stage::start().await;
-    stage.rule("90% of apns 503");
+    // Of fifty, which may take a second on a busy machine, never all.
+    stage.rule("70% of apns 503");
     let started = Instant::now();
     let mut taken = 0;
     while started.elapsed() < Duration::from_secs(3) {

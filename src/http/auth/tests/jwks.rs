@@ -366,7 +366,7 @@ async fn keys_that_never_end_are_given_up() {
     let began = std::time::Instant::now();
     let refused = user(&authenticator, &es256(&key, Some("one"), &clock)).await;
     assert_eq!(refused, Err(AuthError::KeysUnavailable));
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ async fn a_handshake_may_never_be_answered() {
 #[tokio::test]
 async fn one_stream_is_allowed_until_the_first_authenticated_answer() {
     let (simulator, clock) =
-        start(&["apns streams 1 until-authenticated", "apns delay 300ms kind slow", "apns delay 300ms times 1"]).await;
+        start(&["apns streams 1 until-authenticated", "apns delay 2s kind slow", "apns delay 300ms times 1"]).await;
     let client = Client::to_apns(&simulator).await;
     let ask = Ask::voip(&simulator, &clock);
     // Answers without a good token raise nothing.
@@ -86,7 +86,7 @@ async fn one_stream_is_allowed_until_the_first_authenticated_answer() {
     let all = futures_util::future::join_all((0..20).map(|_| client.get(slow()))).await;
     assert!(all.iter().all(|reply| reply.status == 200));
     let records = simulator.log().all();
-    assert!(records[22].at.since(records[3].at) < Duration::from_secs(3), "not one after the other");
+    assert!(records[22].at.since(records[3].at) < Duration::from_secs(15), "not one after the other");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::{Ask, Client, Reply};
 use crate::clock::Clock;
 use crate::simulator::Simulator;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 fn rule(simulator: &Simulator, text: &str) {
     simulator.add_rule(text.parse().expect(text));
