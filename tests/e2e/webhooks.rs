@@ -8,7 +8,7 @@ use crate::talk::{Talk, seconds};
 use crate::world::{GRACE, SWEEP, Setting, World};
 
 /// What the machine may add to it.
-const LATE: Duration = Duration::from_secs(5);
+const LATE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn without_webhooks_the_truth_comes_late_but_comes() {

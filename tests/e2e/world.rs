@@ -10,9 +10,9 @@ use crate::livekit::{API_KEY, API_SECRET, LiveKit};
 use crate::support::{Process, Stage};
 
 /// How soon after the answer both must be in the room, in these worlds.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a party may stay away, in these worlds.
-pub const GRACE: Duration = Duration::from_secs(8);
+pub const GRACE: Duration = Duration::from_secs(15);
 /// How late the truth may be told where webhooks are lost.
 pub const SWEEP: Duration = Duration::from_secs(30);
 
