@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # One static binary, no shell, no root. Build: docker build -t bellwire .
-# A test (tests/architecture.rs) keeps the Rust version equal to Cargo.toml's and the copied paths existing; docs/DEPLOY.md says how else
-# each step was tried.
+# A test (tests/architecture.rs) keeps the Rust version equal to Cargo.toml's and the copied paths existing; docs/DEPLOY.md says how each
+# step was tried.
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
@@ -21,10 +21,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 # CA certificates, time zones, /tmp, and uid 65532 as `nonroot`: two megabytes.
 FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /out/bellwire /usr/local/bin/bellwire
-# The embedded store's folder, the only place that is written to; relative paths of the defaults start in the working directory.
-COPY --from=build --chown=65532:65532 /out/data /var/lib/bellwire/data
+# The embedded store's folder, the only place that is written to, and where relative paths of the defaults start.
+COPY --from=build --chown=65532:65532 /out/data /var/lib/bellwire
 WORKDIR /var/lib/bellwire
-VOLUME /var/lib/bellwire/data
+VOLUME /var/lib/bellwire
 # The defaults listen on loopback, which nobody outside the container reaches.
 ENV BELLWIRE__HTTP__LISTEN=0.0.0.0:8080 \
     BELLWIRE__HTTP__OPS_LISTEN=0.0.0.0:9090
@@ -32,6 +32,6 @@ EXPOSE 8080 9090
 # Alive, not ready: an outage of the store must not have every gateway started again.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s \
     CMD ["/usr/local/bin/bellwire", "health", "--url", "http://127.0.0.1:9090"]
-# SIGTERM ends it gently. `docker stop` kills after 10 s and http.shutdown_grace is 15 s: stop with `--time 20`.
+# SIGTERM ends it gently. `docker stop` kills after 10 s and http.shutdown_grace is 15 s: stop with `-t 20`.
 ENTRYPOINT ["/usr/local/bin/bellwire"]
 CMD ["serve"]
