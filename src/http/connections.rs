@@ -86,7 +86,7 @@ impl Connections {
         }
     }
 
-    fn place(&self, peer: IpAddr) -> Result<Admitted, &'static str> {
+    pub(super) fn place(&self, peer: IpAddr) -> Result<Admitted, &'static str> {
         let is_proxy = self.trusted.iter().any(|net| net.contains(&peer));
         let per_ip = Some(&self.per_ip).filter(|_| !is_proxy);
         let (of_ip, is_many) = match per_ip {

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use axum::body::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Sleep, sleep, sleep_until};
 
@@ -242,6 +243,8 @@ impl Drop for OpenStream {
 /// A stream whose bytes are noted as they come and go. It has the connection's place.
 pub(super) struct Watched<S> {
     stream: S,
+    /// What was looked at and is still to be read.
+    first: Bytes,
     heads: Heads,
     is_stuck: bool,
     /// Until nothing is read.
@@ -254,7 +257,25 @@ pub(super) struct Watched<S> {
 impl<S> Watched<S> {
     /// Watches from now on.
     pub(super) fn new(stream: S, heads: Heads, place: Admitted) -> Self {
-        Self { stream, heads, is_stuck: false, held: None, given_until: Instant::now(), _place: place }
+        let (first, given_until) = (Bytes::new(), Instant::now());
+        Self { stream, first, heads, is_stuck: false, held: None, given_until, _place: place }
+    }
+
+    /// Whether this is what comes first. It is still to be read then, together with what comes with it: hyper makes its buffer for one
+    /// read and doubles it for a second one.
+    pub(super) async fn begins_with<const LENGTH: usize>(&mut self, beginning: &[u8; LENGTH]) -> io::Result<bool>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let (mut first, mut came) = ([0; LENGTH], 0);
+        while came < LENGTH && beginning.starts_with(&first[..came]) {
+            match self.read(&mut first[came..]).await? {
+                0 => break,
+                more => came += more,
+            }
+        }
+        self.first = Bytes::copy_from_slice(&first[..came]);
+        Ok(first[..came] == *beginning)
     }
 
     fn set_stuck(&mut self, is_stuck: bool) {
@@ -301,8 +322,13 @@ fn bytes(bytes: usize) -> i64 {
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_patience(cx));
+        let length = self.first.len().min(buffer.remaining());
+        buffer.put_slice(&self.first.split_to(length));
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            Poll::Pending if length > 0 => {}
+            polled => ready!(polled)?,
+        }
         let came = buffer.filled().len() - before;
         if came > 0 {
             self.heads.came();

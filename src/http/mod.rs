@@ -33,6 +33,7 @@ pub mod server;
 mod status;
 mod usage;
 mod users;
+mod version;
 mod view;
 
 use std::ops::Deref;

@@ -1,10 +1,9 @@
-//! The listener: accepts connections, serves HTTP/1.1 and HTTP/2 on them, and lets them go gently at the end.
+//! The listener: accepts connections, has their requests answered, and lets them go gently at the end.
 //!
 //! TLS is left to the proxy in front. A client that is slow to send its headers or to take its answers is dropped, and so is one that sends much
 //! which asks for nothing: `heads` and `pace` find them. What is not HTTP, or has a head that is far too large, never becomes a request:
 //! hyper answers that with a bare 400 or 431 and closes the connection.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,12 +11,9 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Version, header};
-use axum::response::{IntoResponse, Response};
-use futures_util::future::BoxFuture;
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
@@ -30,6 +26,7 @@ use super::load::OfUse;
 use super::pace::{Paced, Streams};
 use super::patience::Patience;
 use super::problem::Problem;
+use super::version::{Answering, Reads, serve};
 use crate::config::Limits;
 use crate::lifecycle::Stop;
 use crate::livekit::webhook::MAX_BODY_BYTES;
@@ -43,16 +40,6 @@ const HEAD_BYTES: usize = 32 * 1024;
 const HEADERS: usize = 100;
 /// How much more than that is still read, so that it can be refused in words.
 const READ_FACTOR: usize = 2;
-/// Requests on one connection of HTTP/2 at a time, event streams among them: each may leave a piece of an answer in its buffers.
-const STREAMS: u32 = 100;
-/// How many bytes of a body may come before they are read: most bodies whole, and of a connection several.
-const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
-/// How many bytes of an answer are taken before they can be sent.
-const SEND_BUFFER: usize = 64 * 1024;
-/// How many streams may be reset before they were looked at, and how many for what was wrong with them.
-const RESETS_UNSEEN: usize = 20;
-const RESETS_FOR_ERRORS: usize = 100;
 /// What a `Connection` header says of the last answer.
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// How long a connection on one of the kept places may take for a request, and be kept without one.
@@ -168,8 +155,7 @@ impl Served {
         let bounds = if place.is_crowded { bounds.in_a_hurry() } else { bounds };
         let patience = (!place.is_proxy).then(Patience::new);
         let heads = Heads::new(bounds.body_bytes, patience);
-        let builder =
-            builder(bounds, Streams { heads: heads.clone(), within: bounds.sends, metrics: Arc::clone(&metrics) });
+        let streams = Streams { heads: heads.clone(), within: bounds.sends, metrics: Arc::clone(&metrics) };
         let asked = Asked {
             router,
             heads: heads.clone(),
@@ -178,10 +164,9 @@ impl Served {
             metrics: Arc::clone(&metrics),
             stop: stop.clone(),
         };
-        let stream = TokioIo::new(Watched::new(stream, heads.clone(), place));
-        let connection =
-            builder.serve_connection_with_upgrades(stream, service_fn(move |request| asked.answer(request)));
-        tokio::pin!(connection);
+        let stream = Watched::new(stream, heads.clone(), place);
+        let service = service_fn(move |request| asked.answer(request));
+        let reads = Reads { head_bytes: READ_FACTOR * HEAD_BYTES, headers: READ_FACTOR * HEADERS, idle: bounds.idle };
         let ending = async {
             tokio::select! {
                 () = async { stop.given().await; tokio::time::sleep(bounds.lingers).await } => None,
@@ -192,21 +177,10 @@ impl Served {
         let result = tokio::select! {
             // What has come is read before it ends.
             biased;
-            result = connection.as_mut() => result,
+            result = serve(stream, service, reads, streams, ending) => result,
             () = heads.slow(bounds.headers) => return metrics.shed("header_timeout"),
             () = heads.stuck(bounds.sends) => return metrics.shed("send_timeout"),
             () = heads.resets() => return metrics.shed("resets"),
-            within = ending => {
-                connection.as_mut().graceful_shutdown();
-                match within {
-                    None => connection.as_mut().await,
-                    // A client that does not say goodbye is not waited for.
-                    Some(within) => match tokio::time::timeout(within, connection.as_mut()).await {
-                        Ok(result) => result,
-                        Err(_) => return,
-                    },
-                }
-            }
         };
         if let Err(error) = result {
             tracing::debug!(%error, "a connection ended badly");
@@ -238,7 +212,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn answer(&self, request: Request<Incoming>) -> BoxFuture<'static, Result<Response, Infallible>> {
+    fn answer(&self, request: Request<Incoming>) -> Answering {
         let is_http2 = request.version() == Version::HTTP_2;
         let answering = self.heads.read(is_http2);
         let mut request = request.map(Body::new);
@@ -271,19 +245,4 @@ impl Asked {
             Ok(answer.map(|body| Body::new(Paced::new(body, sent))))
         })
     }
-}
-
-fn builder(bounds: Bounds, streams: Streams) -> Builder<Streams> {
-    let most = READ_FACTOR * HEAD_BYTES;
-    let mut builder = Builder::new(streams);
-    let mut http1 = builder.http1();
-    http1.timer(TokioTimer::new()).header_read_timeout(bounds.idle);
-    http1.max_buf_size(most).max_headers(READ_FACTOR * HEADERS);
-    let mut http2 = builder.http2();
-    http2.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).enable_connect_protocol();
-    http2.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX)).max_concurrent_streams(STREAMS);
-    http2.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
-    http2.max_send_buf_size(SEND_BUFFER).max_pending_accept_reset_streams(RESETS_UNSEEN);
-    http2.max_local_error_reset_streams(RESETS_FOR_ERRORS);
-    builder
 }
