@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::people::path;
-use crate::support::{Stage, bearer, rfc3339, service_bearer};
+use crate::support::{BUSY, Stage, bearer, rfc3339, service_bearer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -94,15 +94,16 @@ async fn a_call_times_out_when_its_ring_is_over_and_never_before() {
             stage.ring(&pixel, &call).await;
         }
         let until = rfc3339(&answer["call"]["ring_until"]);
-        // As near as the speed of this machine lets the test come from below.
-        stage.clock.advance(until.since(stage.clock.now()).saturating_sub(2 * SECOND));
-        assert_ne!(stage.seen_by("alice", &call).await["state"], "ended");
         let (mut alice, _) = stage.events(&bearer("alice"), "").await;
+        // As near as the speed of a busy machine lets the test come from below.
+        stage.clock.advance(until.since(stage.clock.now()).saturating_sub(BUSY));
+        assert_ne!(stage.seen_by("alice", &call).await["state"], "ended");
+        stage.clock.advance(until.since(stage.clock.now()).saturating_sub(SECOND));
         alice.until("call.ended", &call).await;
         let seen = stage.seen_by("alice", &call).await;
         let ended = rfc3339(&seen["ended_at"]);
         assert_eq!(seen["end_reason"], "timed_out");
-        assert!(ended >= until && ended.since(until) < SECOND, "{seen}");
+        assert!(ended >= until && ended.since(until) < BUSY, "{seen}");
     }
 }
 
@@ -131,9 +132,9 @@ async fn a_call_ends_when_it_has_lasted_as_long_as_it_may() {
     let iphone = stage.iphone("bob", "iphone-1").await;
     let call = stage.invite("alice", "bob").await["call"]["id"].clone();
     let answered = rfc3339(&stage.answer(&iphone, &call).await["call"]["answered_at"]);
-    stage.clock.advance(598 * SECOND);
+    stage.clock.advance(590 * SECOND);
     assert_eq!(stage.seen_by("alice", &call).await["state"], "active");
-    stage.clock.advance(2 * SECOND);
+    stage.clock.advance(10 * SECOND);
     assert_eq!(stage.ended("alice", &call).await, "max_duration");
     let ended = rfc3339(&stage.seen_by("alice", &call).await["ended_at"]);
     assert!(ended >= answered + 600 * SECOND);

@@ -1,13 +1,13 @@
 //! SIGTERM: what was begun is finished, readers are told to come back, and the exit code is 0.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::people::{invite_body, path};
-use crate::support::{Http, Process, Sse, Stage, bearer};
+use crate::support::{Http, Process, SOON, Sse, Stage, bearer};
 
 /// Invites one after the other, until the gateway is gone: the calls that were acknowledged, and who got no answer.
 async fn invite_until_gone(http: Http, worker: usize, stopping: &AtomicBool) -> (Vec<Value>, String) {
@@ -39,7 +39,7 @@ async fn stopped_under_load_no_request_fails_and_nothing_is_lost() {
     let http = stage.http.clone();
     let load = join_all((0..8).map(|worker| invite_until_gone(http.clone(), worker, &stopping)));
     let stop = async {
-        stage.pushes().wait_for(crate::support::SOON, |push| push.number > 10).await.expect("pushes");
+        stage.pushes().wait_for(SOON, |push| push.number > 10).await.expect("pushes");
         stopping.store(true, Ordering::Relaxed);
         stage.gateway.terminate();
         let asked = Instant::now();
@@ -49,7 +49,7 @@ async fn stopped_under_load_no_request_fails_and_nothing_is_lost() {
     };
     let (calls, (told, status, took)) = futures_util::future::join(load, stop).await;
     assert!(status.success(), "{status}: {}", stage.told());
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(took < SOON, "{took:?}");
     assert!(told, "the stream says when to come back");
     let (calls, unanswered): (Vec<_>, Vec<_>) = calls.into_iter().unzip();
     let calls: Vec<Value> = calls.into_iter().flatten().collect();
@@ -90,13 +90,13 @@ async fn stopped_with_a_provider_that_does_not_answer_it_exits_within_its_grace_
     stage.gateway.terminate();
     assert!(stage.gateway.exit().await.success());
     println!("stopped in {:?}", asked.elapsed());
-    assert!(asked.elapsed() < Duration::from_secs(15));
+    assert!(asked.elapsed() < SOON);
     stage.simulator.clear_rules();
     let before = stage.pushes().count();
     stage.start_again().await;
     let again = |push: &bellwire::simulator::Received| {
         push.number > before && push.status == 200 && push.target.as_deref() == Some(&phone.ring_token)
     };
-    stage.pushes().wait_for(crate::support::SOON, again).await.expect("the ring is tried again");
+    stage.pushes().wait_for(SOON, again).await.expect("the ring is tried again");
     stage.http.post(&path(&call, "cancel"), &bearer("alice"), json!({})).await.expect(200);
 }

@@ -1,16 +1,11 @@
 //! Who may not read on is closed at every gateway, whichever was told, and also where that was not heard.
 
-use std::time::Duration;
-
 use serde_json::json;
 use tokio::time::timeout;
 
 use super::Stream;
 use crate::support::redis::RedisServer;
-use crate::support::{APP, Fleet, Stage, bearer, service_bearer};
-
-/// Lost announcements are found within ten seconds; the rest is for a machine that is busy.
-const MADE_UP_FOR_WITHIN: Duration = Duration::from_secs(13);
+use crate::support::{APP, Fleet, SOON, Stage, bearer, service_bearer};
 
 async fn ban(stage: &Stage, user: &str) {
     stage.http.put(&format!("/v1/bans/{user}"), service_bearer(), json!({})).await.expect(200);
@@ -23,7 +18,7 @@ async fn remove(stage: &Stage, user: &str, device: &str) {
 /// Waits for both to be closed.
 async fn expect_closed(streams: [Stream; 2]) {
     for stream in streams {
-        timeout(MADE_UP_FOR_WITHIN, stream.end()).await.expect("it is closed");
+        timeout(SOON, stream.end()).await.expect("it is closed");
     }
 }
 

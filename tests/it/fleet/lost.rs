@@ -7,13 +7,11 @@ use tokio::time::timeout;
 
 use crate::support::people::path;
 use crate::support::redis::RedisServer;
-use crate::support::{Device, Fleet, SOON, STORE_TIMEOUT, Sse, bearer};
+use crate::support::{BUSY, Device, Fleet, SOON, STORE_TIMEOUT, Sse, bearer};
 
 /// How long a lost last notice may stay unnoticed: numbers are compared every five seconds, and what stood there at one comparison
 /// must have been heard by the next.
 const REPAIRED_WITHIN: Duration = Duration::from_secs(10);
-/// How soon what is not lost is heard, on a machine that is busy with other tests.
-const HEARD_WITHIN: Duration = Duration::from_secs(3);
 
 /// Alice, whose stream is at the first gateway, and bob, who is at the second.
 struct Scene {
@@ -92,13 +90,17 @@ async fn what_was_done_while_nothing_passed_is_heard_afterwards() {
 async fn a_lost_notice_shows_with_the_next_one() {
     let Some(server) = RedisServer::shared().await else { return };
     let mut scene = Scene::set(server).await;
-    let (call, ticket) = scene.ringing().await;
-    scene.fleet.proxy(0).lose_notice(call.as_str().expect("an id").as_bytes());
-    scene.say("answer", &call, &ticket).await;
-    scene.say("hangup", &call, &ticket).await;
-    scene.hear("call.answered", &call, HEARD_WITHIN).await;
-    scene.hear("call.ended", &call, HEARD_WITHIN).await;
-    assert!(!scene.fleet.proxy(0).awaits_notice());
+    let mut took = Vec::new();
+    for _ in 0..3 {
+        let (call, ticket) = scene.ringing().await;
+        scene.fleet.proxy(0).lose_notice(call.as_str().expect("an id").as_bytes());
+        scene.say("answer", &call, &ticket).await;
+        scene.say("hangup", &call, &ticket).await;
+        took.push(scene.hear("call.answered", &call, SOON).await + scene.hear("call.ended", &call, SOON).await);
+        assert!(!scene.fleet.proxy(0).awaits_notice());
+    }
+    // A comparison shows it after five seconds at least. A machine that is busy makes some of it slow.
+    assert!(took.iter().min() < Some(&Duration::from_secs(3)), "{took:?}");
 }
 
 #[tokio::test]
@@ -110,7 +112,7 @@ async fn a_last_notice_that_was_lost_is_made_up_for() {
     scene.hear("call.answered", &call, SOON).await;
     scene.fleet.proxy(0).lose_notice(call.as_str().expect("an id").as_bytes());
     scene.say("hangup", &call, &ticket).await;
-    let took = scene.hear("call.ended", &call, REPAIRED_WITHIN + HEARD_WITHIN).await;
+    let took = scene.hear("call.ended", &call, REPAIRED_WITHIN + BUSY).await;
     assert!(!scene.fleet.proxy(0).awaits_notice());
     println!("heard after {took:?}");
 }
@@ -122,17 +124,17 @@ async fn a_subscription_that_nothing_comes_from_is_replaced() {
     let (call, ticket) = scene.ringing().await;
     scene.fleet.proxy(0).silence_listeners();
     scene.say("answer", &call, &ticket).await;
-    let took = scene.hear("call.answered", &call, REPAIRED_WITHIN + HEARD_WITHIN).await;
+    let took = scene.hear("call.answered", &call, REPAIRED_WITHIN + BUSY).await;
     println!("heard after {took:?}");
     // Not only what was lost: from now on everything is heard at once again, and nobody looks for it.
     scene.say("hangup", &call, &ticket).await;
-    scene.hear("call.ended", &call, HEARD_WITHIN).await;
+    scene.hear("call.ended", &call, SOON).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     scene.fleet.proxy(0).record();
     for _ in 0..3 {
         let (call, ticket) = scene.ringing().await;
         scene.say("decline", &call, &ticket).await;
-        scene.hear("call.ended", &call, HEARD_WITHIN).await;
+        scene.hear("call.ended", &call, SOON).await;
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     let requests = scene.fleet.proxy(0).recorded();

@@ -1,4 +1,4 @@
-//! Machines whose clocks are wrong by two seconds either way: nothing is early, nothing late, and nobody notices.
+//! Machines whose clocks are wrong by twenty seconds either way: nothing is early, nothing late, and nobody notices.
 
 use std::time::Duration;
 
@@ -10,15 +10,13 @@ use super::moving::move_about;
 use crate::support::people::path;
 use crate::support::proxy::{Direction, Proxy};
 use crate::support::redis::RedisServer;
-use crate::support::{Fleet, Stage, bearer, rfc3339};
+use crate::support::{BUSY, Fleet, Stage, bearer, rfc3339};
 
-const WRONG_BY_MS: [i64; 3] = [2000, -2000, 0];
+const WRONG_BY_MS: [i64; 3] = [20_000, -20_000, 0];
 /// The shortest ring that there is, in seconds.
 const RING: u64 = 5;
-/// How late a call may end.
-const LATEST: Duration = Duration::from_secs(2);
-/// How exactly instances measure the time: half of a round trip, on a machine that is busy.
-const EXACT_TO: Duration = Duration::from_millis(250);
+/// How exactly instances measure the time: half of a round trip, on a machine that is busy. Far less than clocks are wrong by.
+const EXACT_TO: Duration = Duration::from_secs(2);
 
 /// How far a clock is from the right one, which is that of Redis.
 fn off(clock: &Clock) -> Duration {
@@ -43,7 +41,7 @@ async fn a_clock_is_corrected_also_by_a_redis_that_is_slow() {
     proxy.delay(Direction::ToServer, slow);
     proxy.delay(Direction::ToClient, slow);
     let config = crate::support::redis::store_config(&format!("redis://{}", proxy.address()), &[]);
-    let clock = Clock::off_by_ms(2000);
+    let clock = Clock::off_by_ms(20_000);
     let opened = bellwire::store::redis::Redis::open(&config, Duration::from_secs(1), clock.clone()).await;
     let _store = opened.expect("a store");
     assert!(off(&clock) <= slow + EXACT_TO, "off by {:?}", off(&clock));
@@ -57,7 +55,7 @@ async fn timed_out(stage: &Stage, caller: &str, call: &Value) {
     let heard = right.now();
     let ended = rfc3339(&stage.call(&call["id"]).await["ended_at"]);
     assert!(ended >= due && heard + EXACT_TO >= due, "early: due {due:?}, ended {ended:?}, heard {heard:?}");
-    assert!(ended.since(due) <= LATEST, "{:?} late", ended.since(due));
+    assert!(ended.since(due) <= BUSY, "{:?} late", ended.since(due));
 }
 
 #[tokio::test]
@@ -88,7 +86,7 @@ async fn calls_end_in_time_also_where_their_gateway_is_cut_off() {
 #[tokio::test]
 async fn calls_end_in_time_where_only_gateways_with_wrong_clocks_are_left() {
     let Some(server) = RedisServer::shared().await else { return };
-    let fleet = &Fleet::behind_proxies(server, &[0, 2000, -2000], 1).await;
+    let fleet = &Fleet::behind_proxies(server, &[0, 20_000, -20_000], 1).await;
     fleet[0].pixel("bob", "pixel").await;
     let call = fleet[0].invite_for("alice", "bob", RING).await.expect(201)["call"].take();
     fleet.proxy(0).refuse(true);
@@ -110,7 +108,7 @@ async fn tickets_are_good_everywhere_and_calls_stand_in_the_order_in_which_they_
         fleet[inviting].http.post(&path(&call, "hangup"), &bearer("alice"), json!({})).await.expect(200);
         calls.push(call);
         // The next one is made later than clocks are wrong when they are corrected.
-        tokio::time::sleep(EXACT_TO).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
     }
     calls.reverse();
     for n in 0..WRONG_BY_MS.len() {

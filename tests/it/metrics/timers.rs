@@ -33,7 +33,7 @@ async fn an_attempt_is_measured_and_how_late_the_next_one_begins() {
     let all = until_at_least(&stage, r#"bellwire_task_late_seconds_count{task="ring"}"#, 1.0).await;
     let late = all.expect(r#"bellwire_task_late_seconds_sum{task="ring"}"#);
     let begun = all.expect(r#"bellwire_task_late_seconds_count{task="ring"}"#);
-    assert!(late / begun < 2.0, "{late} s in {begun}");
+    assert!(late / begun < 10.0, "{late} s in {begun}");
     stage.simulator.clear_rules();
     until_at_least(&stage, r#"bellwire_task_seconds_count{task="ring",outcome="done"}"#, 1.0).await;
     until(&stage, r#"bellwire_tasks_running{task="ring"}"#, |running| running.abs() < 0.1).await;

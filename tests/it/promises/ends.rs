@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::people::path;
-use crate::support::{Stage, bearer, rfc3339};
+use crate::support::{BUSY, SOON, Stage, bearer, rfc3339};
 
 #[tokio::test]
 async fn promise_1_an_unanswered_call_ends_when_its_ring_does_and_not_before() {
@@ -15,17 +15,17 @@ async fn promise_1_an_unanswered_call_ends_when_its_ring_does_and_not_before() {
     stage.ring(&phone, &call).await;
     let ring_until = rfc3339(&stage.call(&call).await["ring_until"]);
 
-    stage.clock.advance((ring_until - Duration::from_secs(2)).since(stage.clock.now()));
+    stage.clock.advance((ring_until - BUSY).since(stage.clock.now()));
     // The next invite goes through the same store, so whatever the move of the clock set off is done.
     stage.invite("carol", "nobody").await;
     assert_eq!(stage.call(&call).await["state"], "ringing");
 
-    stage.clock.advance(Duration::from_secs(2));
+    stage.clock.advance(BUSY);
     let event = stage.event("alice", "call.ended", &call).await;
     assert_eq!(event["data"]["reason"], "timed_out");
     let late = rfc3339(&event["at"]).since(ring_until);
     println!("ring timeout: {late:?} late");
-    assert!(rfc3339(&event["at"]) >= ring_until && late <= Duration::from_secs(2), "{late:?}");
+    assert!(rfc3339(&event["at"]) >= ring_until && late <= BUSY, "{late:?}");
     stage.push("missed", &phone.notice_token, &call).await;
 }
 
@@ -38,17 +38,17 @@ async fn promise_1_an_answered_call_ends_when_it_has_lasted_as_long_as_it_may() 
     let answered = stage.http.post(&path(&call, "answer"), &ticket, json!({})).await.expect(200);
     let due = rfc3339(&answered["call"]["answered_at"]) + Duration::from_hours(2);
 
-    stage.clock.advance((due - Duration::from_secs(2)).since(stage.clock.now()));
+    stage.clock.advance((due - BUSY).since(stage.clock.now()));
     stage.invite("carol", "nobody").await;
     assert_eq!(stage.call(&call).await["state"], "active");
     stage.http.post(&path(&call, "token"), &bearer("alice"), json!({})).await.expect(200);
 
-    stage.clock.advance(Duration::from_secs(2));
+    stage.clock.advance(BUSY);
     let event = stage.event("alice", "call.ended", &call).await;
     assert_eq!(event["data"]["reason"], "max_duration");
     let late = rfc3339(&event["at"]).since(due);
     println!("longest call: {late:?} late");
-    assert!(rfc3339(&event["at"]) >= due && late <= Duration::from_secs(2), "{late:?}");
+    assert!(rfc3339(&event["at"]) >= due && late <= BUSY, "{late:?}");
 }
 
 #[tokio::test]
@@ -72,5 +72,5 @@ async fn promise_1_five_hundred_calls_that_are_due_at_once_end_in_time() {
     }
     late.sort();
     println!("500 at once: median {:?} late, the last {:?}", late[250], late[499]);
-    assert!(late[499] <= Duration::from_secs(2), "{:?}", late[499]);
+    assert!(late[499] <= SOON, "{:?}", late[499]);
 }

@@ -30,16 +30,17 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::proxy::Proxy;
 use crate::support::redis::{RedisServer, store_config};
-use crate::support::{APP, Http, Reply, SOON, Stage, bearer, service_bearer};
+use crate::support::{APP, BUSY, Http, Reply, SOON, Stage, bearer, service_bearer};
 
 type Cut = fn(&Proxy, &[u8]);
 /// Where the connection of a request can break.
 const CUTS: [Cut; 2] = [Proxy::cut_before_request, Proxy::cut_before_reply];
 
-/// `store.timeout`.
+/// `store.timeout`, as it is by default.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a request may take whose first command fails.
-const IN_TIME: Duration = Duration::from_secs(2);
+/// How often a request is tried that must not wait for more than one command that fails: a machine that is busy makes some of them slow, and a
+/// gateway that waits for several makes all.
+const TRIES: usize = 5;
 
 /// A gateway on a Redis, with keys of its own.
 async fn stage_on(url: &str) -> Stage {
@@ -49,7 +50,7 @@ async fn stage_on(url: &str) -> Stage {
 /// A gateway on a Redis.
 async fn stage_with(redis: config::store::Redis) -> Stage {
     Stage::configured("", |config| {
-        assert_eq!(config.store.timeout, TIMEOUT);
+        config.store.timeout = TIMEOUT;
         config.store.url = StoreUrl::Redis(redis);
     })
     .await
@@ -80,10 +81,7 @@ async fn connections(server: &RedisServer) -> u64 {
 
 /// The answer, which must come in time whatever it is.
 async fn in_time(request: impl Future<Output = Reply>) -> Reply {
-    let begun = Instant::now();
-    let reply = timeout(SOON, request).await.expect("it does not hang");
-    assert!(begun.elapsed() < IN_TIME, "after {:?}: {}", begun.elapsed(), reply.text);
-    reply
+    timeout(BUSY, request).await.expect("it does not wait for Redis")
 }
 
 /// Checks that a request was told to come back.
@@ -144,15 +142,22 @@ fn every_request(call: &Value) -> Vec<(Method, String, String, Value)> {
     ]
 }
 
-/// Sends one of each kind of request at once, and checks that each is told in time to come back.
+/// Sends one of each kind of request at once, and checks that each is told to come back when its first command has failed.
 async fn expect_none_is_served(http: &Http, call: &Value) {
     let requests = every_request(call).into_iter().map(async |(method, path, token, body)| {
-        let request = http.request(method, &path).bearer_auth(token).header("accept", "text/event-stream");
-        let request = match body {
-            Value::Null => request,
-            body => request.header("content-type", "application/json").body(body.to_string()),
-        };
-        expect_unavailable(in_time(Http::send(request)).await);
+        for _ in 0..TRIES {
+            let request = http.request(method.clone(), &path).bearer_auth(&token).header("accept", "text/event-stream");
+            let request = match &body {
+                Value::Null => request,
+                body => request.header("content-type", "application/json").body(body.to_string()),
+            };
+            let begun = Instant::now();
+            expect_unavailable(in_time(Http::send(request)).await);
+            if begun.elapsed() < 2 * TIMEOUT {
+                return;
+            }
+        }
+        panic!("{method} {path} waits for several commands");
     });
     join_all(requests).await;
 }

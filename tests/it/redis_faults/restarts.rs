@@ -1,5 +1,6 @@
 //! Redis is started again: with all that it had, with nothing, or without its scripts.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -9,10 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::{expect_ready, expect_unavailable, in_time, readiness, stage_on};
 use crate::support::people::path;
 use crate::support::redis::RedisServer;
-use crate::support::{Stage, bearer, rfc3339, service_bearer};
-
-/// What timers may be late by outside an outage: page 2 of the design.
-const LATE: Duration = Duration::from_secs(2);
+use crate::support::{BUSY, Stage, bearer, rfc3339, service_bearer};
 
 #[tokio::test]
 async fn calls_go_on_on_a_redis_that_was_killed_and_has_its_data() {
@@ -40,14 +38,14 @@ async fn calls_go_on_on_a_redis_that_was_killed_and_has_its_data() {
     let end = readers[0].until("call.ended", &ids[0]).await;
     assert_eq!(end["data"]["reason"], "timed_out");
     let (due, ended) = (rfc3339(&calls[0]["ring_until"]), rfc3339(&end["at"]));
-    assert!(due <= ended && ended.since(due) <= LATE, "due at {due:?}, ended at {ended:?}");
+    assert!(due <= ended && ended.since(due) <= BUSY, "due at {due:?}, ended at {ended:?}");
     assert_eq!(stage.seen_by("eve", &ids[2]).await["state"], "active");
 }
 
-/// Invites of a user, one after the other; the calls that were acknowledged.
-async fn invites(stage: &Stage, caller: &str, until: Instant) -> Vec<Value> {
+/// Invites of a user, one after the other, until it is over and a few were acknowledged; the calls that were.
+async fn invites(stage: &Stage, caller: &str, over: &Cell<bool>) -> Vec<Value> {
     let mut acknowledged = Vec::new();
-    while Instant::now() < until {
+    while !over.get() || acknowledged.len() < 5 {
         let reply = in_time(stage.invite_for(caller, "nobody", 45)).await;
         if reply.status == 201 {
             acknowledged.push(reply.json["call"]["id"].clone());
@@ -62,9 +60,9 @@ async fn invites(stage: &Stage, caller: &str, until: Instant) -> Vec<Value> {
 async fn no_acknowledged_call_is_lost_when_redis_is_killed_under_load() {
     let Some(mut redis) = RedisServer::start().await else { return };
     let stage = stage_on(&redis.url()).await;
-    let until = Instant::now() + Duration::from_secs(4);
+    let over = Cell::new(false);
     let callers: Vec<String> = (0..8).map(|number| format!("user{number}")).collect();
-    let load = join_all(callers.iter().map(|caller| invites(&stage, caller, until)));
+    let load = join_all(callers.iter().map(|caller| invites(&stage, caller, &over)));
     let kill = async {
         for _ in 0..2 {
             sleep(Duration::from_millis(300)).await;
@@ -72,12 +70,11 @@ async fn no_acknowledged_call_is_lost_when_redis_is_killed_under_load() {
             sleep(Duration::from_millis(200)).await;
             redis.start_again().await;
         }
+        over.set(true);
     };
     let (acknowledged, ()) = tokio::join!(load, kill);
     expect_ready(&stage.http).await;
-    let acknowledged = acknowledged.concat();
-    assert!(acknowledged.len() > 20, "{}", acknowledged.len());
-    for call in acknowledged {
+    for call in acknowledged.concat() {
         assert_eq!(stage.call(&call).await["end_reason"], "unreachable");
     }
 }

@@ -136,8 +136,8 @@ async fn who_call_each_other_in_a_circle_are_not_stuck(ground: Ground) {
         took.push(began.elapsed());
         expect_no_problem(&mut scene, &said).await;
     }
-    // One that was not slowed down by what else runs here.
-    assert!(took.iter().min() < Some(&Duration::from_secs(1)), "{took:?}");
+    // One that was not slowed down by what else runs here: who is stuck is so for 1.5 s at least.
+    assert!(took.iter().min() < Some(&Duration::from_millis(1500)), "{took:?}");
 }
 
 super::on_each_store! {

@@ -18,7 +18,7 @@ use super::{Process, Stage, start_simulator};
 
 /// How long a gateway waits for its store: longer than by default, since what a slow Redis does is tested elsewhere, and a machine that is
 /// busy with other tests is slow.
-pub const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+pub const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What has the last word on a gateway's configuration.
 pub type Change = Box<dyn FnOnce(&mut Config)>;

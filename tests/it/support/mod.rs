@@ -43,6 +43,8 @@ pub use socket::Socket;
 
 /// How long is waited for what should happen at once or within some retries: enough for a busy machine, so that only what hangs fails.
 pub const SOON: Duration = Duration::from_secs(30);
+/// How late something may be on a busy machine that is promised to be at most two seconds late on one that is not.
+pub const BUSY: Duration = Duration::from_secs(10);
 /// The app whose devices ring.
 pub const APP: &str = "com.example.phone";
 /// The secret of the users' identity provider.
@@ -50,8 +52,9 @@ pub const USER_SECRET: &str = "a-secret-of-the-identity-provider-00";
 /// The backend's key.
 pub const SERVICE_KEY: &str = "bw_sk_tests-tests-tests-tests-tests";
 
-/// The lines of `[store]` for a stage of one gateway.
-const EMBEDDED: &str = "url = \"embedded:calls.redb\"";
+/// The lines of `[store]` for a stage of one gateway. It waits longer than by default, since a disk that is busy may take seconds for
+/// what is written.
+const EMBEDDED: &str = "url = \"embedded:calls.redb\"\ntimeout = \"20s\"";
 
 /// A running gateway, in this process or as a [`Process`] of its own, and what surrounds it.
 pub struct Stage<G = Gateway> {

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bellwire::clock::Clock;
 use bellwire::domain::Timestamp;
@@ -36,17 +35,6 @@ impl Process {
     pub async fn kill(&mut self) {
         self.running.kill();
         self.exit().await;
-    }
-
-    /// How much processor time it has had.
-    pub fn cpu_time(&self) -> Duration {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.running.id())).expect("its threads");
-        let spent = threads.map(|thread| {
-            let path = thread.expect("a thread").path().join("schedstat");
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).unwrap_or_default()
-        });
-        Duration::from_nanos(spent.sum())
     }
 
     /// SIGTERM: it is asked to end.

@@ -15,8 +15,8 @@ use crate::support::receiver::{Answer, Receiver};
 use crate::support::redis::RedisServer;
 use crate::support::{Fleet, SOON, Stage, bearer};
 
-/// A lease of a job, its sweep, and the start.
-const TAKEN_UP_WITHIN: Duration = Duration::from_secs(40);
+/// A lease of a job, its sweep, and the start: 40 s on a machine that is not busy.
+const TAKEN_UP_WITHIN: Duration = Duration::from_mins(2);
 
 #[tokio::test]
 async fn a_message_on_its_way_survives_a_kill() {

@@ -21,7 +21,7 @@ impl RedisCluster {
     /// Starts one. Without a redis-server on this machine it says that the test is skipped, and gives none.
     pub async fn start() -> Option<Self> {
         // Short, so that a dead master is missed soon.
-        Self::with_node_timeout(Duration::from_secs(2)).await
+        Self::with_node_timeout(Duration::from_secs(5)).await
     }
 
     async fn with_node_timeout(node_timeout: Duration) -> Option<Self> {
