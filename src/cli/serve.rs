@@ -22,23 +22,27 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) async fn run(&self) -> Result<(), CliError> {
-        // Before anything is read, so that what is asked for meanwhile comes after the start.
+        // Before anything is read, so that what is asked for meanwhile comes after the start; and process 1 of a container does not even
+        // end by a signal that it has not asked for.
         let reloads = lifecycle::asked_to_reload()?;
+        let ended = lifecycle::asked_to_end()?;
+        tokio::pin!(ended);
         let config = self.file.load()?;
         let logs = telemetry::logs::init(&config.telemetry);
         let _writing = logs.map_err(|error| CliError::Failed(error.to_string()))?;
-        let gateway = Gateway::start(&config, Clock::system(), self.without_push).await?;
+        let gateway = tokio::select! {
+            gateway = Gateway::start(&config, Clock::system(), self.without_push) => gateway?,
+            () = &mut ended => return Ok(()),
+        };
         for warning in &gateway.warnings {
             tracing::warn!("{warning}");
         }
         if config.auth.users.is_empty() {
             tracing::warn!("no [[auth.users]] is configured: only services and tickets are let in");
         }
-        // Whoever has read that it is ready may ask it to end.
-        let ended = lifecycle::asked_to_end()?;
         println!("ready http={} ops={}", gateway.http, gateway.ops);
         tokio::select! {
-            () = ended => {}
+            () = &mut ended => {}
             never = self.reload(&gateway, reloads) => match never {},
         }
         tracing::info!("stopping");

@@ -1,14 +1,17 @@
 //! A gateway does not start on a Redis that it cannot use, and says why, as `bellwire check` does; what would lose calls it tells.
+//! Asked to end before it is ready, it does.
 
 use std::net::TcpListener;
 
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::program::{check, log_to_its_end, serve, start};
 use super::{every_request, readiness, stage_with};
-use crate::support::Http;
 use crate::support::redis::{PASSWORD, RedisCluster, RedisServer, USER, store_config};
+use crate::support::{Http, SOON};
 
 const WRONG: &str = "a-wrong-password";
 
@@ -48,6 +51,18 @@ async fn where_nothing_listens_nothing_answers_or_something_else_does() {
         expect_refused(&[("url", &format!("{scheme}://:{PASSWORD}@127.0.0.1:{port}{path}"))], words).await;
     });
     join_all(runs).await;
+}
+
+#[tokio::test]
+async fn asked_to_end_while_it_waits_for_an_answer_it_does() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("redis://{}", silent.local_addr().expect("its address"));
+    let gateway = start(&["serve", "--without-push"], &[("url", &url)]);
+    let asked = timeout(SOON, spawn_blocking(move || silent.accept())).await.expect("in time").expect("no panic");
+    gateway.signal("TERM");
+    let ended = gateway.end().await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{}", ended.stderr);
+    drop(asked);
 }
 
 #[tokio::test]
