@@ -359,6 +359,6 @@ mod tests {
         use crate::domain::{Platform, TaskKind};
         let device = crate::domain::DeviceId::new("phone").expect("a device id");
         let ring = TaskKind::Ring { device, platform: Platform::Ios, number: 1 };
-        assert!(ring.lease() - ring.deadline() > 3 * GATHERED_FOR);
+        assert!(ring.lease() > ring.deadline() + 3 * GATHERED_FOR);
     }
 }
