@@ -33,8 +33,9 @@ async fn without_webhooks_the_truth_comes_late_but_comes() {
     talk.heard_at += late;
     talk.expect_talk(&call, seconds(away_at), 0.0);
 
-    // An old token makes the room anew.
-    talk.bob.app.join(&world.livekit.url(), &talk.bob.livekit["token"]);
+    // An old token makes the room anew, once it is no longer being closed.
+    world.livekit.closes(&talk.room, 1, LATE).await;
+    talk.bob.app.try_join(&world.livekit.url(), &talk.bob.livekit["token"]).await.expect("he is in");
     world.livekit.closes(&talk.room, 2, SWEEP + LATE).await;
     talk.expect_no_room(&world).await;
 }

@@ -252,12 +252,12 @@ async fn what_is_wrong_in_any_part_changes_nothing() {
 #[tokio::test]
 async fn what_needs_a_restart_is_named_until_there_is_one() {
     let stage = Stage::new().await;
-    replace(&stage, "[store]\n", "[store]\ntimeout = \"2s\"\n").await;
+    replace(&stage, "timeout = \"20s\"", "timeout = \"2s\"").await;
     let (ok, detail) = told(&stage).await;
     assert!(ok && detail.ends_with("for a restart waits: store.timeout"), "{detail}");
     replace(&stage, "[limits]\n", "[limits]\nrequests_per_user = 5\n").await;
     assert!(told(&stage).await.1.ends_with(": store.timeout"));
-    replace(&stage, "timeout = \"2s\"\n", "").await;
+    replace(&stage, "timeout = \"2s\"", "timeout = \"20s\"").await;
     assert!(!told(&stage).await.1.contains("restart"));
 }
 
