@@ -1,6 +1,6 @@
 //! `bellwire demo`: sees everything, says so in both forms, names what it did not see, and leaves nothing behind.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
@@ -11,6 +11,14 @@ use super::process::{Running, bellwire, field, http, run, stderr, stdout};
 fn assert_empty(folder: &Path) {
     let left: Vec<_> = folder.read_dir().expect("a folder").flatten().map(|entry| entry.path()).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// An address that is free now, by a port that the system gives to no outgoing connection: it stays free until a gateway takes it.
+fn free_address() -> SocketAddr {
+    let addresses =
+        (20_000..30_000).cycle().skip(std::process::id() as usize % 10_000).map(|port| ([127, 0, 0, 1], port));
+    let free = addresses.map(SocketAddr::from).find(|address| TcpListener::bind(address).is_ok());
+    free.expect("a free port")
 }
 
 /// A JWT, or enough of one to be used: three parts of base64url, the last a whole signature.
@@ -147,7 +155,7 @@ fn served_it_goes_on_and_shows_what_to_do_with_each_push() {
 #[test]
 fn it_calls_through_a_gateway_that_was_started_elsewhere() {
     let folder = tempfile::tempdir().expect("a folder");
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let free = free_address();
     let (url, file) = (format!("http://{free}"), folder.path().join("stage/bellwire.toml"));
     let mut demo = Running::start(folder.path(), &["demo", "--gateway", &url, "--folder", "stage"]);
     demo.error_line("bellwire: waiting for a gateway");

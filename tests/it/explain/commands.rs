@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::text;
 use crate::support::command::{Ended, Running};
+use crate::support::ports::ClosedPort;
 use crate::support::{SERVICE_KEY, Stage};
 
 async fn run(key: &str, args: &[&str]) -> Ended {
@@ -89,8 +90,8 @@ async fn the_address_comes_from_the_configuration() {
 async fn what_goes_wrong_is_said_in_a_line() {
     let stage = Stage::new().await;
     let (url, unknown) = (stage.http.base(), "0192f3d1-7c3a-7c3a-8c3a-0192f3d17c3a");
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let nobody = format!("http://{closed}");
+    let closed = ClosedPort::hold();
+    let nobody = format!("http://{}", closed.address());
     let user = crate::support::bearer("alice");
     for (key, args, code, part) in [
         (SERVICE_KEY, [unknown, "--url", url], 1, "knows no such call"),

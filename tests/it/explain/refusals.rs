@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::text;
 use crate::support::people::invite_body;
+use crate::support::ports::ClosedPort;
 use crate::support::{APP, Device, Stage, bearer};
 
 fn rule(stage: &Stage, text: &str) {
@@ -91,11 +92,10 @@ async fn a_provider_that_fails_all_the_ring_is_told_from_one_that_is_silent() {
 
 #[tokio::test]
 async fn a_provider_that_cannot_be_reached_is_named() {
-    // A port that nobody listens on: it was somebody's a moment ago.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let closed = ClosedPort::hold();
     let stage = Stage::configured("", |config| {
         for apns in &mut config.push.apns {
-            apns.endpoint = format!("https://{closed}");
+            apns.endpoint = format!("https://{}", closed.address());
         }
     })
     .await;

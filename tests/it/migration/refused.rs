@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Old, Target, bytes, store_of};
 use crate::support::command::{Ended, Running};
+use crate::support::ports::ClosedPort;
 use crate::support::redis::RedisServer;
 use crate::support::{Stage, bearer, service_bearer};
 
@@ -176,10 +177,8 @@ async fn a_target_that_is_none_is_refused_without_a_secret() {
     let (from, config_file) = (store_of(&config), config.to_str().expect("a path"));
     let args = ["migrate-store", "--from", from.to_str().expect("a path"), "--config", config_file];
     expect(&Running::with(&[], &args).end().await, 2, "store.url of the configuration is no Redis");
-    // Nothing listens on a port that was free a moment ago.
-    let port =
-        std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
-    let url = format!("redis://bellwire:a-password@127.0.0.1:{port}");
+    let closed = ClosedPort::hold();
+    let url = format!("redis://bellwire:a-password@{}", closed.address());
     let ended = Running::with(&[("BELLWIRE__STORE__URL", &url)], &args).end().await;
     expect(&ended, 1, "cannot be reached");
     assert!(!ended.stderr.contains("a-password"), "{ended:?}");

@@ -13,7 +13,7 @@ use bellwire::config::recording::S3 as Config;
 use bellwire::livekit::storage::{Storage, StorageError};
 use reqwest::Method;
 
-use crate::support::livekit::free_tcp_port;
+use crate::support::ports::free_port;
 use crate::support::{SOON, plain_client};
 
 struct Moto {
@@ -42,7 +42,7 @@ impl Moto {
             println!("SKIPPED: no moto_server in target/e2e-venv, and BELLWIRE_TEST_MOTO is not set");
             return None;
         };
-        let port = free_tcp_port();
+        let port = free_port();
         let mut command = Command::new(program);
         let command = command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();

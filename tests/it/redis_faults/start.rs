@@ -9,15 +9,26 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::program::{check, log_to_its_end, serve, start};
-use super::{every_request, readiness, stage_with};
+use super::{TRIES, every_request, readiness, stage_with};
+use crate::support::command::Ended;
+use crate::support::ports::ClosedPort;
 use crate::support::redis::{PASSWORD, RedisCluster, RedisServer, USER, store_config};
 use crate::support::{Http, SOON};
 
 const WRONG: &str = "a-wrong-password";
+/// What is said of a server that is silent, and of one that is late on a busy machine: redis-rs gives a Sentinel half a second.
+const LATE: &str = "did not answer in time";
 
 /// Checks that neither command takes this store, that both say these words and that none says a password.
 async fn expect_refused(store: &[(&str, &str)], words: &str) {
-    let (served, checked) = tokio::join!(serve(store), check(store));
+    let (mut served, mut checked) = tokio::join!(serve(store), check(store));
+    for _ in 1..TRIES {
+        let late = |ended: &Ended| !words.contains(LATE) && format!("{ended:?}").contains(LATE);
+        if !late(&served) && !late(&checked) {
+            break;
+        }
+        (served, checked) = tokio::join!(serve(store), check(store));
+    }
     assert_eq!(served.code, Some(1), "{served:?}");
     assert!(served.stderr.contains("bellwire: ") && served.stderr.contains(words), "not {words}: {}", served.stderr);
     assert_eq!(checked.code, Some(1), "{checked:?}");
@@ -33,13 +44,14 @@ async fn expect_refused(store: &[(&str, &str)], words: &str) {
 async fn where_nothing_listens_nothing_answers_or_something_else_does() {
     let (Some(redis), Some(cluster)) = (RedisServer::shared().await, RedisCluster::shared().await) else { return };
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
+    let closed = ClosedPort::hold();
+    let closed_port = closed.address().port();
     let silent_port = silent.local_addr().expect("its address").port();
     let node = cluster.masters[0].port();
     let cases = [
-        ("redis", free, "", "Redis refuses connections"),
-        ("redis-cluster", free, "", "Redis refuses connections"),
-        ("redis-sentinel", free, "/main", "Redis refuses connections"),
+        ("redis", closed_port, "", "Redis refuses connections"),
+        ("redis-cluster", closed_port, "", "Redis refuses connections"),
+        ("redis-sentinel", closed_port, "/main", "Redis refuses connections"),
         ("redis", silent_port, "", "Redis did not answer in time"),
         ("redis-cluster", silent_port, "", "Redis did not answer in time"),
         ("redis-sentinel", silent_port, "/main", "Redis did not answer in time"),

@@ -2,7 +2,7 @@
 //!
 //! `BELLWIRE_TEST_LIVEKIT` names the program, or `livekit-server` is on the path; where neither is, tests say SKIPPED.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::sync::{Mutex, mpsc};
 
+use super::ports::free_port;
 use super::{Http, Reply, SOON, Stage};
 
 /// The key of a server in its development mode.
@@ -60,7 +61,7 @@ impl LiveKit {
         };
         // It cannot be told to choose a port itself, so one that is free now may be taken by then: another try.
         for _ in 0..5 {
-            let http = free_tcp_port();
+            let http = free_port();
             let config = format!("port: {http}\nrtc:\n  tcp_port: 0\n  udp_port: {}\n{more}", free_udp_port());
             let child = Command::new(&binary)
                 .args(["--dev", "--bind", "127.0.0.1", "--node-ip", "127.0.0.1", "--config-body", &config])
@@ -114,11 +115,6 @@ impl LiveKit {
         let reply = self.validate(livekit["token"].as_str().expect("a token")).await;
         assert_eq!((reply.status, reply.text.as_str()), (200, "success"));
     }
-}
-
-/// A port that nobody listens on now.
-pub fn free_tcp_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 fn free_udp_port() -> u16 {

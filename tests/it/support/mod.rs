@@ -14,6 +14,7 @@ pub mod livekit_fake;
 mod observe;
 pub mod panics;
 pub mod people;
+pub mod ports;
 pub mod postgres;
 mod process;
 pub mod proxy;

@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use super::SOON;
 use super::child::Child;
-use super::redis::server::free_port;
+use super::ports::free_port;
 use super::redis::tls::write_certificates;
 
 /// The password of every role.

@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use rcgen::KeyPair;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::*;
@@ -211,9 +211,10 @@ async fn a_provider_that_is_gone_or_hangs_is_unavailable() {
     let token = es256(&key, Some("one"), &clock);
     let hangs = Provider::start(&json!([jwk(&key, "one")])).await;
     hangs.permits.forget_permits(1000);
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let gone = format!("http://{}/keys", listener.local_addr().expect("an address"));
-    drop(listener);
+    // It is held, and nobody listens on it.
+    let closed = TcpSocket::new_v4().expect("a socket");
+    closed.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let gone = format!("http://{}/keys", closed.local_addr().expect("an address"));
     for url in [gone, hangs.url.clone()] {
         let authenticator = authenticator(vec![users(UserKey::Jwks(Asymmetric::Es256, url))], &clock);
         assert_eq!(user(&authenticator, &token).await, Err(AuthError::KeysUnavailable));

@@ -5,8 +5,9 @@ use std::time::Duration;
 use redis::Value;
 use tokio::sync::OnceCell;
 
-use super::server::{Kind, RedisServer, free_port};
+use super::server::{Kind, RedisServer};
 use super::{binary, expect};
+use crate::support::ports::free_port;
 
 /// How many slots a cluster has: <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
 const SLOTS: u16 = 16_384;

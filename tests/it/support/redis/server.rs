@@ -1,6 +1,5 @@
 //! One Redis server, on a port and in a folder of its own.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::{binary, tls};
 use crate::support::SOON;
 use crate::support::child::Child;
+use crate::support::ports::free_port;
 
 /// The settings of every server. With `always`, what was acknowledged is on disk.
 const SETTINGS: &str = "bind 127.0.0.1\nsave \"\"\nappendonly yes\nappendfsync always\n";
@@ -205,18 +205,5 @@ impl RedisServer {
     /// Sends a command whose answer is of this kind.
     pub async fn read<T: FromRedisValue>(&self, words: &[&str]) -> T {
         redis::from_redis_value(self.command(words).await).unwrap_or_else(|error| panic!("{words:?}: {error}"))
-    }
-}
-
-/// A port that is free now, below those that the system gives to outgoing connections: none of these will take it while the
-/// server is down.
-pub(in crate::support) fn free_port() -> u16 {
-    let listen = |port| TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
-    loop {
-        let given = listen(0).expect("a port").port();
-        let port = 10_000 + given % 20_000;
-        if listen(port).is_ok() {
-            return port;
-        }
     }
 }
