@@ -4,7 +4,7 @@
 //! expires, the reader is closed, the gateway stops. A client comes back with the last event that it saw.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Extension;
 use axum::extract::State;
@@ -130,7 +130,10 @@ pub async fn events(
         return Ok((Extension(Streaming), opened).into_response());
     }
     let keep_alive = KeepAlive::new().interval(app.limits.now().event_ping);
-    Ok((Extension(Streaming), Sse::new(sse(app, listener)).keep_alive(keep_alive)).into_response())
+    // Who writes the head of a stream has no clock.
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(app.engine.clock().now().as_millis()));
+    let stream = Sse::new(sse(app, listener)).keep_alive(keep_alive);
+    Ok((Extension(Streaming), [(header::DATE, date)], stream).into_response())
 }
 
 fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Vec<(CallId, u32)>, Problem> {

@@ -226,10 +226,10 @@ async fn answer(addresses: &AddressLimit, mut request: Request<Body>, next: Next
         Err(limit) => return (app.load.refuse(limit), !is_known(app, &request)),
     };
     request.extensions_mut().insert(held.of_user.clone());
-    let mut response = limit_addresses(addresses, request, next).await;
+    let response = limit_addresses(addresses, request, next).await;
     // The app's backend has no place among those of users, and is never asked to wait.
     let is_in_vain = is_refusal(&response) && !matches!(held.of_user.0.get(), Some(Asks::Service));
-    let response = match response.extensions_mut().remove::<Streaming>() {
+    let response = match response.extensions().get() {
         Some(Streaming) => response,
         None if held.of_user.0.get().is_none() => app.load.to_a_stranger(response),
         None => app.load.to_a_caller(response, held),

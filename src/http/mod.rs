@@ -16,6 +16,7 @@ mod devices;
 mod events;
 mod explain;
 mod extract;
+mod handover;
 mod heads;
 pub mod health;
 mod invite;

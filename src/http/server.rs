@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, Version, header};
+use axum::http::{HeaderValue, Method, Request, StatusCode, Version, header};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -21,8 +21,9 @@ use tower::ServiceExt;
 use super::address_limit::Peer;
 use super::code::Code;
 use super::connections::{Admitted, Connections, Crowded};
+use super::handover::Handover;
 use super::heads::{Heads, Watched};
-use super::load::OfUse;
+use super::load::{OfUse, Streaming};
 use super::pace::{Paced, Streams};
 use super::patience::Patience;
 use super::problem::Problem;
@@ -214,6 +215,8 @@ struct Asked {
 impl Asked {
     fn answer(&self, request: Request<Incoming>) -> Answering {
         let is_http2 = request.version() == Version::HTTP_2;
+        // An older client knows no chunks.
+        let takes_chunks = request.version() == Version::HTTP_11 && request.method() == Method::GET;
         let answering = self.heads.read(is_http2);
         let mut request = request.map(Body::new);
         if let Some(peer) = self.peer {
@@ -226,7 +229,7 @@ impl Asked {
         let (is_crowded, stop) = (self.is_crowded, self.stop.clone());
         Box::pin(async move {
             let mut answer = match check_head(&request) {
-                Ok(()) => router.oneshot(request).await?,
+                Ok(()) => router.oneshot(request).await.unwrap_or_else(|never| match never {}),
                 Err(problem) => problem.into_response(),
             };
             // Each answer of a gateway that stops says that the connection ends. HTTP/2 has a frame for that.
@@ -242,7 +245,11 @@ impl Asked {
                 (Some(OfUse) | None, _) => {}
             }
             let sent = answering.answered();
-            Ok(answer.map(|body| Body::new(Paced::new(body, sent))))
+            let answer = answer.map(|body| Body::new(Paced::new(body, sent)));
+            match answer.extensions().get() {
+                Some(Streaming) if takes_chunks && answer.status() == StatusCode::OK => Err(Handover::of(answer)),
+                _ => Ok(answer),
+            }
         })
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! Both come on one port, so the first bytes tell. What a request is answered is `server`'s, and so is who is dropped.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
+use super::handover::{self, Handover};
 use super::heads::Watched;
 use super::pace::Streams;
 
@@ -35,8 +35,8 @@ const RESETS_FOR_ERRORS: usize = 100;
 /// How often a client of HTTP/2 is asked whether it is still there.
 const PING: Duration = Duration::from_secs(30);
 
-/// The answer to a request, once it is there.
-pub(super) type Answering = BoxFuture<'static, Result<Response, Infallible>>;
+/// The answer to a request once it is there, or one that is not hyper's to write.
+pub(super) type Answering = BoxFuture<'static, Result<Response, Handover>>;
 
 /// What is read of a connection's requests.
 pub(super) struct Reads {
@@ -58,7 +58,7 @@ pub(super) async fn serve<I, S>(
 ) -> Result<(), Box<dyn Error + Send + Sync>>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future = Answering>,
+    S: Service<Request<Incoming>, Response = Response, Error = Handover, Future = Answering>,
 {
     let mut ending = pin!(ending);
     let is_http2 = tokio::select! {
@@ -72,8 +72,14 @@ where
         let mut connection = Box::pin(http2(&reads, streams).serve_connection(stream, service));
         until(connection.as_mut(), http2::Connection::graceful_shutdown, ending).await?;
     } else {
-        let connection = pin!(http1(&reads).serve_connection(stream, service).with_upgrades());
-        until(connection, http1::UpgradeableConnection::graceful_shutdown, ending).await?;
+        // Apart as well, so that nothing of it is left to a stream.
+        let mut connection = Box::pin(http1(&reads).serve_connection(stream, service).with_upgrades());
+        let ended = until(connection.as_mut(), http1::UpgradeableConnection::graceful_shutdown, ending).await;
+        let Err(error) = ended else { return Ok(()) };
+        let answer = Handover::taken(&error).ok_or(error)?;
+        if let Some(stream) = Pin::into_inner(connection).into_parts().map(|parts| parts.io) {
+            handover::write(stream.into_inner(), answer).await?;
+        }
     }
     Ok(())
 }
@@ -125,7 +131,7 @@ mod tests {
     use std::sync::Arc;
 
     use hyper::service::service_fn;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
 
     use super::*;
     use crate::http::connections::Connections;
@@ -150,6 +156,18 @@ mod tests {
         let service = service_fn(|request: Request<Incoming>| -> Answering {
             Box::pin(async move { Ok(Response::new(request.method().to_string().into())) })
         });
+        serving(stream, service, streams, ending).await
+    }
+
+    async fn serving<S>(
+        stream: Watched<DuplexStream>,
+        service: S,
+        streams: Streams,
+        ending: impl Future<Output = Option<Duration>>,
+    ) -> Result<(), Box<dyn Error + Send + Sync>>
+    where
+        S: Service<Request<Incoming>, Response = Response, Error = Handover, Future = Answering>,
+    {
         let reads = Reads { head_bytes: 16 * 1024, headers: 16, idle: WITHIN };
         timeout(WITHIN, serve(stream, service, reads, streams, ending)).await.expect("an end")
     }
@@ -169,6 +187,25 @@ mod tests {
             served.expect("served");
             assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(&format!("\r\n\r\n{method}")), "{answer}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_handed_over_is_written_without_hyper() {
+        let (client, stream, streams) = connected(1024);
+        let (mut reader, mut writer) = split(client);
+        let handing = async {
+            writer.write_all(b"GET / HTTP/1.1\r\n\r\nGET /again HTTP/1.1\r\n\r\n").await.expect("written");
+            let mut answer = String::new();
+            reader.read_to_string(&mut answer).await.expect("an answer");
+            answer
+        };
+        let service = service_fn(|_: Request<Incoming>| -> Answering {
+            Box::pin(async { Err(Handover::of(Response::new("a stream".into()))) })
+        });
+        let (answer, served) = tokio::join!(handing, serving(stream, service, streams, pending()));
+        served.expect("a good end");
+        assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 1, "{answer}");
+        assert!(answer.ends_with("\r\n\r\n8\r\na stream\r\n0\r\n\r\n"), "{answer}");
     }
 
     #[tokio::test]

@@ -46,6 +46,42 @@ impl Raw {
 }
 
 #[tokio::test]
+async fn an_event_stream_is_written_as_its_request_asks() {
+    let stage = Stage::new().await;
+    let head = |line: &str| {
+        format!(
+            "{line}\r\nhost: gateway\r\naccept: text/event-stream\r\nauthorization: Bearer {}\r\n\r\n",
+            bearer("alice")
+        )
+    };
+    let mut raw = Raw::connect(&stage).await;
+    raw.send(&head("GET /v1/events HTTP/1.1")).await;
+    let text = raw.until("\r\n\r\n").await;
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    let date = text.lines().find_map(|line| line.strip_prefix("date: ")).expect("a date");
+    assert!(httpdate::parse_http_date(date).is_ok(), "{date}");
+    for line in ["content-type: text/event-stream", "transfer-encoding: chunked", "connection: close"] {
+        assert_eq!(text.lines().filter(|said| *said == line).count(), 1, "{line}: {text}");
+    }
+    let snapshot = "data: {\"type\":\"snapshot\",\"calls\":[]}\nretry: 1000\n\n";
+    assert_eq!(raw.until("\n\n\r\n").await, format!("{:x}\r\n{snapshot}\r\n", snapshot.len()));
+
+    // A client of HTTP/1.0 knows no chunks.
+    let mut raw = Raw::connect(&stage).await;
+    raw.send(&head("GET /v1/events HTTP/1.0")).await;
+    let text = raw.until("\r\n\r\n").await;
+    assert!(text.starts_with("HTTP/1.0 200 OK\r\n") && !text.contains("chunked"), "{text}");
+    assert_eq!(raw.until("\n\n").await, snapshot);
+
+    // A head alone has nothing behind it: the answer to what comes next is next.
+    let mut raw = Raw::connect(&stage).await;
+    raw.send(&head("HEAD /v1/events HTTP/1.1")).await;
+    assert!(raw.until("\r\n\r\n").await.starts_with("HTTP/1.1 200 OK\r\n"));
+    raw.send(&head("GET /v1 HTTP/1.1")).await;
+    assert!(raw.until("\r\n\r\n").await.starts_with("HTTP/1.1 404 Not Found\r\n"));
+}
+
+#[tokio::test]
 async fn unknown_paths_and_wrong_methods_are_problems() {
     let stage = Stage::new().await;
     for path in ["/", "/v1", "/v1/calls/", "/v2/calls", "/v1/calls/x/y/z", "/metrics"] {
