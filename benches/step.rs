@@ -46,7 +46,7 @@ fn invite(clock: &Clock) -> Invite {
         callee: user("auth0|5f7c8ec7c33c6c004bbafe83"),
         media: Media::Video,
         room: clock.uuid().to_string(),
-        metadata: Some(json!({"order": 42})),
+        metadata: Some(json!({"order": 42}).into()),
         rules: Rules { presence: false, ..rules() },
         ring_until: now + Duration::from_secs(45),
         devices: [iphone, pixel].map(|device| serde_json::from_value::<Device>(device).expect("a device")).into(),
@@ -67,8 +67,8 @@ fn pushed(call: &Call, now: Timestamp) -> Input {
     let task = call.tasks.first().expect("a task");
     let receipt = Receipt {
         at: now,
-        provider: "apns".to_owned(),
-        push: "ring".to_owned(),
+        provider: "apns".into(),
+        push: "ring".into(),
         status: Some(200),
         reason: "accepted".to_owned(),
         provider_id: Some("0f7c8ec7-c33c-4c00-8bba-fe8200000000".to_owned()),

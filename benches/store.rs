@@ -50,7 +50,7 @@ fn call(clock: &Clock) -> Call {
         callee: user("auth0|5f7c8ec7c33c6c004bbafe83"),
         media: Media::Video,
         room: clock.uuid().to_string(),
-        metadata: Some(json!({"order": 42})),
+        metadata: Some(json!({"order": 42}).into()),
         rules: rules(),
         ring_until: now + Duration::from_secs(45),
         devices: devices.into(),

@@ -66,9 +66,9 @@ fn ring(clock: &Clock, number: u32) -> Result<Push, Failure> {
         ring_until,
         // As long as a ticket is.
         ticket: "t".repeat(260),
-        url: "https://calls.example.com".to_owned(),
+        url: "https://calls.example.com".into(),
         metadata: None,
     };
     let owner = UserId::new("bob")?;
-    Ok(Push { id: clock.uuid(), owner, device, expires_at: ring_until, message: Message::Ring(ring) })
+    Ok(Push { id: clock.uuid(), owner, device: device.into(), expires_at: ring_until, message: Message::Ring(ring) })
 }

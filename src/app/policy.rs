@@ -14,7 +14,7 @@ impl Hook for Policy {
             caller: PartyView::from(&request.caller),
             callee: &request.callee,
             media: request.media,
-            metadata: request.metadata.as_ref(),
+            metadata: request.metadata.as_deref(),
             test: request.test,
             asked_by: if request.by_service { By::Service } else { By::User },
         };

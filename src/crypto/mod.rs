@@ -19,7 +19,7 @@ mod tests;
 pub use compact::{Compact, Header, Malformed, Refused};
 pub use provider::{AlreadyInstalled, install};
 pub use sealing::{KEY_BYTES, SealingKey};
-pub use signing::{Es256Key, Rs256Key, SignError};
+pub use signing::{Es256Key, Hs256Key, Rs256Key, SignError};
 pub use verifying::VerifyingKey;
 
 use ring::digest::{SHA256, digest};

@@ -1,11 +1,12 @@
 //! What a push of a task says, and what follows when it is taken.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::{Dispatcher, NEXT_ATTEMPT};
-use crate::crypto::uuid_of;
+use crate::crypto::{SignError, uuid_of};
 use crate::domain::call::OUTCOME_READABLE_FOR;
 use crate::domain::{
     Call, IosPushMode, Leg, LegState, Media, Platform, Receipt, StopReason, Task, TaskKind, TaskResult, Timestamp,
@@ -32,7 +33,7 @@ pub(super) struct Plan {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PlanError {
     #[error("its ticket cannot be made")]
-    Ticket(#[from] jsonwebtoken::errors::Error),
+    Ticket(#[from] SignError),
     #[error("it cannot be counted")]
     Count(#[from] EngineError),
 }
@@ -64,7 +65,7 @@ impl Dispatcher {
             }
             TaskKind::RingAlert { .. } => {
                 let mut alert = push(call, leg, id, Message::Ring(self.ring(call, leg)?), call.ring_until);
-                alert.device.ios_push_mode = IosPushMode::Alert;
+                Arc::make_mut(&mut alert.device).ios_push_mode = IosPushMode::Alert;
                 Plan::of("ring_alert", alert)
             }
             // It was opened for a VoIP push that its app is not configured for.
@@ -119,7 +120,7 @@ impl Dispatcher {
             .then(|| call.stop_reason(&leg.device.id).unwrap_or(StopReason::Ended))
     }
 
-    fn ring(&self, call: &Call, leg: &Leg) -> Result<Ring, jsonwebtoken::errors::Error> {
+    fn ring(&self, call: &Call, leg: &Leg) -> Result<Ring, SignError> {
         let longest = Duration::from_millis(call.rules.max_duration_ms);
         let ticket = Ticket {
             call: call.id,
@@ -134,14 +135,14 @@ impl Dispatcher {
             created_at: call.created_at,
             ring_until: call.ring_until,
             ticket: self.tickets.now().mint(&ticket)?,
-            url: self.public_url.to_string(),
+            url: Arc::clone(&self.public_url),
             metadata: call.metadata.clone(),
         })
     }
 }
 
 fn push(call: &Call, leg: &Leg, id: Uuid, message: Message, expires_at: Timestamp) -> Push {
-    Push { id, owner: call.callee.id.clone(), device: leg.device.clone(), expires_at, message }
+    Push { id, owner: call.callee.id.clone(), device: Arc::clone(&leg.device), expires_at, message }
 }
 
 /// The provider's id of a push: the same for every attempt of a task, so that a repeated one can be told. `what` tells the pushes of

@@ -41,7 +41,7 @@ impl Dispatcher {
     async fn prove(&self, Proof { owner, phone, device, proof, until }: Proof) {
         let id = self.engine.clock().uuid();
         let message = Message::Proof { device, proof };
-        let push = Push { id, owner, device: phone, expires_at: until, message };
+        let push = Push { id, owner, device: phone.into(), expires_at: until, message };
         for _ in 0..TRIES {
             let report = self.pushers.send(&push).await;
             let (verdict, reason) = (pushing::word(report.verdict), report.reason.as_str());

@@ -154,11 +154,11 @@ fn tell(span: &mut Span, call: &Call, device: &Device, plan: &Plan, report: &Rep
 fn receipt(task: &Task, plan: &Plan, device: &Device, report: &Report, now: Timestamp) -> Receipt {
     Receipt {
         at: now,
-        provider: report.provider.to_owned(),
-        push: plan.name.to_owned(),
+        provider: report.provider.into(),
+        push: plan.name.into(),
         status: report.status,
-        reason: report.reason.chars().take(LONGEST_REASON).collect(),
-        provider_id: report.provider_id.as_ref().map(|id| id.chars().take(LONGEST_ID).collect()),
+        reason: start(&report.reason, LONGEST_REASON).to_owned(),
+        provider_id: report.provider_id.as_deref().map(|id| start(id, LONGEST_ID).to_owned()),
         latency_ms: crate::domain::time::millis(report.latency),
         number: plan.number,
         attempt: task.attempt,
@@ -169,9 +169,14 @@ fn receipt(task: &Task, plan: &Plan, device: &Device, report: &Report, now: Time
             Verdict::DropToken { since } => since,
             _ => None,
         },
-        verdict: word(report.verdict).to_owned(),
+        verdict: word(report.verdict).into(),
         unknown: Unknown::default(),
     }
+}
+
+/// At most so many characters of a text.
+fn start(text: &str, most: usize) -> &str {
+    text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end])
 }
 
 /// Whether it is certain that no byte of it reached the provider.

@@ -3,6 +3,7 @@
 //! How it changes is `machine`'s; how it is written down is the store's. Fields that this code does not know
 //! (a newer release wrote them) are kept as they came.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -55,7 +56,7 @@ pub struct Call {
     pub room: String,
     /// The app's own data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Value>,
+    pub metadata: Option<Arc<Value>>,
     /// The callee has blocked the caller, and neither of them must notice.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,

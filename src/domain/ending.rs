@@ -2,6 +2,7 @@
 //!
 //! When a call ends, and why, is `machine`'s.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::call::Call;
@@ -86,12 +87,13 @@ impl Call {
     /// Drops what only a live call needs: push tokens. What became of each push stays, for who asks later why a phone did not ring.
     pub(super) fn compact(&mut self) {
         for leg in &mut self.legs {
-            leg.device.voip_token = None;
-            leg.device.alert_token = None;
-            leg.device.fcm_token = None;
-            leg.device.fcm_fid = None;
+            let device = Arc::make_mut(&mut leg.device);
+            device.voip_token = None;
+            device.alert_token = None;
+            device.fcm_token = None;
+            device.fcm_fid = None;
             // They may be tokens of a newer release, which leaves a compacted record as it is.
-            leg.device.unknown = Unknown::default();
+            device.unknown = Unknown::default();
         }
         self.compacted = true;
     }

@@ -4,9 +4,12 @@
 //! key. A bad one says what is wrong with it, never what it was.
 
 use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -88,8 +91,7 @@ impl fmt::Debug for CallId {
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $max:literal, $allowed:expr, $rule:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-        #[serde(try_from = "String")]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -107,15 +109,21 @@ macro_rules! text_id {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = IdError;
+        impl FromStr for $name {
+            type Err = IdError;
 
-            fn try_from(text: String) -> Result<Self, IdError> {
+            fn from_str(text: &str) -> Result<Self, IdError> {
                 Self::new(text)
             }
         }
 
-        // Derived, it would copy the text into a `String` first; a record has a dozen of them.
+        // Derived, both would copy the text into a `String` first; a record has a dozen of them.
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(OfText(PhantomData))
+            }
+        }
+
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(&self.0)
@@ -128,6 +136,21 @@ macro_rules! text_id {
             }
         }
     };
+}
+
+/// Reads what is made of a text.
+struct OfText<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = IdError>> Visitor<'_> for OfText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
 }
 
 macro_rules! shown {

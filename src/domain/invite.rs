@@ -2,6 +2,8 @@
 //!
 //! Who may call whom, and whose line is taken, is known to the engine before it comes here.
 
+use std::sync::Arc;
+
 use super::call::{Call, Party, Rules};
 use super::device::Device;
 use super::event::{Event, EventKind};
@@ -30,7 +32,7 @@ pub struct Invite {
     /// The room's name.
     pub room: String,
     /// The app's own data.
-    pub metadata: Option<serde_json::Value>,
+    pub metadata: Option<Arc<serde_json::Value>>,
     /// The rules of this call.
     pub rules: Rules,
     /// When an unanswered call ends.

@@ -2,6 +2,7 @@
 //!
 //! What moves it is in `ring`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ const DISCONNECTED: &str = "disconnected";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leg {
     /// The device as it was registered when the call began.
-    pub device: Device,
+    pub device: Arc<Device>,
     /// How far its ring got.
     pub state: LegState,
     /// Why, where the state has a reason: `not_rung`, `failed`, and `stopped`, with the word of the push that stops.
@@ -117,7 +118,7 @@ impl Leg {
             (None, Platform::Ios | Platform::Android) => (LegState::Failed, Some("no-token".to_owned())),
         };
         Self {
-            device,
+            device: Arc::new(device),
             state,
             reason,
             not_rung: None,

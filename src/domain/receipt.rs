@@ -2,6 +2,7 @@
 //!
 //! A record keeps little of it: the same answer again is counted, and of many answers the first and the latest stay.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,15 +19,18 @@ const MOST_OF_A_LEG: usize = 8;
 /// The most bytes that all receipts of a record take, about; its events and devices have the rest of its 32 KiB.
 const MOST_BYTES: usize = 7 * 1024;
 
+/// One of few words, or another one of a newer release.
+pub type Word = Cow<'static, str>;
+
 /// What a push provider answered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// When the answer came, the last one of several.
     pub at: Timestamp,
     /// `apns`, `fcm`, or `none` where nothing is configured for the device.
-    pub provider: String,
+    pub provider: Word,
     /// What was pushed: `ring`, `ring_alert` (the alert beside a VoIP ring), `stop` or `missed`.
-    pub push: String,
+    pub push: Word,
     /// HTTP status, if there was an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -56,8 +60,8 @@ pub struct Receipt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_since: Option<Timestamp>,
     /// What follows from it: `accepted`, `retry`, `drop_token`, `our_fault` or `give_up`.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub verdict: String,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub verdict: Word,
     /// Fields of a newer release.
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -87,7 +91,7 @@ impl Receipt {
     /// Whether another one says the same of the same push.
     fn says(&self, other: &Self) -> bool {
         (self.number, self.status, self.environment) == (other.number, other.status, other.environment)
-            && [&self.push, &self.reason, &self.verdict] == [&other.push, &other.reason, &other.verdict]
+            && (&self.push, &self.reason, &self.verdict) == (&other.push, &other.reason, &other.verdict)
     }
 
     /// Whether another one was counted here before.
@@ -109,14 +113,14 @@ impl Receipt {
 }
 
 /// Adds receipts to those of a leg, in order. What is known already changes nothing.
-pub(super) fn add(receipts: &mut Vec<Receipt>, news: Vec<Receipt>) {
+pub(super) fn add(receipts: &mut Vec<Receipt>, news: &[Receipt]) {
     if news.last().is_some_and(|last| receipts.iter().any(|known| known.counts(last))) {
         return;
     }
     for receipt in news {
         match receipts.last_mut() {
-            Some(last) if last.says(&receipt) => last.count(receipt),
-            _ => receipts.push(receipt),
+            Some(last) if last.says(receipt) => last.count(receipt.clone()),
+            _ => receipts.push(receipt.clone()),
         }
         if receipts.len() > MOST_OF_A_LEG {
             receipts.remove(1);
@@ -126,7 +130,7 @@ pub(super) fn add(receipts: &mut Vec<Receipt>, news: Vec<Receipt>) {
 
 impl Call {
     /// Notes what a provider answered about a leg, and lets other receipts go where there are too many.
-    pub(super) fn note(&mut self, device: &DeviceId, news: Vec<Receipt>) {
+    pub(super) fn note(&mut self, device: &DeviceId, news: &[Receipt]) {
         let Some(leg) = self.leg_mut(device) else { return };
         add(&mut leg.receipts, news);
         while self.receipt_bytes() > MOST_BYTES {
@@ -148,7 +152,7 @@ impl Call {
         if !self.lacks(device, receipts) {
             return false;
         }
-        self.note(device, receipts.to_vec());
+        self.note(device, receipts);
         !self.lacks(device, receipts)
     }
 

@@ -3,6 +3,8 @@
 //! The rules of RFC 3261's forking proxies hold (section 16.7): the first answer wins and all other branches
 //! are stopped. When the state of the whole call changes is `machine`'s.
 
+use std::sync::Arc;
+
 use super::call::Call;
 use super::device::Platform;
 use super::ending::stop_reason;
@@ -190,12 +192,14 @@ impl Call {
     /// Notes what a provider said about a leg, and what follows for its ring.
     pub(super) fn push_settled(&mut self, kind: &TaskKind, settled: Settled, receipts: &[Receipt], now: Timestamp) {
         let Some(device) = kind.device() else { return };
-        self.note(device, receipts.to_vec());
+        self.note(device, receipts);
         let Some(leg) = self.leg_mut(device) else { return };
         let last = receipts.last();
-        if let (Settled::Accepted, Some(environment)) = (settled, last.and_then(|receipt| receipt.environment)) {
+        if let (Settled::Accepted, Some(environment)) = (settled, last.and_then(|receipt| receipt.environment))
+            && leg.device.environment != environment
+        {
             // The other pushes of this call need not ask the wrong host first.
-            leg.device.environment = environment;
+            Arc::make_mut(&mut leg.device).environment = environment;
         }
         // The alert goes beside the ring: whether the phone can be rung is not for it to say.
         let TaskKind::Ring { number, .. } = kind else { return };

@@ -50,7 +50,7 @@ pub struct InviteRequest {
     /// How long to ring; the configured time if absent.
     pub ring: Option<Duration>,
     /// The app's own data.
-    pub metadata: Option<Value>,
+    pub metadata: Option<Arc<Value>>,
     /// The idempotency key, if one was sent.
     pub key: Option<Key>,
 }

@@ -213,7 +213,7 @@ impl ExplainedDevice {
             stop: stop.map(|stop| StopView {
                 reason: stop.reason.map(str::to_owned),
                 moment: stop.at.map(moment),
-                told_by: stop.told_by.map(|receipt| receipt.push.clone()),
+                told_by: stop.told_by.map(|receipt| receipt.push.to_string()),
                 told: stop.told_by.map(|receipt| moment(first(receipt))),
             }),
             pushes: pushes(call, leg),
@@ -234,15 +234,15 @@ fn pushes(call: &Call, leg: Option<&Leg>) -> Vec<PushView> {
 
 fn push(call: &Call, receipt: &Receipt) -> PushView {
     PushView {
-        push: receipt.push.clone(),
+        push: receipt.push.to_string(),
         number: receipt.number,
         attempt: receipt.attempt,
-        provider: receipt.provider.clone(),
+        provider: receipt.provider.to_string(),
         environment: receipt.environment.map(Environment::as_str),
         id: receipt.provider_id.clone(),
         status: receipt.status,
         reason: receipt.reason.clone(),
-        outcome: receipt.verdict.clone(),
+        outcome: receipt.verdict.to_string(),
         times: receipt.times(),
         first: Moment::of(call, first(receipt)),
         last: Moment::of(call, receipt.at),

@@ -3,6 +3,7 @@
 //! Everything comes from outside and is checked here: size, type, shape and unknown fields; a bad one names the field. What
 //! a field's value must be is in the field's own type.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -23,7 +24,7 @@ use super::bearer;
 use super::code::Code;
 use super::measure::Noted;
 use super::problem::Problem;
-use crate::domain::ids::turns_text;
+use crate::domain::ids::{IdError, turns_text};
 use crate::domain::{CallId, DeviceId};
 use crate::engine::Asker;
 
@@ -148,10 +149,15 @@ fn bad_json(detail: impl Into<String>) -> Problem {
 /// Reads JSON. What is JSON but not what it should be is an error of a field, with a pointer to it.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| bad_json("the body is not UTF-8"))?;
-    // First whether it is JSON at all: about an enum, say, serde_json tells bad JSON and a bad value apart by their words alone.
-    serde_json::from_str::<IgnoredAny>(text).map_err(|error| bad_json(error.to_string()))?;
     // Serde would read an array as a struct too, field by field.
-    if !text.trim_ascii_start().starts_with('{') {
+    let is_object = text.trim_ascii_start().starts_with('{');
+    if is_object && let Ok(value) = serde_json::from_str(text) {
+        return Ok(value);
+    }
+    // What is wrong with it? First whether it is JSON at all: about an enum, say, serde_json tells bad JSON and a bad value apart by their words
+    // alone.
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| bad_json(error.to_string()))?;
+    if !is_object {
         return Err(Problem::field("", "must be an object"));
     }
     let mut json = serde_json::Deserializer::from_str(text);
@@ -221,25 +227,25 @@ impl<S: Send + Sync> FromRequestParts<S> for CallPath {
 /// Another id in the path.
 pub struct IdPath<T>(pub T);
 
-impl<S: Send + Sync, T: TryFrom<String, Error = crate::domain::ids::IdError>> FromRequestParts<S> for IdPath<T> {
+impl<S: Send + Sync, T: FromStr<Err = IdError>> FromRequestParts<S> for IdPath<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let text = path_text(parts, state).await?;
-        T::try_from(text).map(Self).map_err(|error| bad_path("id", &error))
+        text.parse().map(Self).map_err(|error| bad_path("id", &error))
     }
 }
 
 /// Two ids of the same kind in the path.
 pub struct PairPath<T>(pub T, pub T);
 
-impl<S: Send + Sync, T: TryFrom<String, Error = crate::domain::ids::IdError>> FromRequestParts<S> for PairPath<T> {
+impl<S: Send + Sync, T: FromStr<Err = IdError>> FromRequestParts<S> for PairPath<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = Path::<(String, String)>::from_request_parts(parts, state).await;
         let Path((one, other)) = path.map_err(|rejection| bad_path("path", &rejection.body_text()))?;
-        let id = |text| T::try_from(text).map_err(|error| bad_path("id", &error));
+        let id = |text: String| text.parse().map_err(|error| bad_path("id", &error));
         Ok(Self(id(one)?, id(other)?))
     }
 }

@@ -1,5 +1,6 @@
 //! The invite: from a request that is checked field by field to a call that rings.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -113,7 +114,7 @@ pub async fn invite(
         callee_device: body.callee_device,
         media: body.media,
         ring,
-        metadata: body.metadata,
+        metadata: body.metadata.map(Arc::new),
         key,
     };
     let call = app.engine.invite(request).await?;

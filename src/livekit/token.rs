@@ -6,12 +6,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use livekit_api::access_token::{Claims, VideoGrants};
 
 use super::rooms::MAX_PARTICIPANTS;
 use crate::config::Secret;
-use crate::crypto::{self, AlreadyInstalled};
+use crate::crypto::{self, AlreadyInstalled, Hs256Key, SignError};
 use crate::domain::{Timestamp, UserId};
 
 /// What a party wants to join.
@@ -49,27 +48,21 @@ pub struct LiveKitAccess {
 /// A token could not be signed.
 #[derive(Debug, thiserror::Error)]
 #[error("a LiveKit token could not be signed")]
-pub struct MintError(#[from] jsonwebtoken::errors::Error);
+pub struct MintError(#[from] SignError);
 
 /// Mints tokens with the project's key.
 #[derive(Clone)]
 pub struct TokenMinter {
     url: String,
     api_key: String,
-    secret: EncodingKey,
-    header: Header,
+    key: Hs256Key,
 }
 
 impl TokenMinter {
     /// Takes LiveKit's URL as apps shall use it (`wss://…`), and the project's key with its secret.
     pub fn new(url: impl Into<String>, api_key: impl Into<String>, secret: &Secret) -> Result<Self, AlreadyInstalled> {
         crypto::install()?;
-        Ok(Self {
-            url: url.into(),
-            api_key: api_key.into(),
-            secret: EncodingKey::from_secret(secret.reveal().as_bytes()),
-            header: Header::new(Algorithm::HS256),
-        })
+        Ok(Self { url: url.into(), api_key: api_key.into(), key: Hs256Key::new(secret.reveal().as_bytes(), "JWT") })
     }
 
     /// Mints a token that is good from `now` on for as long as `join` says, in whole seconds, rounded up.
@@ -79,7 +72,7 @@ impl TokenMinter {
         Ok(LiveKitAccess {
             url: self.url.clone(),
             room: join.room.to_owned(),
-            token: jsonwebtoken::encode(&self.header, &claims, &self.secret)?,
+            token: self.key.sign_jwt(&claims)?,
             expires_at: Timestamp::from_millis(expires.saturating_mul(1000)),
         })
     }

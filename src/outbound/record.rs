@@ -2,6 +2,8 @@
 //!
 //! Callers never see legs, push results or whether a phone was on Do Not Disturb; only services do.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -59,7 +61,8 @@ pub struct CallView {
     statistics: Option<StatisticsView>,
     /// The app's own data.
     #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    metadata: Option<Arc<Value>>,
     /// The number of its last event.
     seq: u32,
     /// Whether the callee has blocked the caller and must hear nothing of it, now or in a history; for services only, and only if so.

@@ -33,7 +33,13 @@ pub(super) fn push(app: &AppId, platform: Platform, clock: &Clock) -> Option<Pus
         unknown: Unknown::default(),
     };
     let message = Message::Cancel { call_id: clock.call_id(), reason: StopReason::Ended };
-    Some(Push { id: clock.uuid(), owner: UserId::new("made-up").ok()?, device, expires_at: now, message })
+    Some(Push {
+        id: clock.uuid(),
+        owner: UserId::new("made-up").ok()?,
+        device: device.into(),
+        expires_at: now,
+        message,
+    })
 }
 
 /// What a provider thinks of the credential, by what it said to such a push.

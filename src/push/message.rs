@@ -1,6 +1,7 @@
 //! What is to be told to a device, whatever its platform; `apns` and `fcm` make wire formats of it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -14,7 +15,7 @@ pub struct Push {
     /// Whose device it is.
     pub owner: UserId,
     /// The device, with its tokens. Set to `IosPushMode::Alert`, an iPhone that rings by VoIP gets an alert in its place.
-    pub device: Device,
+    pub device: Arc<Device>,
     /// When the provider may stop trying. A ring never outlives its `ring_until`.
     pub expires_at: Timestamp,
     /// What it says.
@@ -125,9 +126,9 @@ pub struct Ring {
     /// Lets the device act on this call.
     pub ticket: String,
     /// Where the ticket is good.
-    pub url: String,
+    pub url: Arc<str>,
     /// What the app hung on the call.
-    pub metadata: Option<serde_json::Value>,
+    pub metadata: Option<Arc<serde_json::Value>>,
 }
 
 impl fmt::Debug for Ring {

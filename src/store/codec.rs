@@ -12,6 +12,11 @@ use crate::domain::{Call, Job};
 /// The format that this release writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
 
+/// What most records fit in.
+const USUAL_RECORD: usize = 2048;
+/// What most of the smaller values fit in.
+const USUAL_VALUE: usize = 512;
+
 /// The record of an id that is out of use.
 pub const TOMBSTONE: &[u8] = br#"{"format":1,"tombstone":true}"#;
 
@@ -43,7 +48,7 @@ pub fn encode_job(job: &Job, commit: &str) -> Result<Vec<u8>, StoreError> {
 }
 
 fn write_record<T: Serialize>(of: &T, commit: &str) -> serde_json::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(2048);
+    let mut bytes = Vec::with_capacity(USUAL_RECORD);
     serde_json::to_writer(&mut bytes, &Record { format: FORMAT, commit, of })?;
     Ok(bytes)
 }
@@ -90,7 +95,14 @@ pub fn read_json<T: DeserializeOwned>(what: &str, json: &[u8]) -> Result<T, Stor
 
 /// Writes one of the smaller values; `what` names it in the error.
 pub fn write_json<T: Serialize>(what: &str, value: &T) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(value).map_err(|error| corrupt(what, &error))
+    let mut json = Vec::with_capacity(USUAL_VALUE);
+    append_json(what, value, &mut json)?;
+    Ok(json)
+}
+
+/// The same, behind what is there already.
+pub fn append_json<T: Serialize>(what: &str, value: &T, to: &mut Vec<u8>) -> Result<(), StoreError> {
+    serde_json::to_writer(to, value).map_err(|error| corrupt(what, &error))
 }
 
 /// Says where it went wrong, and not how: serde's own words quote the value, which may be a push token.
@@ -157,8 +169,8 @@ mod tests {
         let party = prop_oneof![Just(user("ann")), Just(user("bob"))].boxed();
         let receipt = Receipt {
             at: Timestamp::from_millis(7),
-            provider: "apns".to_owned(),
-            push: "ring".to_owned(),
+            provider: "apns".into(),
+            push: "ring".into(),
             status: Some(200),
             reason: "ok".to_owned(),
             latency_ms: 3,
@@ -209,7 +221,7 @@ mod tests {
             metadata in prop::option::of(values().prop_filter("absent", |value| !value.is_null())),
             unknown in prop::collection::btree_map("x_[a-z]{1,8}", values(), 0..3),
         ) {
-            let mut call = Call { metadata, unknown: unknown.into_iter().collect(), ..call() };
+            let mut call = Call { metadata: metadata.map(Into::into), unknown: unknown.into_iter().collect(), ..call() };
             let mut now = 0;
             for (input, pause) in steps {
                 now += pause;

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
@@ -176,7 +176,7 @@ impl Sealing {
         }
         let mut call = call.clone();
         for leg in &mut call.legs {
-            self.seal(&call.callee.id, &mut leg.device)?;
+            self.seal(&call.callee.id, Arc::make_mut(&mut leg.device))?;
         }
         Ok(Cow::Owned(call))
     }
@@ -185,7 +185,7 @@ impl Sealing {
     pub fn open_slot(&self, mut slot: Slot) -> Slot {
         if let Slot::Call(call) = &mut slot {
             for leg in &mut call.legs {
-                self.open(&call.callee.id, &mut leg.device);
+                self.open(&call.callee.id, Arc::make_mut(&mut leg.device));
             }
         }
         slot

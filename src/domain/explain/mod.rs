@@ -116,7 +116,7 @@ fn ack(leg: &Leg) -> Option<Ack<'_>> {
 }
 
 fn stop(leg: &Leg) -> Option<Stop<'_>> {
-    let told = |receipt: &&Receipt| matches!(receipt.push.as_str(), "stop" | "missed") && finding::was_taken(receipt);
+    let told = |receipt: &&Receipt| matches!(receipt.push.as_ref(), "stop" | "missed") && finding::was_taken(receipt);
     (leg.state == LegState::Stopped).then(|| Stop {
         reason: leg.reason.as_deref(),
         at: leg.closed_at,

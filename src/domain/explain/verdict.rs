@@ -300,7 +300,7 @@ impl Scene<'_> {
         at.map(|at| format!(" since {}", after(self.call, at))).unwrap_or_default()
     }
 
-    const fn service(&self) -> &'static str {
+    fn service(&self) -> &'static str {
         match self.leg.device.platform {
             Platform::Ios => "APNs",
             Platform::Android => "FCM",
@@ -308,7 +308,7 @@ impl Scene<'_> {
         }
     }
 
-    const fn company(&self) -> &'static str {
+    fn company(&self) -> &'static str {
         match self.leg.device.platform {
             Platform::Ios => "Apple",
             Platform::Android => "Google",

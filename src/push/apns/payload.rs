@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::config::push::{Apns as Config, PayloadProfile, Privacy};
 use crate::domain::{Device, IosPushMode, Platform, PushToken, Timestamp, UserId};
 use crate::push::message::{Message, MessageKind, Push};
-use crate::push::payload::{Fields, LeftOut, Told, TooLarge, Words, arrange, conversation, fit};
+use crate::push::payload::{Fields, LeftOut, Told, TooLarge, Words, arrange, conversation, fit, write};
 use crate::push::report::TokenKind;
 
 const MISSED_KEPT_FOR: Duration = Duration::from_hours(24);
@@ -128,7 +128,7 @@ impl<'a> Notification<'a> {
         let thread = shown_caller(push_type, &push.message).map(conversation);
         let render = |told: &Told| {
             let aps = Aps::new(push_type, told, thread.as_deref(), rules);
-            let body = serde_json::to_vec(&Payload { aps, fields: arrange(rules.profile, told) });
+            let body = write(&Payload { aps, fields: arrange(rules.profile, told) });
             body.map_or((usize::MAX, Vec::new()), |body| (body.len(), body))
         };
         let (body, left_out) = fit(Told::new(push, rules.privacy, now), push_type.max_bytes(), render)?;

@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use crate::config::push::{Fcm as Config, MissedCallAs, PayloadProfile, Privacy};
 use crate::domain::{Device, StopReason, Timestamp, UserId};
 use crate::push::message::{Message, Push};
-use crate::push::payload::{LeftOut, Told, TooLarge, Words, arrange, conversation, fit};
+use crate::push::payload::{LeftOut, Told, TooLarge, Words, arrange, conversation, fit, write};
 
 /// The keys and values of `data`, and a notification beside it.
 pub(in crate::push) const MAX_BYTES: usize = 4096;
@@ -68,7 +68,7 @@ pub(in crate::push) fn body(push: &Push, rules: Rules, now: Timestamp) -> Option
         let fields = arrange(rules.profile, told);
         let data = Data(fields.texts().collect());
         let size = data.bytes() + android.notification.as_ref().map_or(0, bytes);
-        let body = serde_json::to_vec(&Body { message: Content { target, data, android } });
+        let body = write(&Body { message: Content { target, data, android } });
         body.map_or((usize::MAX, Vec::new()), |body| (size, body))
     };
     let fitted = fit(Told::new(push, rules.privacy, now), MAX_BYTES, render);

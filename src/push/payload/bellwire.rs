@@ -25,7 +25,7 @@ pub(super) fn facts<'a>(told: &Told<'a>) -> Fields<'a> {
             fields.time("created_at", ring.created_at);
             fields.time("expires_at", ring.ring_until);
             fields.text("ticket", ring.ticket.as_str());
-            fields.text("url", ring.url.as_str());
+            fields.text("url", ring.url.as_ref());
         }
         Message::Cancel { reason, .. } => fields.text("reason", reason.as_str()),
         Message::Proof { device, proof } => {

@@ -77,10 +77,9 @@ impl Value<'_> {
         match self {
             Self::Text(text) => Cow::Borrowed(text),
             Self::Flag(flag) => Cow::Borrowed(if *flag { "true" } else { "false" }),
+            Self::Number(number) => Cow::Owned(number.to_string()),
             // Texts, numbers and flags under names that are texts can always be written.
-            Self::Number(_) | Self::Json(_) | Self::Fields(_) => {
-                Cow::Owned(serde_json::to_string(self).unwrap_or_default())
-            }
+            Self::Json(_) | Self::Fields(_) => Cow::Owned(serde_json::to_string(self).unwrap_or_default()),
         }
     }
 }

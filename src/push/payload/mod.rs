@@ -17,8 +17,19 @@ pub(super) use fields::Fields;
 pub(super) use told::{Told, TooLarge, fit};
 pub(super) use words::{Words, conversation};
 
+use serde::Serialize;
+
 use super::message::Message;
 use crate::config::push::PayloadProfile;
+
+/// What most bodies fit in.
+const USUAL_BODY: usize = 1024;
+
+/// A body as JSON.
+pub(super) fn write(body: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut json = Vec::with_capacity(USUAL_BODY);
+    serde_json::to_writer(&mut json, body).map(|()| json)
+}
 
 /// The fields of a push in the shape of a profile.
 pub(super) fn arrange<'a>(profile: PayloadProfile, told: &Told<'a>) -> Fields<'a> {

@@ -31,7 +31,7 @@ impl<'a> Told<'a> {
     /// What is told by a push that is sent `now`.
     pub(in crate::push) fn new(push: &'a Push, privacy: Privacy, now: Timestamp) -> Self {
         let (caller, metadata) = match &push.message {
-            Message::Ring(ring) => (Some(&ring.caller), ring.metadata.as_ref()),
+            Message::Ring(ring) => (Some(&ring.caller), ring.metadata.as_deref()),
             Message::Cancel { .. } | Message::Proof { .. } => (None, None),
             Message::Missed { caller, .. } => (Some(caller), None),
         };

@@ -171,7 +171,7 @@ async fn names_stay_at_home_where_configured() {
 async fn metadata_is_left_out_before_a_ring_is_too_large() {
     let stage = Stage::start().await;
     let mut ring = stage.ring();
-    ring.metadata = Some(json!({"note": "x".repeat(5000)}));
+    ring.metadata = Some(json!({"note": "x".repeat(5000)}).into());
     let (report, received) = stage.push(&iphone(1), Message::Ring(ring)).await;
     assert_eq!(report.verdict, Verdict::Accepted);
     assert!(report.left_out.metadata);

@@ -40,7 +40,7 @@ async fn a_ring_wakes_an_android_phone() {
     assert_eq!(data["video"], "true");
     assert_eq!(data["expires_at"], ring.ring_until.as_millis().to_string());
     let metadata: Value = serde_json::from_str(data["metadata"].as_str().expect("a text")).expect("JSON");
-    assert_eq!(Some(metadata), ring.metadata);
+    assert_eq!(Some(&metadata), ring.metadata.as_deref());
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_missed_call_is_high_and_takes_the_rings_place() {
 async fn metadata_is_left_out_before_a_message_is_too_large() {
     let stage = Stage::start().await;
     let mut ring = stage.ring();
-    ring.metadata = Some(json!("\"".repeat(2100)));
+    ring.metadata = Some(json!("\"".repeat(2100)).into());
     let (report, received) = stage.push(&android(1), Message::Ring(ring)).await;
     assert_eq!((report.verdict, report.left_out.metadata), (Verdict::Accepted, true));
     assert_eq!(received.body["message"]["data"].get("metadata"), None);

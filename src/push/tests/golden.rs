@@ -57,7 +57,7 @@ pub(super) fn fcm_section(payload: PayloadProfile, localize: bool, missed_call_a
 
 pub(super) fn push(device: &Device, message: Message) -> Push {
     let owner = UserId::new("bob").expect("a user");
-    Push { id: Uuid::nil(), owner, device: device.clone(), expires_at: NOON + Duration::from_secs(30), message }
+    Push { id: Uuid::nil(), owner, device: device.clone().into(), expires_at: NOON + Duration::from_secs(30), message }
 }
 
 pub(super) fn ring(caller: Party, metadata: Option<Value>) -> Message {
@@ -68,8 +68,8 @@ pub(super) fn ring(caller: Party, metadata: Option<Value>) -> Message {
         created_at: NOON - Duration::from_millis(400),
         ring_until: NOON + Duration::from_secs(30),
         ticket: "the.signed.ticket".to_owned(),
-        url: "https://calls.example.com".to_owned(),
-        metadata,
+        url: "https://calls.example.com".into(),
+        metadata: metadata.map(Into::into),
     })
 }
 

@@ -85,7 +85,7 @@ impl Stage {
         Push {
             id: self.clock.uuid(),
             owner: UserId::new("bob").expect("a user"),
-            device: device.clone(),
+            device: device.clone().into(),
             expires_at,
             message,
         }
@@ -100,8 +100,8 @@ impl Stage {
             created_at: now,
             ring_until: now + Duration::from_secs(30),
             ticket: "the ticket".to_owned(),
-            url: "https://calls.example.com".to_owned(),
-            metadata: Some(json!({"topic": "lunch", "seats": 2})),
+            url: "https://calls.example.com".into(),
+            metadata: Some(json!({"topic": "lunch", "seats": 2}).into()),
         }
     }
 

@@ -56,12 +56,14 @@ impl Redis {
         let (counter, channel) = (partition.one("notices"), partition.one("events"));
         let notice = news.map(|news| notice::of_commit(news, &self.instance)).transpose()?.unwrap_or_default();
         let wake_up = call.wake_up();
-        let mut step = COMMIT.on(&[&partition.key("call", call.id), &wake, &later, &counter, &channel]);
+        let record = codec::encode(&*self.sealing.seal_call(call)?, &number)?;
+        let keys = [&partition.key("call", call.id), &wake, &later, &counter, &channel];
+        let mut step = COMMIT.on_with(&keys, record.len());
         step.arg(FORMAT)
             .arg(expected.map_or_else(String::new, |version| version.to_string()))
             .arg(&number)
             .arg(call.version)
-            .arg(codec::encode(&*self.sealing.seal_call(call)?, &number)?)
+            .arg(record)
             .arg(wake_up.at.as_millis())
             .arg(u8::from(wake_up.urgent))
             .arg(call.id.to_string())

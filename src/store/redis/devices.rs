@@ -4,8 +4,9 @@
 //! is the truth and written after the device: a device whose token is another's by now is not rung, whatever a crash left behind.
 
 use futures_util::future::try_join_all;
-use redis::{cmd, from_redis_value};
+use redis::{Cmd, cmd, from_redis_value};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::rates::rate_keys;
 use super::script::{ATTACH, CHANGE, DISOWN, OWN, PUT_DEVICE, REMOVE_DEVICE};
@@ -19,13 +20,26 @@ use crate::store::{Charge, StoreError};
 /// How long it is remembered that a device reads events somewhere, should its instance never come to say that it ended.
 const ATTACHED_KEPT_MS: u64 = 7 * 24 * 3600 * 1000;
 
-/// A device as it is stored.
+/// A device as it is stored: one object, which is read as a device's with a field more, since serde reads an object within an object by
+/// copies.
 #[derive(Serialize, Deserialize)]
+#[serde(try_from = "Device")]
 pub(super) struct Stored {
     /// Tells this registration from earlier and later ones of the same device.
     pub(super) registration: String,
     #[serde(flatten)]
     pub(super) device: Device,
+}
+
+impl TryFrom<Device> for Stored {
+    type Error = &'static str;
+
+    fn try_from(mut device: Device) -> Result<Self, Self::Error> {
+        match device.unknown.remove("registration") {
+            Some(Value::String(registration)) => Ok(Self { registration, device }),
+            _ => Err("no registration"),
+        }
+    }
 }
 
 /// What is to become of a stored device.
@@ -166,7 +180,10 @@ impl Redis {
                 async |key: &String| from_redis_value(self.link.ask(cmd("GET").arg(key)).await?).map_err(unreadable);
             try_join_all(keys.iter().map(owner)).await?
         } else {
-            from_redis_value(self.link.ask(cmd("MGET").arg(&keys)).await?).map_err(unreadable)?
+            let bytes = keys.iter().map(String::len).sum::<usize>();
+            let mut mget = Cmd::with_capacity(1 + keys.len(), bytes + 4);
+            mget.arg("MGET").arg(&keys);
+            from_redis_value(self.link.ask(&mget).await?).map_err(unreadable)?
         };
         owners.into_iter().map(|owner| owner.map(|owner| read_json("owner", &owner)).transpose()).collect()
     }

@@ -1,5 +1,6 @@
 //! Users' lines, idempotency keys and histories: what an invite writes of each of its parties.
 
+use std::io::Write;
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -9,11 +10,14 @@ use super::rates::rate_keys;
 use super::script::{FREE_LINE, OPEN_LINE, RING_LINE};
 use super::{Redis, unreadable};
 use crate::domain::{CallId, UserId};
-use crate::store::codec::{read_json, write_json};
+use crate::store::codec::{append_json, read_json};
 use crate::store::{Admits, CLAIMS_BEFORE, Callee, Charge, Claim, HISTORY_LENGTH, Opening, Reservation, StoreError};
 
 /// How long a history is kept after its last call: longer than any record.
 pub(super) const HISTORY_KEPT: Duration = Duration::from_hours(400 * 24);
+
+/// What most claims fit in, as they stand on a line.
+const USUAL_ENTRY: usize = 512;
 
 /// The calls that name a user, each with the time (ms) until which a record of it may be kept.
 pub(super) const NAMED: &str = "named";
@@ -147,8 +151,10 @@ fn next<T: FromRedisValue>(answer: &mut impl Iterator<Item = Value>) -> Result<T
 
 /// A claim as it stands on a line.
 pub(super) fn entry(claim: &Claim) -> Result<Vec<u8>, StoreError> {
-    let mut entry = format!("{} {} ", claim.until.as_millis(), claim.call).into_bytes();
-    entry.extend(write_json("claim", claim)?);
+    let mut entry = Vec::with_capacity(USUAL_ENTRY);
+    // A vector takes all that is written to it.
+    let _ = write!(entry, "{} {} ", claim.until.as_millis(), claim.call);
+    append_json("claim", claim, &mut entry)?;
     Ok(entry)
 }
 

@@ -34,6 +34,13 @@ enum Notice {
     },
 }
 
+/// What says of a notice of a commit whose it is.
+#[derive(Deserialize)]
+struct Origin<'a> {
+    call: CallId,
+    from: &'a str,
+}
+
 /// The notice of a commit, without its number.
 pub(super) fn of_commit(news: &Committed, from: &str) -> Result<Vec<u8>, StoreError> {
     let Committed { call, version, parties, after_seq: after, last_seq: last, .. } = news.clone();
@@ -44,8 +51,13 @@ pub(super) fn of_commit(news: &Committed, from: &str) -> Result<Vec<u8>, StoreEr
 pub(super) fn read(notice: &[u8], instance: &str, unsure: &Unsure) -> Option<(u64, Option<Announcement>)> {
     let mut parts = notice.splitn(2, |byte| *byte == b' ');
     let number = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
-    let announcement = match read_json("notice", parts.next()?) {
-        Ok(Notice::Commit { call, from, .. }) if from == instance && !unsure.contains(call) => None,
+    let notice = parts.next()?;
+    // Most are of commits of this instance, and nothing else need be read of them.
+    let own = serde_json::from_slice::<Origin>(notice).is_ok_and(|of| of.from == instance && !unsure.contains(of.call));
+    if own {
+        return Some((number, None));
+    }
+    let announcement = match read_json("notice", notice) {
         Ok(Notice::Commit { call, version, parties, after: after_seq, last: last_seq, .. }) => {
             Some(Announcement::Committed(Committed { call, version, parties, after_seq, last_seq, record: None }))
         }

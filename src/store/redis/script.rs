@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use redis::{Arg, Cmd, ToRedisArgs, cmd};
 
-/// What most calls fit in, apart from the record of a commit.
+/// What most calls fit in, apart from values as large as the record of a commit.
 const USUAL_ARGS: usize = 24;
 const USUAL_BYTES: usize = 1024;
 
@@ -25,7 +25,12 @@ impl Script {
 
     /// A call of the script on these keys; arguments are added to it.
     pub(super) fn on(&self, keys: &[impl ToRedisArgs]) -> Cmd {
-        let mut command = Cmd::with_capacity(USUAL_ARGS, USUAL_BYTES);
+        self.on_with(keys, 0)
+    }
+
+    /// The same, with room for a value of so many bytes beside what is usual.
+    pub(super) fn on_with(&self, keys: &[impl ToRedisArgs], bytes: usize) -> Cmd {
+        let mut command = Cmd::with_capacity(USUAL_ARGS, USUAL_BYTES + bytes);
         command.arg("EVALSHA").arg(&self.hash).arg(keys.len()).arg(keys);
         command
     }

@@ -39,7 +39,7 @@ async fn pauses(stage: &Stage, phone: &Device, rule: &str) -> Vec<Duration> {
     let said: Vec<_> = receipts.iter().map(|receipt| (receipt.status, receipt.times())).collect();
     assert_eq!(said, [(Some(503), 7), (Some(200), 1)]);
     assert!(receipts.iter().all(|receipt| receipt.push == "ring" && receipt.number == 1));
-    assert_eq!((receipts[0].verdict.as_str(), receipts[1].verdict.as_str()), ("retry", "accepted"));
+    assert_eq!((receipts[0].verdict.as_ref(), receipts[1].verdict.as_ref()), ("retry", "accepted"));
     assert!(receipts[1].attempt > 1 && receipts[1].provider_id.is_some());
     stage.cancel("alice", &call).await;
     sent.windows(2).map(|pair| pair[1].at.since(pair[0].at)).collect()

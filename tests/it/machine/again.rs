@@ -29,11 +29,11 @@ fn iphone_alone(mut invite: Invite) -> Invite {
 }
 
 fn accepted(at: Timestamp) -> TaskResult {
-    TaskResult::Done(vec![Receipt { verdict: "accepted".to_owned(), ..receipt("", at) }])
+    TaskResult::Done(vec![Receipt { verdict: "accepted".into(), ..receipt("", at) }])
 }
 
 fn dead(at: Timestamp) -> TaskResult {
-    TaskResult::Failed(vec![Receipt { verdict: "drop_token".to_owned(), ..receipt("UNREGISTERED", at) }])
+    TaskResult::Failed(vec![Receipt { verdict: "drop_token".into(), ..receipt("UNREGISTERED", at) }])
 }
 
 /// The provider takes a ring.

@@ -86,7 +86,7 @@ fn invite() -> Invite {
         callee: user("bob"),
         media: Media::Video,
         room: "bw_test_room".to_owned(),
-        metadata: Some(serde_json::json!({"thread": "42"})),
+        metadata: Some(serde_json::json!({"thread": "42"}).into()),
         rules: rules(),
         ring_until: START + RING,
         devices: vec![device(IPHONE, Platform::Ios), device(PIXEL, Platform::Android)],
@@ -174,8 +174,8 @@ fn listed(users: &[(&str, &str)]) -> TaskResult {
 fn receipt(reason: &str, at: Timestamp) -> Receipt {
     Receipt {
         at,
-        provider: "apns".to_owned(),
-        push: "ring".to_owned(),
+        provider: "apns".into(),
+        push: "ring".into(),
         status: Some(200),
         reason: reason.to_owned(),
         provider_id: Some("8f14e45f-ceea-467f-a83c-1b0c7e3e1a55".to_owned()),

@@ -8,6 +8,7 @@ use bellwire::domain::{EndReason, EventKind, Task};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 const MAX_RECORD: usize = 32 * 1024;
 const MAX_EVENTS: usize = 200;
@@ -45,8 +46,9 @@ fn outcome(call: &Call) -> Call {
     for leg in &mut call.legs {
         leg.receipts.clear();
         leg.late_at = None;
-        (leg.device.voip_token, leg.device.alert_token) = (None, None);
-        (leg.device.fcm_token, leg.device.fcm_fid) = (None, None);
+        let device = Arc::make_mut(&mut leg.device);
+        (device.voip_token, device.alert_token) = (None, None);
+        (device.fcm_token, device.fcm_fid) = (None, None);
     }
     call
 }
@@ -301,7 +303,7 @@ proptest! {
     #[test]
     fn a_long_talk_over_a_bad_line_fits_the_record(turns in talk(long_names(), 1000)) {
         let devices = (0..10).map(|n| device(&format!("device-{n}"), [Platform::Ios, Platform::Android][n % 2]));
-        let metadata = Some(serde_json::json!({"opaque": "x".repeat(2030)}));
+        let metadata = Some(serde_json::json!({"opaque": "x".repeat(2030)}).into());
         let [caller, callee] = long_names().map(|name| user(&name));
         let caller = Party { id: caller, name: Some("A".repeat(64)), avatar: Some("https://a.example/".repeat(8)), unknown: Unknown::default() };
         let rules = Rules { push: PushRules { cancel_by_voip: true, ..every_push() }, ..rules() };
@@ -315,7 +317,7 @@ proptest! {
                 let answer = Receipt {
                     provider_id: Some("i".repeat(128)),
                     environment: Some(Environment::Production),
-                    verdict: "our_fault".to_owned(),
+                    verdict: "our_fault".into(),
                     ..receipt(&format!("{round} {}", "\"".repeat(60)), stage.now)
                 };
                 stage.finish(&task, TaskResult::Retry(Duration::from_millis(200), vec![answer]));

@@ -9,7 +9,7 @@ fn leg<'a>(stage: &'a Stage, device: &str) -> &'a Leg {
 
 /// A provider's `n`-th answer to the Pixel's ring.
 fn busy_provider(reason: &str, at: Timestamp) -> Receipt {
-    Receipt { provider: "fcm".to_owned(), status: Some(503), verdict: "retry".to_owned(), ..receipt(reason, at) }
+    Receipt { provider: "fcm".into(), status: Some(503), verdict: "retry".into(), ..receipt(reason, at) }
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn ten_devices_whose_providers_never_come_to_rest_fit_the_record() {
                 again: 100,
                 since: Some(START),
                 environment: Some(Environment::Production),
-                verdict: "drop_token".to_owned(),
+                verdict: "drop_token".into(),
                 ..receipt("", stage.now + Duration::from_millis(n))
             });
             let answers = answers.collect();

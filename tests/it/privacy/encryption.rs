@@ -61,7 +61,7 @@ async fn a_dump_of_redis_has_no_token_of_a_device_or_of_a_call() {
     let heard = bellwire::domain::Heard::Acked(clock.now());
     store.note_heard(&user("bob"), &device_id("phone"), heard).await.expect("noted");
     let mut call = new_call(clock);
-    call.legs[0].device = phone.clone();
+    call.legs[0].device = phone.clone().into();
     create(&store, &call).await.expect("created");
     let answered = after(&call, &bellwire::domain::Input::Answer(device_id("phone")), clock.now());
     replace(&store, &call, &answered).await.expect("replaced");
@@ -117,9 +117,9 @@ async fn a_call_that_a_gateway_without_the_key_made_is_pushed_to_by_one_with_it(
     gateways.with(&[key(1)]).await.put_device(&user("bob"), phone.clone(), 10, &[]).await.expect("a device");
     let mut call = new_call(clock);
     let claim = Claim { call: call.id, ..claim(clock, "bob", "ann", Role::Callee) };
-    call.legs[0].device = without.ring_line(claim, &[], Admits::All).await.expect("a callee").devices.remove(0);
+    call.legs[0].device = without.ring_line(claim, &[], Admits::All).await.expect("a callee").devices.remove(0).into();
     create(&without, &call).await.expect("created");
-    assert_eq!(loaded(&with, call.id).await.legs[0].device, phone);
+    assert_eq!(*loaded(&with, call.id).await.legs[0].device, phone);
     // The next write is by the new key.
     let answered =
         after(&loaded(&with, call.id).await, &bellwire::domain::Input::Answer(device_id("phone")), clock.now());

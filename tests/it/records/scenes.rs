@@ -191,7 +191,7 @@ fn pushed_again() -> Scene {
         again: 1,
         since: Some(START + Duration::from_millis(40)),
         environment,
-        verdict: "retry".to_owned(),
+        verdict: "retry".into(),
         ..receipt("apns", 503, "ServiceUnavailable")
     };
     // The rings are the first tasks, the alert among them.
@@ -282,8 +282,8 @@ fn left(who: &str, session: &str, reason: &str) -> Input {
 fn receipt(provider: &str, status: u16, reason: &str) -> Receipt {
     Receipt {
         at: START + Duration::from_millis(80),
-        provider: provider.to_owned(),
-        push: "ring".to_owned(),
+        provider: provider.to_owned().into(),
+        push: "ring".into(),
         status: Some(status),
         reason: reason.to_owned(),
         provider_id: Some("00000000-0000-4000-8000-00000000f1c7".to_owned()),
@@ -329,7 +329,7 @@ fn invite() -> Invite {
         callee: user("bob"),
         media: Media::Video,
         room: "bw_fictitious_room".to_owned(),
-        metadata: Some(json!({"thread": "42", "of": [1, null, {"deep": true}]})),
+        metadata: Some(json!({"thread": "42", "of": [1, null, {"deep": true}]}).into()),
         rules: rules(),
         ring_until: START + RING,
         devices: serde_json::from_value(devices.into()).expect("devices"),

@@ -74,7 +74,7 @@ pub fn new_call(clock: &Clock) -> Call {
         callee: user("bob"),
         media: Media::Video,
         room: "room-1".to_owned(),
-        metadata: Some(json!({"order": 42, "note": "Käse \u{1F9C0}"})),
+        metadata: Some(json!({"order": 42, "note": "Käse \u{1F9C0}"}).into()),
         rules: rules(),
         ring_until: now + Duration::from_secs(45),
         devices: vec![iphone("phone", "aa11", "bb22", now), android("tablet", "fcm-1", now)],

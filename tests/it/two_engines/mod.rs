@@ -115,7 +115,7 @@ async fn what_a_provider_says_after_the_end_is_kept_once() {
     let call = ground.ringing(&here).await;
     let task = call.tasks[0].clone();
     there.cancel(call.id, &ann()).await.expect("cancelled");
-    let receipt = Receipt { at: ground.clock.now(), push: "ring".to_owned(), status: Some(200), ..Receipt::default() };
+    let receipt = Receipt { at: ground.clock.now(), push: "ring".into(), status: Some(200), ..Receipt::default() };
     for _ in 0..2 {
         here.task_finished(call.id, &task, TaskResult::Done(vec![receipt.clone()])).await.expect("recorded");
         let call = there.call(call.id, &ann()).await.expect("a call");
@@ -173,7 +173,7 @@ async fn what_several_providers_answer_is_one_commit() {
     let (here, _follow_ups) = ground.engine();
     ground.register(android("tablet", "token-2", ground.clock.now())).await;
     let call = ground.ringing(&here).await;
-    let receipt = Receipt { at: ground.clock.now(), push: "ring".to_owned(), status: Some(200), ..Receipt::default() };
+    let receipt = Receipt { at: ground.clock.now(), push: "ring".into(), status: Some(200), ..Receipt::default() };
     let [phone, tablet] = call.tasks.as_slice() else { panic!("{:?}", call.tasks) };
     let done = |task| here.task_finished(call.id, task, TaskResult::Done(vec![receipt.clone()]));
     let (one, other) = tokio::join!(done(phone), done(tablet));

@@ -75,14 +75,14 @@ pub(super) fn receipt(push: &str, answer: (Option<u16>, &str, &str), at: Timesta
     let (status, reason, verdict) = answer;
     Receipt {
         at,
-        provider: "apns".to_owned(),
-        push: push.to_owned(),
+        provider: "apns".into(),
+        push: push.to_owned().into(),
         status,
         reason: reason.to_owned(),
         latency_ms: 30,
         number: 1,
         attempt: 1,
-        verdict: verdict.to_owned(),
+        verdict: verdict.to_owned().into(),
         ..Receipt::default()
     }
 }
