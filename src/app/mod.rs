@@ -147,7 +147,7 @@ impl Gateway {
         let auth = Live::new(Authenticator::new(&config.auth, tickets.clone(), clock.clone())?);
         let tickets = Live::new(tickets);
         let livekit = &config.livekit;
-        let minter = Live::new(TokenMinter::new(&livekit.url, &livekit.api_key, &livekit.api_secret)?);
+        let minter = Live::new(TokenMinter::new(&livekit.url, &livekit.api_key, &livekit.api_secret));
         let limits = &config.limits;
         let bounds = Bounds::of(limits, LINGERS_FOR.min(config.http.shutdown_grace / 5));
         let api = bind("http.listen", config.http.listen, bounds).await?;

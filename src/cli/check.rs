@@ -17,7 +17,6 @@ use crate::http::auth::Authenticator;
 use crate::http::connections::too_few_files;
 use crate::livekit::rooms::Rooms;
 use crate::livekit::storage::Storage;
-use crate::livekit::token::TokenMinter;
 use crate::outbound::{self, Policy, Postgres};
 use crate::push::Pushers;
 use crate::store::Store;
@@ -239,8 +238,6 @@ async fn check_recording(config: &Config, clock: &Clock, checks: &mut Checks) {
 }
 
 async fn check_livekit(config: &Config, clock: Clock) -> Result<String, String> {
-    TokenMinter::new(&config.livekit.url, &config.livekit.api_key, &config.livekit.api_secret)
-        .map_err(|error| with_causes(&error))?;
     let url = &config.livekit.api_url;
     let address = crate::livekit::reach(url, LIVEKIT_WITHIN).await.map_err(|error| format!("{url}: {error}"))?;
     if !config.livekit.rooms {

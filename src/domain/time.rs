@@ -39,9 +39,19 @@ impl Timestamp {
     ///
     /// Instants past the year 9999, which RFC 3339 cannot write, print as its last one.
     pub fn rfc3339(self) -> String {
+        humantime::format_rfc3339_millis(UNIX_EPOCH + self.since_epoch()).to_string()
+    }
+
+    /// The form of HTTP's headers (RFC 9110, section 5.6.7), `Sat, 31 Jan 2026 12:00:00 GMT`; past the year 9999 as
+    /// [`rfc3339`](Self::rfc3339).
+    pub fn http_date(self) -> String {
+        httpdate::fmt_http_date(UNIX_EPOCH + self.since_epoch())
+    }
+
+    /// Up to the last instant that can be written.
+    fn since_epoch(self) -> Duration {
         const LAST: u64 = 253_402_300_799_999;
-        let since_epoch = Duration::from_millis(self.0.min(LAST));
-        humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string()
+        Duration::from_millis(self.0.min(LAST))
     }
 
     /// Reads the RFC 3339 form in UTC; `None` if it is not one.
@@ -95,6 +105,7 @@ mod tests {
         assert_eq!(time.rfc3339(), "2024-04-05T19:34:38.901Z");
         assert_eq!(Timestamp::parse_rfc3339(&time.rfc3339()), Some(time));
         assert_eq!(Timestamp::parse_rfc3339("yesterday"), None);
+        assert_eq!(time.http_date(), "Fri, 05 Apr 2024 19:34:38 GMT");
     }
 
     #[test]
@@ -102,6 +113,7 @@ mod tests {
         let last = Timestamp::from_millis(u64::MAX);
         assert_eq!(last + Duration::from_secs(1), last);
         assert_eq!(last.rfc3339(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(last.http_date(), "Fri, 31 Dec 9999 23:59:59 GMT");
         let first = Timestamp::from_millis(0);
         assert_eq!(first - Duration::from_secs(1), first);
         assert_eq!(first.since(last), Duration::ZERO);

@@ -4,7 +4,7 @@
 //! expires, the reader is closed, the gateway stops. A client comes back with the last event that it saw.
 
 use std::convert::Infallible;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
@@ -131,7 +131,7 @@ pub async fn events(
     }
     let keep_alive = KeepAlive::new().interval(app.limits.now().event_ping);
     // Who writes the head of a stream has no clock.
-    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(app.engine.clock().now().as_millis()));
+    let date = app.engine.clock().now().http_date();
     let stream = Sse::new(sse(app, listener)).keep_alive(keep_alive);
     Ok((Extension(Streaming), [(header::DATE, date)], stream).into_response())
 }

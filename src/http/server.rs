@@ -215,7 +215,7 @@ struct Asked {
 impl Asked {
     fn answer(&self, request: Request<Incoming>) -> Answering {
         let is_http2 = request.version() == Version::HTTP_2;
-        // An older client knows no chunks.
+        // An older client knows no chunks, and after a head alone the connection goes on.
         let takes_chunks = request.version() == Version::HTTP_11 && request.method() == Method::GET;
         let answering = self.heads.read(is_http2);
         let mut request = request.map(Body::new);

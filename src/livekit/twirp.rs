@@ -8,7 +8,6 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use jsonwebtoken::{Algorithm, EncodingKey};
 use livekit_api::access_token::{Claims, VideoGrants};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, header};
@@ -21,7 +20,7 @@ use thiserror::Error;
 use super::storage::Keys;
 use crate::clock::Clock;
 use crate::config::LiveKit;
-use crate::crypto::{self, AlreadyInstalled};
+use crate::crypto::{Hs256Key, SignError};
 use crate::domain::Timestamp;
 use crate::live::Live;
 use crate::telemetry::Metrics;
@@ -55,22 +54,19 @@ struct Inner {
 /// What calls are signed with.
 struct Key {
     name: String,
-    secret: EncodingKey,
+    signing: Hs256Key,
 }
 
 impl Key {
     fn of(config: &LiveKit) -> Self {
-        let secret = EncodingKey::from_secret(config.api_secret.reveal().as_bytes());
-        Self { name: config.api_key.clone(), secret }
+        let signing = Hs256Key::new(config.api_secret.reveal().as_bytes(), "JWT");
+        Self { name: config.api_key.clone(), signing }
     }
 }
 
 /// Why there cannot be a client.
 #[derive(Debug, Error)]
 pub enum SetUpError {
-    /// `jsonwebtoken` has another provider.
-    #[error(transparent)]
-    Crypto(#[from] AlreadyInstalled),
     /// TLS cannot be set up.
     #[error("TLS for LiveKit's API cannot be set up")]
     Tls(#[from] rustls::Error),
@@ -84,7 +80,7 @@ pub enum SetUpError {
 pub enum ApiError {
     /// Its token cannot be signed.
     #[error("a token for LiveKit's API could not be signed")]
-    Token(#[from] jsonwebtoken::errors::Error),
+    Token(#[from] SignError),
     /// The server cannot be reached, or the connection broke.
     #[error("LiveKit cannot be reached: {}", innermost(.0))]
     Unreachable(#[from] reqwest::Error),
@@ -160,7 +156,6 @@ pub struct Health {
 impl Twirp {
     /// A client of the server in the configuration; nothing is sent yet.
     pub fn new(config: &LiveKit, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, SetUpError> {
-        crypto::install()?;
         Ok(Self(Arc::new(Inner {
             client: client()?,
             api_url: config.api_url.clone(),
@@ -234,7 +229,7 @@ impl Twirp {
             video: grants,
             ..Claims::default()
         };
-        Ok(jsonwebtoken::encode(&jsonwebtoken::Header::new(Algorithm::HS256), &claims, &key.secret)?)
+        Ok(key.signing.sign_jwt(&claims)?)
     }
 
     fn note(&self, error: Option<&ApiError>) {

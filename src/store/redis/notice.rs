@@ -2,49 +2,44 @@
 //!
 //! A notice is small and has no record: only an instance where somebody reads that call loads it.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{CallId, DeviceId, UserId};
-use crate::store::codec::{read_json, write_json};
+use crate::store::codec::write_json;
 use crate::store::{Announcement, Committed, StoreError};
 
 /// The most calls that are remembered as unsure.
 const MOST_UNSURE: usize = 10_000;
 
-/// A notice as it travels, after its number and a blank.
+/// The notice of a commit as it travels, after its number and a blank.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Notice {
-    Commit {
-        call: CallId,
-        version: u64,
-        parties: Vec<UserId>,
-        after: u32,
-        last: u32,
-        /// The instance, which has told its own readers.
-        from: String,
-    },
-    Closed {
-        closed: UserId,
-        #[serde(default)]
-        device: Option<DeviceId>,
-    },
+struct Commit<'a> {
+    call: CallId,
+    version: u64,
+    parties: Vec<UserId>,
+    after: u32,
+    last: u32,
+    /// The instance, which has told its own readers.
+    #[serde(borrow)]
+    from: Cow<'a, str>,
 }
 
-/// What says of a notice of a commit whose it is.
+/// The notice that a user, or one device, may read no longer.
 #[derive(Deserialize)]
-struct Origin<'a> {
-    call: CallId,
-    from: &'a str,
+struct Closed {
+    closed: UserId,
+    #[serde(default)]
+    device: Option<DeviceId>,
 }
 
 /// The notice of a commit, without its number.
 pub(super) fn of_commit(news: &Committed, from: &str) -> Result<Vec<u8>, StoreError> {
     let Committed { call, version, parties, after_seq: after, last_seq: last, .. } = news.clone();
-    write_json("notice", &Notice::Commit { call, version, parties, after, last, from: from.to_owned() })
+    write_json("notice", &Commit { call, version, parties, after, last, from: from.into() })
 }
 
 /// The number of a notice, and what it announces to the readers of `instance`; nothing, if they know already.
@@ -52,20 +47,23 @@ pub(super) fn read(notice: &[u8], instance: &str, unsure: &Unsure) -> Option<(u6
     let mut parts = notice.splitn(2, |byte| *byte == b' ');
     let number = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
     let notice = parts.next()?;
-    // Most are of commits of this instance, and nothing else need be read of them.
-    let own = serde_json::from_slice::<Origin>(notice).is_ok_and(|of| of.from == instance && !unsure.contains(of.call));
-    if own {
-        return Some((number, None));
-    }
-    let announcement = match read_json("notice", notice) {
-        Ok(Notice::Commit { call, version, parties, after: after_seq, last: last_seq, .. }) => {
+    // Nearly all are of commits.
+    let announcement = match serde_json::from_slice(notice) {
+        Ok(Commit { call, from, .. }) if from == instance && !unsure.contains(call) => None,
+        Ok(Commit { call, version, parties, after: after_seq, last: last_seq, .. }) => {
             Some(Announcement::Committed(Committed { call, version, parties, after_seq, last_seq, record: None }))
         }
-        Ok(Notice::Closed { closed: user, device }) => Some(Announcement::Closed { user, device }),
-        // A newer release says something that this one does not know: whoever reads looks.
-        Err(_) => Some(Announcement::Lost),
+        Err(_) => Some(of_another_kind(notice)),
     };
     Some((number, announcement))
+}
+
+fn of_another_kind(notice: &[u8]) -> Announcement {
+    match serde_json::from_slice(notice) {
+        Ok(Closed { closed: user, device }) => Announcement::Closed { user, device },
+        // A newer release says something that this one does not know: whoever reads looks.
+        Err(_) => Announcement::Lost,
+    }
 }
 
 /// Calls of which this instance does not know whether its own commit was written: their notices are heard here too.
