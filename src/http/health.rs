@@ -31,22 +31,23 @@ pub struct StoreHealth {
 }
 
 impl StoreHealth {
-    fn known(&self, within: Duration) -> Option<Part> {
+    /// The last answer, if it is of after `since` or not older than `within`.
+    fn known(&self, within: Duration, since: Instant) -> Option<Part> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().filter(|(at, _)| at.elapsed() < within).map(|(_, part)| part.clone())
+        known.as_ref().filter(|(at, _)| *at >= since || at.elapsed() < within).map(|(_, part)| part.clone())
     }
 
     async fn part(&self, ask: impl Future<Output = Part>) -> Part {
         let came = Instant::now();
         let _asking = match self.asking.try_lock() {
             Ok(asking) => asking,
-            Err(_) => match self.known(GOOD_MEANWHILE) {
+            Err(_) => match self.known(GOOD_MEANWHILE, came) {
                 Some(part) => return part,
                 None => self.asking.lock().await,
             },
         };
         // One answer is for all who have waited for it.
-        if let Some(part) = self.known(GOOD_FOR.max(came.elapsed())) {
+        if let Some(part) = self.known(GOOD_FOR, came) {
             return part;
         }
         let part = ask.await;
