@@ -23,6 +23,7 @@ mod missed;
 mod moderation;
 mod notice;
 mod open;
+mod owners;
 mod rates;
 mod script;
 mod server;

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::{Cmd, Value, cmd, from_redis_value};
 
-use super::devices::{Owner, Stored};
+use super::devices::Stored;
 use super::keys::slot_of;
 use super::lines::{self, HISTORY_KEPT, NAMED};
 use super::link::key_of;
+use super::owners::Owner;
 use super::{Redis, moderation, unreadable};
 use crate::domain::usage::DayUsage;
 use crate::domain::{Call, CallId, Device, Job, Timestamp, UserId, Work};

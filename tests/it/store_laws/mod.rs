@@ -16,6 +16,7 @@ mod lines;
 mod missed;
 mod moderation;
 mod only_embedded;
+mod owners;
 mod rates;
 mod several;
 mod usage;
