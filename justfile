@@ -68,6 +68,10 @@ full: check bench upgrade docker
 release:
     cargo auditable build --profile dist --locked --bin bellwire
 
+# Builds the program by what it runs under load, for an eighth to a quarter less CPU, into target/pgo; docs/DEPLOY.md.
+pgo:
+    deploy/pgo/build
+
 # Builds the image.
 docker tag="bellwire":
     docker build --tag {{ tag }} .
