@@ -1,6 +1,6 @@
 //! The sweep over LiveKit's rooms: what webhooks failed to tell, and rooms that nobody needs any more.
 //!
-//! Every 18 s or so LiveKit is asked once for all its rooms. Only a room that is new, has gone, in which the number of people has
+//! Every 18 s or so LiveKit is asked once for all its rooms. Only a room that is new or made anew, has gone, in which the number of people has
 //! changed, or of which a webhook has told since is looked at: so nothing is read from the store for calls that go on quietly. Whatever does not fit a call's record
 //! leads to a question about that call, and never ends it. What was seen is remembered by this instance alone; where that is lost, each
 //! call's own check (`rules.ask_every_ms`) finds out.
@@ -25,9 +25,8 @@ const MOST: usize = 100_000;
 /// How old a room is at least that no call is known for when it is closed.
 const ORPHAN_AFTER: Duration = Duration::from_mins(5);
 
-/// Rooms of this deployment as they were last seen, with the number of people in each, if that is all right and no webhook told of
-/// anything since.
-type Seen = HashMap<String, Option<u32>>;
+/// Rooms of this deployment by name, each as it was last seen, if that is all right and no webhook told of anything since.
+type Seen = HashMap<String, Option<Room>>;
 
 /// Compares LiveKit's rooms with the records until `stop`.
 pub async fn run(engine: Engine, rooms: Rooms, mut stop: Stop) {
@@ -67,8 +66,8 @@ async fn once(engine: &Engine, rooms: &Rooms, seen: &mut Seen) {
     let looked_at = stream::iter(ours).map(|room| {
         let known = before.remove(&room.name).flatten();
         async move {
-            let settled = known == Some(room.participants) || settle(engine, rooms, &room).await;
-            (room.name, settled.then_some(room.participants))
+            let settled = known.as_ref() == Some(&room) || settle(engine, rooms, &room).await;
+            (room.name.clone(), settled.then_some(room))
         }
     });
     seen.extend(looked_at.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
@@ -154,7 +153,8 @@ mod tests {
 
     #[test]
     fn a_list_that_was_cut_says_so() {
-        let room = Room { name: "bw".to_owned(), participants: 1, made_at: Timestamp::from_millis(0) };
+        let (name, sid) = ("bw".to_owned(), "RM_1".to_owned());
+        let room = Room { name, sid, participants: 1, made_at: Timestamp::from_millis(0) };
         let rooms = |count| std::iter::repeat_n(room.clone(), count);
         for (count, kept, is_whole) in [(0, 0, true), (2, 2, true), (3, 2, false)] {
             let (first, whole) = at_most(2, rooms(count));

@@ -35,6 +35,8 @@ pub struct Rooms(Twirp);
 pub struct Room {
     /// Its name.
     pub name: String,
+    /// LiveKit's id of it; one that is made anew under its name has another.
+    pub sid: String,
     /// How many are in it.
     pub participants: u32,
     /// When it was made, to the second.
@@ -51,6 +53,8 @@ struct Listed {
 struct WireRoom {
     #[serde(default)]
     name: String,
+    #[serde(default)]
+    sid: String,
     #[serde(default, alias = "numParticipants", deserialize_with = "number")]
     num_participants: u64,
     #[serde(default, alias = "creationTime", deserialize_with = "number")]
@@ -138,6 +142,7 @@ impl Rooms {
             self.0.call(SERVICE, "ListRooms", grants, &Value::Object(<_>::default()), LIST_WITHIN).await?;
         let rooms = answer.rooms.into_iter().map(|room| Room {
             name: room.name,
+            sid: room.sid,
             participants: u32::try_from(room.num_participants).unwrap_or(u32::MAX),
             made_at: Timestamp::from_millis(room.creation_time.saturating_mul(1000)),
         });

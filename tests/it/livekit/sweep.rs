@@ -103,6 +103,20 @@ async fn a_room_of_a_call_that_has_ended_is_closed_with_whoever_is_in_it() {
 }
 
 #[tokio::test]
+async fn a_room_that_was_made_anew_with_as_many_in_it_is_another_one() {
+    let scene = Scene::new().await;
+    let (call, _) = scene.connected().await;
+    seen(&scene).await;
+    scene.hang_up(&call).await;
+    scene.livekit.until("closed", |livekit| livekit.rooms().is_empty()).await;
+    // Both come back by their old tokens, of which no webhook tells.
+    scene.livekit.join(&call.room, "alice");
+    scene.livekit.join(&call.room, "bob");
+    seen(&scene).await;
+    scene.livekit.until("closed again", |livekit| livekit.rooms().is_empty()).await;
+}
+
+#[tokio::test]
 async fn only_old_empty_rooms_of_ours_that_no_call_is_known_for_are_closed() {
     let scene = Scene::new().await;
     let (hour, now) = (Duration::from_hours(1), Duration::ZERO);

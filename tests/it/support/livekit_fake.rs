@@ -36,6 +36,8 @@ pub enum Fault {
 /// A room and who is in it, by identity.
 #[derive(Debug, Clone, Default)]
 pub struct Room {
+    /// Which of all rooms that were made.
+    number: u32,
     pub participants: BTreeMap<String, Value>,
     /// In seconds since 1970.
     pub made_at: u64,
@@ -52,6 +54,7 @@ struct World {
     faults: HashMap<String, Fault>,
     asked: Vec<Asked>,
     sessions: u32,
+    rooms_made: u32,
 }
 
 struct Inner {
@@ -144,7 +147,7 @@ impl FakeLiveKit {
         world.sessions += 1;
         let sid = format!("PA_{}", world.sessions);
         let participant = json!({"sid": sid, "identity": identity, "state": "ACTIVE", "kind": kind, "name": ""});
-        world.rooms.entry(room.to_owned()).or_default().participants.insert(identity.to_owned(), participant);
+        world.room(room).participants.insert(identity.to_owned(), participant);
         sid
     }
 
@@ -156,7 +159,7 @@ impl FakeLiveKit {
     /// A room that was made this long ago.
     pub fn put_room(&self, name: &str, age: Duration) {
         let made_at = (self.inner.clock.now() - age).as_secs();
-        self.world().rooms.insert(name.to_owned(), Room { made_at, ..Room::default() });
+        self.world().room(name).made_at = made_at;
     }
 
     /// Everything is gone, as after a restart.
@@ -257,11 +260,19 @@ fn error(status: u16, code: &str, msg: &str) -> Response {
 }
 
 impl World {
+    /// A room, which is made if there is none.
+    fn room(&mut self, name: &str) -> &mut Room {
+        self.rooms.entry(name.to_owned()).or_insert_with(|| {
+            self.rooms_made += 1;
+            Room { number: self.rooms_made, ..Room::default() }
+        })
+    }
+
     fn work(&mut self, method: &str, body: &Value, now: u64) -> Response {
         let name = body["room"].as_str().or(body["name"].as_str()).unwrap_or_default().to_owned();
         let answer = match method {
             "CreateRoom" => {
-                let room = self.rooms.entry(name.clone()).or_default();
+                let room = self.room(&name);
                 if room.made_with.is_null() {
                     (room.made_at, room.made_with) = (now, body.clone());
                 }
@@ -291,7 +302,7 @@ impl World {
 
 fn wire(name: &str, room: &Room) -> Value {
     json!({
-        "sid": "RM_1", "name": name, "num_participants": room.participants.len(), "creation_time": room.made_at.to_string(),
+        "sid": format!("RM_{}", room.number), "name": name, "num_participants": room.participants.len(), "creation_time": room.made_at.to_string(),
         "enabled_codecs": [{"mime": "audio/opus", "fmtp_line": ""}], "active_recording": false,
     })
 }
