@@ -1,8 +1,8 @@
 //! The sweep over LiveKit's rooms: what webhooks failed to tell, and rooms that nobody needs any more.
 //!
 //! Every 18 s or so LiveKit is asked once for all its rooms. Only a room that is new or made anew, has gone, in which the number of people has
-//! changed, or of which a webhook has told since is looked at: so nothing is read from the store for calls that go on quietly. Whatever does not fit a call's record
-//! leads to a question about that call, and never ends it. What was seen is remembered by this instance alone; where that is lost, each
+//! changed, or of which a webhook has told since is looked at, and each once in ten minutes: so hardly anything is read from the store for calls that go on quietly.
+//! Whatever does not fit a call's record leads to a question about that call, and never ends it. What was seen is remembered by this instance alone; where that is lost, each
 //! call's own check (`rules.ask_every_ms`) finds out.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 
-use crate::domain::{Call, Input, State};
+use crate::domain::{Call, Input, State, Timestamp};
 use crate::engine::{Engine, EngineError};
 use crate::lifecycle::Stop;
 use crate::livekit::rooms::{Room, Rooms};
@@ -25,8 +25,12 @@ const MOST: usize = 100_000;
 /// How old a room is at least that no call is known for when it is closed.
 const ORPHAN_AFTER: Duration = Duration::from_mins(5);
 
-/// Rooms of this deployment by name, each as it was last seen, if that is all right and no webhook told of anything since.
-type Seen = HashMap<String, Option<Room>>;
+/// How long a room that was all right is, as long as nothing of it changes: what its call's end asked for may have been given up since.
+const GOOD_FOR: Duration = Duration::from_mins(10);
+
+/// Rooms of this deployment by name, each as it was when it was looked at, and when that was, if it was all right and no webhook told
+/// of anything since.
+type Seen = HashMap<String, Option<(Room, Timestamp)>>;
 
 /// Compares LiveKit's rooms with the records until `stop`.
 pub async fn run(engine: Engine, rooms: Rooms, mut stop: Stop) {
@@ -63,11 +67,15 @@ async fn once(engine: &Engine, rooms: &Rooms, seen: &mut Seen) {
     for room in engine.rooms_told_of() {
         before.entry(room).and_modify(|settled| *settled = None);
     }
+    let now = engine.clock().now();
     let looked_at = stream::iter(ours).map(|room| {
         let known = before.remove(&room.name).flatten();
         async move {
-            let settled = known.as_ref() == Some(&room) || settle(engine, rooms, &room).await;
-            (room.name.clone(), settled.then_some(room))
+            let settled = match known {
+                Some((seen, at)) if seen == room && now.since(at) < GOOD_FOR => Some(at),
+                _ => settle(engine, rooms, &room).await.then_some(now),
+            };
+            (room.name.clone(), settled.map(|at| (room, at)))
         }
     });
     seen.extend(looked_at.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
@@ -149,7 +157,6 @@ fn arrived(told: Result<bool, EngineError>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Timestamp;
 
     #[test]
     fn a_list_that_was_cut_says_so() {

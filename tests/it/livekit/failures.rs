@@ -87,10 +87,8 @@ async fn a_room_that_is_closed_already_is_closed() {
     let (call, _) = scene.connected().await;
     scene.livekit.forget_rooms();
     scene.hang_up(&call).await;
-    let id = bellwire::domain::CallId::parse(call.id.as_str().expect("an id")).expect("an id");
     let wait = async {
-        let service = bellwire::engine::Asker::Service;
-        while !scene.stage.gateway.engine.call(id, &service).await.expect("the call").tasks.is_empty() {
+        while scene.has_tasks(&call).await {
             tokio::task::yield_now().await;
         }
     };

@@ -84,6 +84,13 @@ impl Scene {
         word("end_reason").or_else(|| word("state")).expect("a state")
     }
 
+    /// Whether there is something left to do for a call.
+    async fn has_tasks(&self, call: &Call) -> bool {
+        let id = bellwire::domain::CallId::parse(call.id.as_str().expect("an id")).expect("an id");
+        let call = self.stage.gateway.engine.call(id, &bellwire::engine::Asker::Service).await.expect("the call");
+        !call.tasks.is_empty()
+    }
+
     /// What readiness says of LiveKit.
     async fn health(&self) -> (bool, String) {
         let reply = self.stage.http.get("/readyz", "").await;

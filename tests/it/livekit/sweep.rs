@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Scene;
 use crate::support::SOON;
+use crate::support::livekit_fake::Fault;
 
 /// Longer than the longest pause between two sweeps.
 const PAUSE: Duration = Duration::from_secs(28);
@@ -114,6 +115,29 @@ async fn a_room_that_was_made_anew_with_as_many_in_it_is_another_one() {
     scene.livekit.join(&call.room, "bob");
     seen(&scene).await;
     scene.livekit.until("closed again", |livekit| livekit.rooms().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_room_that_nobody_leaves_is_closed_though_closing_it_was_given_up() {
+    let scene = Scene::new().await;
+    let (call, _) = scene.connected().await;
+    seen(&scene).await;
+    scene.livekit.break_method("DeleteRoom", Fault::Status(503));
+    scene.hang_up(&call).await;
+    let given_up = async {
+        while scene.has_tasks(&call).await {
+            scene.stage.clock.advance(Duration::from_secs(10));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(SOON, given_up).await.expect("given up");
+    scene.livekit.heal();
+    let closed = async {
+        while !scene.livekit.rooms().is_empty() {
+            swept(&scene).await;
+        }
+    };
+    tokio::time::timeout(SOON, closed).await.expect("closed");
 }
 
 #[tokio::test]
