@@ -68,7 +68,7 @@ full: check bench upgrade docker
 release:
     cargo auditable build --profile dist --locked --bin bellwire
 
-# Builds the program by what it runs under load, for an eighth to a quarter less CPU, into target/pgo; docs/DEPLOY.md.
+# Builds the program by what it runs under load, for up to a quarter less CPU, into target/pgo; docs/DEPLOY.md.
 pgo:
     deploy/pgo/build
 
