@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use h2::{Ping, Reason, RecvStream};
+use h2::{Ping, Reason, RecvStream, SendStream};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Request, StatusCode};
 use tokio::sync::{Notify, watch};
@@ -26,6 +26,8 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
+/// A part of a body that is longer `h2` writes at once and by itself. Shorter ones it gathers, with those of other requests, into one write.
+const LONGEST_PART: usize = 1023;
 /// A connection younger than this is fresh enough for a retry.
 const FRESH: Duration = Duration::from_secs(1);
 /// A peer that ends a connection sooner than this does not want one.
@@ -154,7 +156,7 @@ impl Connection {
             self.advance(Phase::Closed);
             BrokenOff { error, undone: true }
         })?;
-        stream.send_data(body, true)?;
+        send(&mut stream, body)?;
         let (parts, body) = response.await?.into_parts();
         let body = read(body).await?;
         exchange.answered = true;
@@ -269,6 +271,14 @@ impl Drop for Exchange<'_> {
             connection.doubt_unless_heard_within(Duration::ZERO);
         }
     }
+}
+
+/// Sends a body, in parts that wait for what else there is to be written.
+pub(super) fn send(stream: &mut SendStream<Bytes>, mut body: Bytes) -> Result<(), h2::Error> {
+    while body.len() > LONGEST_PART {
+        stream.send_data(body.split_to(LONGEST_PART), false)?;
+    }
+    stream.send_data(body, true)
 }
 
 async fn read(mut body: RecvStream) -> Result<Bytes, h2::Error> {

@@ -5,6 +5,7 @@ mod connections;
 mod credentials;
 mod faults;
 mod fcm;
+mod gathered;
 mod golden;
 mod goodbyes;
 mod identities;
