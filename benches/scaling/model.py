@@ -37,7 +37,7 @@ LOAD_US, COMMIT_US, LISTENER_US = 10, 28, (1, 5)  # told in company, and alone
 LINE_US = ((0, 23), (4, 26), (8, 29))  # ring_line.lua, by claims on the line, of which there are no more
 
 # Calculated by reading the code.
-QUIET = 4  # CPU of a gateway by call where little company shares a system call: 999 µs an invite in place of 234
+QUIET = 4  # CPU of a gateway by call where little company shares a system call: 949 µs an invite in place of 222
 LIVEKIT = 1.6  # six commits of LiveKit's room and its webhooks beside the ten that were measured
 NOTICES = 5 * ANSWERED + 3 * (1 - ANSWERED)  # commits with a new event, by call
 HEAR_US = 5  # of a gateway by notice: estimated
