@@ -81,9 +81,9 @@ pub struct Call {
     /// Who is in the room, and was.
     #[serde(default)]
     pub presence: Presence,
-    /// Its recording, once one was wanted.
+    /// Its recording, once one was wanted. In a box, since few calls have one and each step copies the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recording: Option<InCall>,
+    pub recording: Option<Box<InCall>>,
     /// One per device of the callee.
     #[serde(default)]
     pub legs: Vec<Leg>,

@@ -335,6 +335,6 @@ fn work(recording: Recording) -> Work {
 /// Whether a call goes on and wants this recording of it.
 fn wants(call: &Call, recording: &Recording) -> bool {
     let this = |wanted: &&InCall| wanted.number == recording.number;
-    let stage = call.recording.as_ref().filter(this).map(|wanted| wanted.stage);
+    let stage = call.recording.as_deref().filter(this).map(|wanted| wanted.stage);
     !call.is_ended() && matches!(stage, Some(Stage::Starting | Stage::On))
 }

@@ -71,7 +71,7 @@ impl Call {
         }
         let number = last.map_or(0, |last| last.number).saturating_add(1);
         let unknown = Unknown::default();
-        self.recording = Some(InCall { number, stage: Stage::Asked, asked_by, asked_at: now, unknown });
+        self.recording = Some(Box::new(InCall { number, stage: Stage::Asked, asked_by, asked_at: now, unknown }));
         self.record_once_connected(now);
         true
     }
@@ -132,6 +132,6 @@ impl Call {
     }
 
     fn recording_mut(&mut self, number: u32, from: &[Stage]) -> Option<&mut InCall> {
-        self.recording.as_mut().filter(|recording| recording.number == number && from.contains(&recording.stage))
+        self.recording.as_deref_mut().filter(|recording| recording.number == number && from.contains(&recording.stage))
     }
 }
