@@ -1,7 +1,11 @@
 //! Devices, and whose each push token is. They are handled as they are stored, with their tokens sealed.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
+use super::expiry::{self, Expiring};
 use crate::domain::ids::IdError;
 use crate::domain::{Device, DeviceId, Environment, Heard, PushToken, Timestamp, UserId};
 use crate::store::StoreError;
@@ -40,9 +44,15 @@ pub(super) fn holder(txn: &ReadTransaction, token: &PushToken) -> Result<Option<
     Ok(device.map(|device| (owner, device)))
 }
 
+/// How devices are stored: sealed, and kept for so long after their last registration.
+pub(super) struct Keeper {
+    pub(super) sealing: Arc<Sealing>,
+    pub(super) kept: Duration,
+}
+
 pub(super) fn put(
     txn: &WriteTransaction,
-    sealing: &Sealing,
+    keeper: &Keeper,
     user: &UserId,
     mut device: Device,
     most: usize,
@@ -54,45 +64,47 @@ pub(super) fn put(
     }
     let mut gone = Vec::new();
     for (owner, id) in others {
-        if remove(txn, sealing, &owner, &id)? {
+        if remove(txn, keeper, &owner, &id)? {
             gone.push((owner, id));
         }
     }
     let mut devices = read(txn, user)?;
     if let Some(place) = devices.iter().position(|other| other.id == device.id) {
         let earlier = devices.remove(place);
-        disown(txn, &earlier)?;
+        let_go(txn, keeper, user, &earlier)?;
         device.keep_acks(&earlier);
     }
     while devices.len() >= most.max(1) {
         let Some(oldest) = (0..devices.len()).min_by_key(|place| devices[*place].registered_at) else { break };
         let oldest = devices.remove(oldest);
-        disown(txn, &oldest)?;
+        let_go(txn, keeper, user, &oldest)?;
         gone.push((user.clone(), oldest.id));
     }
     own(txn, user, &device)?;
+    let over = device.registered_at + keeper.kept;
+    expiry::note(txn, over, Expiring::Device, user.as_str(), &registration(&device))?;
     let place = devices.partition_point(|other| other.id < device.id);
     devices.insert(place, device);
-    write(txn, sealing, user, devices)?;
+    write(txn, keeper, user, devices)?;
     Ok(gone)
 }
 
 pub(super) fn remove(
     txn: &WriteTransaction,
-    sealing: &Sealing,
+    keeper: &Keeper,
     user: &UserId,
     id: &DeviceId,
 ) -> Result<bool, StoreError> {
     let mut devices = read(txn, user)?;
     let Some(place) = devices.iter().position(|device| device.id == *id) else { return Ok(false) };
-    disown(txn, &devices.remove(place))?;
-    write(txn, sealing, user, devices)?;
+    let_go(txn, keeper, user, &devices.remove(place))?;
+    write(txn, keeper, user, devices)?;
     Ok(true)
 }
 
 pub(super) fn drop_token(
     txn: &WriteTransaction,
-    sealing: &Sealing,
+    keeper: &Keeper,
     user: &UserId,
     id: &DeviceId,
     token: &PushToken,
@@ -102,21 +114,21 @@ pub(super) fn drop_token(
     let newer = |device: &Device| since.is_some_and(|since| device.registered_at > since);
     let Some(place) = devices.iter().position(|device| device.id == *id && !newer(device)) else { return Ok(false) };
     let device = &mut devices[place];
-    sealing.open(user, device);
+    keeper.sealing.open(user, device);
     if !device.drop_token(token) {
         return Ok(false);
     }
     if device.tokens().next().is_none() {
-        devices.remove(place);
+        let_go(txn, keeper, user, &devices.remove(place))?;
     }
     txn.open_table(TOKENS)?.remove(TokenName::of(token).0.as_slice())?;
-    write(txn, sealing, user, devices)?;
+    write(txn, keeper, user, devices)?;
     Ok(true)
 }
 
 pub(super) fn set_environment(
     txn: &WriteTransaction,
-    sealing: &Sealing,
+    keeper: &Keeper,
     user: &UserId,
     id: &DeviceId,
     environment: Environment,
@@ -126,23 +138,23 @@ pub(super) fn set_environment(
         Some(device) => device.environment = environment,
         None => return Ok(()),
     }
-    write(txn, sealing, user, devices)
+    write(txn, keeper, user, devices)
 }
 
 pub(super) fn note_heard(
     txn: &WriteTransaction,
-    sealing: &Sealing,
+    keeper: &Keeper,
     user: &UserId,
     id: &DeviceId,
     heard: Heard,
 ) -> Result<(), StoreError> {
     let mut devices = read(txn, user)?;
     let device = devices.iter_mut().find(|device| device.id == *id);
-    if device.is_some_and(|device| device.acks.note(heard)) { write(txn, sealing, user, devices) } else { Ok(()) }
+    if device.is_some_and(|device| device.acks.note(heard)) { write(txn, keeper, user, devices) } else { Ok(()) }
 }
 
 /// What names one registration of a device, and no later one of it.
-pub(super) fn registration(device: &Device) -> String {
+fn registration(device: &Device) -> String {
     format!("{} {}", device.id, device.registered_at.as_millis())
 }
 
@@ -161,9 +173,9 @@ fn read(txn: &WriteTransaction, user: &UserId) -> Result<Vec<Device>, StoreError
 }
 
 /// Writes a user's devices; those that were stored plain are sealed now.
-fn write(txn: &WriteTransaction, sealing: &Sealing, user: &UserId, mut devices: Vec<Device>) -> Result<(), StoreError> {
+fn write(txn: &WriteTransaction, keeper: &Keeper, user: &UserId, mut devices: Vec<Device>) -> Result<(), StoreError> {
     for device in &mut devices {
-        sealing.seal(user, device)?;
+        keeper.sealing.seal(user, device)?;
     }
     store(txn, user, &devices)
 }
@@ -199,6 +211,13 @@ fn own(txn: &WriteTransaction, user: &UserId, device: &Device) -> Result<(), Sto
         tokens.insert(name.0.as_slice(), (user.as_str(), device.id.as_str()))?;
     }
     Ok(())
+}
+
+/// A registration is over before its time: nothing is left to look at then, however often an app registers.
+fn let_go(txn: &WriteTransaction, keeper: &Keeper, user: &UserId, device: &Device) -> Result<(), StoreError> {
+    let over = device.registered_at + keeper.kept;
+    expiry::forgo(txn, over, Expiring::Device, user.as_str(), &registration(device))?;
+    disown(txn, device)
 }
 
 fn disown(txn: &WriteTransaction, device: &Device) -> Result<(), StoreError> {

@@ -48,6 +48,18 @@ pub(super) fn note(
     Ok(())
 }
 
+/// Takes such a note back; one that is not there is none.
+pub(super) fn forgo(
+    txn: &WriteTransaction,
+    at: Timestamp,
+    what: Expiring,
+    whose: &str,
+    which: &str,
+) -> Result<(), StoreError> {
+    txn.open_table(EXPIRIES)?.remove((at.as_millis(), what as u8, whose, which))?;
+    Ok(())
+}
+
 /// Forgets what has expired at `now`.
 pub(super) fn forget(txn: &WriteTransaction, now: Timestamp) -> Result<(), StoreError> {
     for (at, what, whose, which) in due(txn, now)? {

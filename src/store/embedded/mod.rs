@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use redb::WriteTransaction;
 use tokio::sync::broadcast;
 
-use self::expiry::Expiring;
+use self::devices::Keeper;
 use self::file::File;
 pub use self::open::OpenError;
 pub use self::reading::Source;
@@ -62,6 +62,10 @@ impl Embedded {
             self.sealing.open(user, device);
         }
         devices
+    }
+
+    fn keeper(&self) -> Keeper {
+        Keeper { sealing: Arc::clone(&self.sealing), kept: self.keeping.devices }
     }
 
     async fn write<T, F>(&self, promise: Promise, work: F) -> Result<T, StoreError>
@@ -144,13 +148,10 @@ impl Store for Embedded {
     ) -> Result<(), StoreError> {
         self.sealing.seal(user, &mut device)?;
         let (user, charges, now) = (user.clone(), charges.to_vec(), self.clock.now());
-        let (sealing, kept) = (Arc::clone(&self.sealing), self.keeping.devices);
+        let keeper = self.keeper();
         let put = move |txn: &WriteTransaction| {
             rates::charge(txn, &user, &charges, now)?;
-            let (over, registration) = (device.registered_at + kept, devices::registration(&device));
-            let gone = devices::put(txn, &sealing, &user, device, most)?;
-            expiry::note(txn, over, Expiring::Device, user.as_str(), &registration)?;
-            Ok(gone)
+            devices::put(txn, &keeper, &user, device, most)
         };
         self.writer.run(Promise::Durable, put, |gone| gone.iter().map(closed).collect()).await.map(drop)
     }
@@ -168,8 +169,8 @@ impl Store for Embedded {
     async fn remove_device(&self, user: &UserId, device: &DeviceId) -> Result<bool, StoreError> {
         let gone = (user.clone(), device.clone());
         let (user, device) = gone.clone();
-        let sealing = Arc::clone(&self.sealing);
-        let remove = move |txn: &WriteTransaction| devices::remove(txn, &sealing, &user, &device);
+        let keeper = self.keeper();
+        let remove = move |txn: &WriteTransaction| devices::remove(txn, &keeper, &user, &device);
         let news = move |was_there: &bool| was_there.then(|| closed(&gone)).into_iter().collect();
         self.writer.run(Promise::Durable, remove, news).await
     }
@@ -182,8 +183,8 @@ impl Store for Embedded {
         since: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
         let (user, device, token) = (user.clone(), device.clone(), token.clone());
-        let sealing = Arc::clone(&self.sealing);
-        self.write(Promise::Durable, move |txn| devices::drop_token(txn, &sealing, &user, &device, &token, since)).await
+        let keeper = self.keeper();
+        self.write(Promise::Durable, move |txn| devices::drop_token(txn, &keeper, &user, &device, &token, since)).await
     }
 
     async fn set_environment(
@@ -193,15 +194,15 @@ impl Store for Embedded {
         environment: Environment,
     ) -> Result<(), StoreError> {
         let (user, device) = (user.clone(), device.clone());
-        let sealing = Arc::clone(&self.sealing);
-        self.write(Promise::Durable, move |txn| devices::set_environment(txn, &sealing, &user, &device, environment))
+        let keeper = self.keeper();
+        self.write(Promise::Durable, move |txn| devices::set_environment(txn, &keeper, &user, &device, environment))
             .await
     }
 
     async fn note_heard(&self, user: &UserId, device: &DeviceId, heard: Heard) -> Result<(), StoreError> {
         let (user, device) = (user.clone(), device.clone());
-        let sealing = Arc::clone(&self.sealing);
-        self.write(Promise::Durable, move |txn| devices::note_heard(txn, &sealing, &user, &device, heard)).await
+        let keeper = self.keeper();
+        self.write(Promise::Durable, move |txn| devices::note_heard(txn, &keeper, &user, &device, heard)).await
     }
 
     /// One process owns this store, and knows its own streams.

@@ -311,6 +311,34 @@ async fn a_rate_is_forgotten_once_nothing_is_taken_of_it() {
 }
 
 #[tokio::test]
+async fn a_device_that_registers_often_leaves_one_row() {
+    let store = store();
+    let bob = user("bob");
+    let lengths = || {
+        let txn = store.file.begin_read().expect("a transaction");
+        txn.open_table(expiry::EXPIRIES).expect("a table").len().expect("a length")
+    };
+    let register = async |id: &str| {
+        store.clock.advance(Duration::from_secs(1));
+        let (token, now) = (format!("token-of-{id}"), store.clock.now());
+        let json = json!({"id": id, "platform": "android", "app": "a", "fcm_token": token, "registered_at": now});
+        let device: Device = serde_json::from_value(json).expect("a device");
+        store.put_device(&bob, device, 2, &[]).await.expect("registered");
+    };
+    for _ in 0..5 {
+        register("phone").await;
+    }
+    assert_eq!(lengths(), 1);
+    register("tablet").await;
+    register("watch").await;
+    assert_eq!(lengths(), 2, "the phone was the oldest of three");
+    for id in ["tablet", "watch"] {
+        assert!(store.remove_device(&bob, &DeviceId::new(id).expect("an id")).await.expect("removed"));
+    }
+    assert_eq!(lengths(), 0);
+}
+
+#[tokio::test]
 async fn an_erasure_leaves_what_others_named_as_the_user_is() {
     let store = store();
     let until = store.clock.now() + Duration::from_hours(24);

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::{cmd, from_redis_value};
@@ -26,12 +27,33 @@ const LIVES_FOR: Duration = Duration::from_secs(16);
 /// A measurement that took longer says too little about the clock.
 const MEASURED_WITHIN: Duration = Duration::from_millis(200);
 
+/// From when on (ms) who has not said that it lives does not: not while this instance could not say so of itself, since then nobody could,
+/// nor until all have had the time to say so again.
+#[derive(Debug, Default)]
+pub(super) struct Silence(AtomicU64);
+
+impl Silence {
+    fn begins(&self) {
+        self.0.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    fn ends(&self, now: Timestamp) {
+        let over = (now + LIVES_FOR).as_millis();
+        let _ = self.0.compare_exchange(u64::MAX, over, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn says_nothing(&self, now: Timestamp) -> bool {
+        now.as_millis() < self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// What beating needs.
 pub(super) struct Heart {
     pub(super) link: Link,
     pub(super) keys: Arc<Keys>,
     pub(super) clock: Clock,
     pub(super) instance: String,
+    pub(super) silence: Arc<Silence>,
 }
 
 impl Heart {
@@ -41,8 +63,12 @@ impl Heart {
         loop {
             sleep(self.clock.jitter(pause).min(pause)).await;
             pause = match self.beat().await {
-                Ok(()) => BEAT_EVERY,
+                Ok(()) => {
+                    self.silence.ends(self.clock.now());
+                    BEAT_EVERY
+                }
                 Err(error) => {
+                    self.silence.begins();
                     tracing::warn!(%error, "this instance cannot say that it lives");
                     // Others count it as dead until it can.
                     AGAIN_AFTER
@@ -108,16 +134,35 @@ impl Redis {
         from_redis_value(self.link.ask(&living).await?).map_err(unreadable)
     }
 
-    /// Of devices and the instances at which each reads events, those at instances that live; all, where that cannot be read, since a
-    /// server that is away shall keep no call from those who do not need it.
+    /// Of devices and the instances at which each reads events, those at instances that live; all, where that cannot be known, since a
+    /// server that is away, or was a moment ago, shall keep no call from those who do not need it.
     pub(super) async fn at_living(&self, attached: Vec<String>) -> Vec<DeviceId> {
         if attached.is_empty() {
             return Vec::new();
         }
-        let living = self.living().await.ok();
+        let living = if self.silence.says_nothing(self.clock.now()) { None } else { self.living().await.ok() };
         let lives = |instance: &str| living.as_ref().is_none_or(|living| living.contains(instance));
         let attached = attached.iter().filter_map(|attached| attached.split_once(' '));
         let there = attached.filter(|(_, instance)| lives(instance));
         there.filter_map(|(device, _)| DeviceId::new(device).ok()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_silence_all_have_the_time_to_speak_again() {
+        let (silence, back) = (Silence::default(), Timestamp::from_millis(1_800_000_000_000));
+        assert!(!silence.says_nothing(back));
+        silence.begins();
+        assert!(silence.says_nothing(back + 100 * LIVES_FOR));
+        silence.ends(back);
+        assert!(silence.says_nothing(back + LIVES_FOR - Duration::from_millis(1)));
+        assert!(!silence.says_nothing(back + LIVES_FOR));
+        // A beat that had no silence before it begins none.
+        silence.ends(back + LIVES_FOR);
+        assert!(!silence.says_nothing(back + LIVES_FOR));
     }
 }

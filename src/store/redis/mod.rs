@@ -41,6 +41,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
 pub use self::filling::TargetError;
+use self::instances::Silence;
 use self::keys::Keys;
 use self::link::Link;
 use self::notice::Unsure;
@@ -68,6 +69,8 @@ pub struct Redis {
     target: String,
     sealing: Sealing,
     keeping: Keeping,
+    /// Whether those that are silent may live.
+    silence: Arc<Silence>,
     tasks: Vec<JoinHandle<()>>,
 }
 

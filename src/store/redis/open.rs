@@ -109,11 +109,20 @@ impl Redis {
             .map_err(unfit)?;
 
         let (events, _) = broadcast::channel(ANNOUNCEMENTS);
-        let unsure = Unsure::default();
         let sealing = Sealing::none(clock.clone());
-        let (tasks, target) = (Vec::new(), target.clone());
-        let store =
-            Self { link, keys, clock, events, instance, unsure, target, sealing, keeping: Keeping::default(), tasks };
+        let store = Self {
+            link,
+            keys,
+            clock,
+            events,
+            instance,
+            unsure: Unsure::default(),
+            target: target.clone(),
+            sealing,
+            keeping: Keeping::default(),
+            silence: Arc::default(),
+            tasks: Vec::new(),
+        };
         Ok((store, client))
     }
 
@@ -123,6 +132,7 @@ impl Redis {
             keys: Arc::clone(&self.keys),
             clock: self.clock.clone(),
             instance: self.instance.clone(),
+            silence: Arc::clone(&self.silence),
         }
     }
 

@@ -29,19 +29,17 @@ impl Redis {
     pub(super) async fn own(&self, token: TokenName, owner: &Owner) -> Result<(), StoreError> {
         let (key, value) = (self.keys.token(&token), write_json("owner", owner)?);
         let mut before: Option<Vec<u8>> = None;
-        // Whose it was is found out before it is taken, since a try whose answer is lost could not tell it.
+        // It is taken only once the device that had it is gone: until then its owner is named here, for whoever tries again.
         loop {
             let mut step = OWN.on(&[&key]);
             step.arg(&value).arg(before.as_deref().unwrap_or_default());
             step.arg(owner.user.as_str()).arg(owner.device.as_str()).arg(millis(self.keeping.devices));
-            match from_redis_value(self.link.run(&OWN, &step).await?).map_err(unreadable)? {
-                Some(another) => before = Some(another),
-                None => break,
-            }
+            let another: Option<Vec<u8>> = from_redis_value(self.link.run(&OWN, &step).await?).map_err(unreadable)?;
+            let Some(another) = another else { return Ok(()) };
+            let had: Owner = read_json("owner", &another)?;
+            self.unregister(&had.user, &had.device, &had.registration).await?;
+            before = Some(another);
         }
-        let Some(before) = before else { return Ok(()) };
-        let before: Owner = read_json("owner", &before)?;
-        self.unregister(&before.user, &before.device, &before.registration).await.map(drop)
     }
 
     /// Gives a registration's tokens up, but for those that have another owner by now.

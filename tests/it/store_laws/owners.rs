@@ -4,7 +4,7 @@ use std::slice;
 
 use bellwire::clock::Clock;
 use bellwire::config::store::EncryptionKey;
-use bellwire::domain::Device;
+use bellwire::domain::{Device, DeviceId};
 use bellwire::store::redis::Redis;
 use bellwire::store::{Admits, Role, Store};
 
@@ -87,4 +87,29 @@ async fn a_phone_that_changed_hands_rings_for_its_last_owner_alone() {
 async fn a_phone_that_changed_hands_rings_for_its_last_owner_alone_on_a_cluster() {
     let Some(cluster) = RedisCluster::shared().await else { return };
     a_token_is_its_last_owners(&Scene::on(&cluster.masters, &cluster.url(), &[]).await).await;
+}
+
+/// A registration whose taking away of another's phone failed is sent again, and later the phone is taken away.
+async fn a_phone_that_was_taken_twice_is_nobodys(scene: &Scene) {
+    scene.register("bob", android("tablet", "fcm-1", scene.clock.now())).await;
+    scene.register("bob", scene.iphone("aa11", "bb22")).await;
+    let (server, key) = scene.place("bob").await;
+    let aside = format!("{key}-aside");
+    server.command(&["RENAME", &key, &aside]).await;
+    server.command(&["SET", &key, "nothing that can be read"]).await;
+    let anns = scene.iphone("aa11", "cc33");
+    scene.store.put_device(&user("ann"), anns, 10, &[]).await.expect_err("bob's devices cannot be read");
+    server.command(&["RENAME", &aside, &key]).await;
+    scene.register("ann", scene.iphone("aa11", "cc33")).await;
+    assert_eq!(scene.rung("ann").await, ["phone"]);
+    assert!(scene.store.remove_device(&user("ann"), &DeviceId::new("phone").expect("an id")).await.expect("removed"));
+    assert_eq!(scene.rung("bob").await, ["tablet"], "the phone was ann's last");
+}
+
+#[tokio::test]
+async fn a_phone_that_is_taken_away_rings_for_no_earlier_owner() {
+    let Some(server) = RedisServer::shared().await else { return };
+    a_phone_that_was_taken_twice_is_nobodys(&Scene::on(slice::from_ref(server), &server.url(), &[]).await).await;
+    let Some(cluster) = RedisCluster::shared().await else { return };
+    a_phone_that_was_taken_twice_is_nobodys(&Scene::on(&cluster.masters, &cluster.url(), &[]).await).await;
 }
