@@ -63,18 +63,14 @@ upgrade *args:
 full: check bench upgrade docker
     cargo deny --locked check
 
-# Builds the program with the list of its crates in it, as the image has it: `cargo audit bin target/dist/bellwire` reads it.
-# Needs cargo-auditable.
+# Builds the program as it is released, by what it runs under load, into target/pgo; docs/DEPLOY.md. Where there is cargo-auditable, the list of its crates is in it:
+# `cargo audit bin target/pgo/bellwire` reads it.
 release:
-    cargo auditable build --profile dist --locked --bin bellwire
-
-# Builds the program by what it runs under load, for up to a quarter less CPU, into target/pgo; docs/DEPLOY.md.
-pgo:
     deploy/pgo/build
 
-# Builds the image.
+# Builds the image as it is released.
 docker tag="bellwire":
-    docker build --tag {{ tag }} .
+    docker build --build-arg BUILD=pgo --tag {{ tag }} .
 
 # Opens the documentation of the code, private parts included.
 docs:

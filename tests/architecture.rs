@@ -142,10 +142,11 @@ fn the_image_is_built_from_what_is_there() {
     }
     let manifest = read("Cargo.toml");
     let rust = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).expect("a Rust version");
-    let image = format!("FROM rust:{}-slim-bookworm AS build", rust.trim_matches('"'));
+    let image = format!("FROM rust:{}-slim-bookworm AS source", rust.trim_matches('"'));
     assert!(dockerfile.contains(&image), "the Dockerfile does not build with Rust {rust}");
     let ignored: BTreeSet<_> =
         read(".dockerignore").lines().map(|line| line.trim_start_matches('/').to_owned()).collect();
+    assert!(ignored.contains("!/deploy/pgo"), ".dockerignore keeps what a release is built by from the build");
     for needed in ["Cargo.toml", "Cargo.lock", "benches", "config", "migrations", "src", "tests"] {
         assert!(!ignored.contains(needed), ".dockerignore keeps {needed} from the build");
     }

@@ -131,9 +131,10 @@ impl Options {
         let own = std::env::current_exe()?;
         let examples = own.parent().ok_or("no folder")?;
         let built = examples.parent().ok_or("no folder")?.join("bellwire");
-        let gateways = if self.bellwire.is_empty() { vec![built] } else { self.bellwire.clone() };
+        let gateways = if self.bellwire.is_empty() { vec![built.clone()] } else { self.bellwire.clone() };
         let programs = gateways.into_iter().map(|bellwire| Programs {
             bellwire,
+            plain: built.clone(),
             floor: examples.join("floor"),
             node: self.node.clone(),
             redis_server: self.redis_server.clone(),

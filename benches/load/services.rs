@@ -22,6 +22,8 @@ const TICKET_SECRET: &str = "a-secret-for-the-tickets-of-the-load";
 pub enum Service {
     /// Bellwire on Redis.
     Bellwire,
+    /// The same in a plain build: that of the profile `dist`, beside this program.
+    Plain,
     /// Bellwire on its embedded store.
     Embedded,
     /// What a team would write instead (benches/peers/node), on Redis.
@@ -35,6 +37,7 @@ pub enum Service {
 /// The programs.
 pub struct Programs {
     pub bellwire: PathBuf,
+    pub plain: PathBuf,
     pub floor: PathBuf,
     /// The folder of the Node peer.
     pub node: PathBuf,
@@ -45,6 +48,7 @@ impl Service {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bellwire => "bellwire",
+            Self::Plain => "plain",
             Self::Embedded => "embedded",
             Self::Node => "node",
             Self::NodeApns2 => "node-apns2",
@@ -57,13 +61,13 @@ impl Service {
         match self {
             Self::Bellwire | Self::Embedded => true,
             Self::Node => !matches!(scenario, Scenario::Slow | Scenario::Ringing),
-            Self::NodeApns2 | Self::Floor => matches!(scenario, Scenario::Storm | Scenario::Rates),
+            Self::Plain | Self::NodeApns2 | Self::Floor => matches!(scenario, Scenario::Storm | Scenario::Rates),
         }
     }
 
     /// Whether it is Bellwire, and not what Bellwire is compared with.
     pub const fn is_ours(self) -> bool {
-        matches!(self, Self::Bellwire | Self::Embedded)
+        matches!(self, Self::Bellwire | Self::Plain | Self::Embedded)
     }
 
     /// Whether it knows of cancels.
@@ -74,7 +78,7 @@ impl Service {
     /// How it tells events.
     pub const fn transports(self) -> &'static [Transport] {
         match self {
-            Self::Bellwire | Self::Embedded => &[Transport::WebSocket, Transport::Sse],
+            Self::Bellwire | Self::Plain | Self::Embedded => &[Transport::WebSocket, Transport::Sse],
             Self::Node | Self::NodeApns2 | Self::Floor => &[Transport::Sse],
         }
     }
@@ -92,7 +96,7 @@ impl Service {
             let store = if self == Self::Embedded { "embedded:calls.redb" } else { redis };
             let config = folder.join("bellwire.toml");
             std::fs::write(&config, configuration(value, store)?)?;
-            let mut command = Command::new(&programs.bellwire);
+            let mut command = Command::new(if self == Self::Plain { &programs.plain } else { &programs.bellwire });
             command.args(["serve", "--config"]).arg(config);
             return Ok(command);
         }
