@@ -1,7 +1,7 @@
 //! The floor: what one invite cannot do without, and no gateway around it.
 //!
-//! HTTP, the check of a JWT, three trips to Redis one after another (the caller's line, the callee's with their devices, the record: on a
-//! Cluster three nodes may have them), a LiveKit token, a ticket for each of two devices, a push to each on the bare `h2` crate, and one trip
+//! HTTP, the check of a JWT, four trips to Redis one after another (the caller's line, the callee's with their devices, whose the push tokens are
+//! by now, the record: on a Cluster each may be on a node of its own), a LiveKit token, a ticket for each of two devices, a push to each on the bare `h2` crate, and one trip
 //! for what came of both. No limits, retries, leases, metrics, logs, events, idempotency; nothing else of a call. For `benches/load` only.
 
 mod push;
@@ -59,9 +59,17 @@ struct Invite {
 
 /// A device as it was registered.
 #[derive(Deserialize)]
-struct Device<'a> {
-    voip_token: Option<&'a str>,
-    fcm_token: Option<&'a str>,
+#[expect(clippy::struct_field_names, reason = "the API's names")]
+struct Device {
+    voip_token: Option<String>,
+    alert_token: Option<String>,
+    fcm_token: Option<String>,
+}
+
+impl Device {
+    fn tokens(&self) -> impl Iterator<Item = &str> {
+        [&self.voip_token, &self.alert_token, &self.fcm_token].into_iter().flatten().map(String::as_str)
+    }
 }
 
 /// What is stored, and what is answered.
@@ -159,7 +167,9 @@ async fn register(
     body: String,
 ) -> Result<Json<()>, Refused> {
     let user = floor.user(&headers)?;
+    let device: Device = serde_json::from_str(&body).map_err(Failure::from)?;
     floor.store.put_device(&user.sub, &id, &body).await?;
+    floor.store.own(&user.sub, device.tokens()).await?;
     Ok(Json(()))
 }
 
@@ -172,8 +182,7 @@ async fn invite(
     let (now, id) = (floor.clock.now(), floor.clock.call_id().to_string());
     floor.store.claim(&caller.sub, &id, now).await?;
     let devices = floor.store.claim(&invite.callee, &id, now).await?;
-    let devices: Vec<Box<RawValue>> =
-        devices.into_iter().map(RawValue::from_string).collect::<Result<_, _>>().map_err(Failure::from)?;
+    let (devices, targets) = floor.owned(&invite.callee, devices).await?;
     let ring_until = now + Duration::from_secs(invite.ring_seconds);
     let call = call(&id, &caller, &invite, (now, ring_until), (&devices, &[]));
     floor.store.commit(&id, &serde_json::to_vec(&call).map_err(Failure::from)?, ring_until).await?;
@@ -184,7 +193,7 @@ async fn invite(
     };
     let answer = (StatusCode::CREATED, Json(&answer)).into_response();
     tokio::spawn(async move {
-        if let Err(error) = floor.ring(&id, &caller, &invite, (now, ring_until), &devices).await {
+        if let Err(error) = floor.ring(&id, &caller, &invite, (now, ring_until), (&devices, &targets)).await {
             eprintln!("call {id}: {error}");
         }
     });
@@ -221,6 +230,22 @@ impl Floor {
         Ok(claims.map_err(Failure::from)?.claims)
     }
 
+    /// Those of a user's devices whose tokens are no one else's.
+    async fn owned(&self, user: &str, stored: Vec<String>) -> Result<(Vec<Box<RawValue>>, Vec<Device>), Failure> {
+        let targets = stored.iter().map(|device| serde_json::from_str(device)).collect::<Result<Vec<Device>, _>>()?;
+        let mut owners = self.store.owners(targets.iter().flat_map(Device::tokens)).await?.into_iter();
+        let mut owned = (Vec::new(), Vec::new());
+        for (device, target) in stored.into_iter().zip(targets) {
+            let of_others =
+                target.tokens().zip(&mut owners).filter(|(_, owner)| owner.as_deref() != Some(user)).count();
+            if of_others == 0 {
+                owned.0.push(RawValue::from_string(device)?);
+                owned.1.push(target);
+            }
+        }
+        Ok(owned)
+    }
+
     fn livekit_token(&self, caller: &Claims, room: &str, now: Timestamp) -> Result<String, Failure> {
         let grant = Grant {
             iss: "devkey",
@@ -240,9 +265,9 @@ impl Floor {
         caller: &Claims,
         invite: &Invite,
         times: (Timestamp, Timestamp),
-        devices: &[Box<RawValue>],
+        (devices, targets): (&[Box<RawValue>], &[Device]),
     ) -> Result<(), Failure> {
-        let pushes = devices.iter().enumerate().map(async |(number, device)| {
+        let pushes = targets.iter().enumerate().map(async |(number, target)| {
             let ticket = Ticket { call: id, sub: &invite.callee, device: number, exp: (times.1 + VALID_FOR).as_secs() };
             let ring = Ring {
                 kind: "ring",
@@ -256,8 +281,7 @@ impl Floor {
                 url: "http://127.0.0.1:8080",
                 metadata: &invite.metadata,
             };
-            let device: Device<'_> = serde_json::from_str(device.get())?;
-            match device {
+            match target {
                 Device { voip_token: Some(token), .. } => self.providers.apns(token, &ring, self.clock.now()).await,
                 Device { fcm_token: Some(token), .. } => self.providers.fcm(token, &ring).await,
                 Device { .. } => Ok(false),

@@ -1,4 +1,4 @@
-//! Three scripts, sent on one connection that all requests share.
+//! Two scripts and what is read and written without one, sent on one connection that all requests share.
 
 use std::time::Duration;
 
@@ -70,6 +70,24 @@ impl Store {
         Ok(put.query_async(&mut self.connection.clone()).await?)
     }
 
+    /// Gives push tokens to a user.
+    pub async fn own(&self, user: &str, tokens: impl Iterator<Item = &str>) -> Result<(), Failure> {
+        let mut set = cmd("MSET");
+        for token in tokens {
+            set.arg(of_token(token)).arg(user);
+        }
+        Ok(set.query_async(&mut self.connection.clone()).await?)
+    }
+
+    /// Whose push tokens are, in their order.
+    pub async fn owners(&self, tokens: impl Iterator<Item = &str>) -> Result<Vec<Option<String>>, Failure> {
+        let keys: Vec<String> = tokens.map(of_token).collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(cmd("MGET").arg(keys).query_async(&mut self.connection.clone()).await?)
+    }
+
     async fn run<T: FromRedisValue>(
         &self,
         script: &str,
@@ -80,4 +98,8 @@ impl Store {
         call.arg(script).arg(keys.len()).arg(keys).arg(args);
         Ok(call.query_async(&mut self.connection.clone()).await?)
     }
+}
+
+fn of_token(token: &str) -> String {
+    format!("floor:token:{token}")
 }
